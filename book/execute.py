@@ -1,0 +1,142 @@
+"""Run compiled notebooks, and keep their outputs as long as the code that made them is the same."""
+
+import ast
+import copy
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbformat import NotebookNode
+from tqdm import tqdm
+from traitlets.config import Config
+
+from .source import BUILD, FRAMEWORKS, NOTEBOOKS, ROOT, BookError, Section
+
+CACHE = BUILD / "cache"
+
+
+class _Client(NotebookClient):
+    """Runs a notebook while a bar shows the cell, and the progress line that the cell itself shows."""
+
+    def __init__(self, notebook: NotebookNode, bar: tqdm, **kwargs: object):
+        super().__init__(notebook, **kwargs)
+        self._bar = bar
+
+    def process_message(self, msg: dict, cell: NotebookNode, cell_index: int) -> NotebookNode | None:
+        text = msg["content"].get("data", {}).get("text/plain", "")
+        if msg["msg_type"].endswith("display_data") and " left" in text:
+            self._bar.set_postfix_str(text.splitlines()[-1])
+        return super().process_message(msg, cell, cell_index)
+
+
+def run(section: Section, profile: str) -> NotebookNode:
+    """Execute a section in a fresh kernel.
+
+    Args:
+        profile: The value of ``D2L_PROFILE`` to run under.
+
+    Returns:
+        A copy of the section's notebook with outputs.
+
+    Raises:
+        BookError: A cell failed or the kernel died; names section, tab and cell, and has the traceback.
+    """
+    notebook = copy.deepcopy(section.notebook)
+    env = {"D2L_DATA": str(ROOT / "data"), **os.environ, "D2L_PROFILE": profile}
+    with tqdm(total=len(section.code_cells), unit="cell", desc=str(section), bar_format=_BAR) as bar:
+        client = _Client(
+            notebook,
+            bar,
+            timeout=None,
+            config=Config({"KernelManager": {"transport": "ipc"}}),  # sockets in files, which no other user can open
+            resources={"metadata": {"path": str((NOTEBOOKS / section.tab / section.name).parent)}},
+            on_cell_executed=lambda **_: bar.update(),
+        )
+        try:
+            client.execute(env=env)
+        except CellExecutionError as error:
+            raise BookError(f"{section}: cell {bar.n} of {bar.total} failed\n{error}") from None
+        except DeadKernelError as error:
+            raise BookError(f"{section}: the kernel died in cell {bar.n + 1} of {bar.total}: {error}") from None
+        bar.set_postfix_str("")
+    return notebook
+
+
+def run_cached(section: Section) -> NotebookNode:
+    """The section's outputs of a smoke run, from the cache if its code and the helper's have not changed.
+
+    Raises:
+        BookError: See `run`.
+    """
+    if not section.code_cells:
+        return section.notebook
+    path = CACHE / section.tab / f"{section.name.replace('/', '-')}-{run_code(section)[:16]}.ipynb"
+    if path.exists():
+        return with_outputs(section, nbformat.read(path, as_version=4))
+    notebook = run(section, "smoke")
+    write_notebook(notebook, path)
+    return notebook
+
+
+def with_outputs(section: Section, executed: NotebookNode) -> NotebookNode:
+    """The section's notebook with the outputs of an execution of the same code cells."""
+    notebook = copy.deepcopy(section.notebook)
+    done = (cell for cell in executed.cells if cell.cell_type == "code")
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            source = next(done)
+            cell.outputs, cell.execution_count = source.outputs, source.execution_count
+    return notebook
+
+
+def write_notebook(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook such that ``path`` holds the old one or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    nbformat.write(notebook, part)
+    part.replace(path)
+
+
+def cell_code(section: Section) -> str:
+    """Hash of what the section's cells say."""
+    return _hash(cell.source for cell in section.code_cells)
+
+
+def helper_code(tab: str) -> str:
+    """Hash of the helper's code that a tab runs: comments, docstrings and layout do not count."""
+    others = {f"{module}.py" for name, module in FRAMEWORKS.items() if name != tab}
+    paths = sorted(path for path in (ROOT / "d2l").glob("*.py") if path.name not in others)
+    return _hash(_bare(path.read_text("utf-8")) for path in paths)
+
+
+def run_code(section: Section) -> str:
+    """Hash of all project code that runs when the section does."""
+    return _hash([cell_code(section), helper_code(section.tab)])
+
+
+def _bare(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
+            del body[0]
+    return ast.dump(tree)
+
+
+def _hash(texts: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text.encode() + b"\0")
+    return digest.hexdigest()
+
+
+_BAR = "{desc}: {n_fmt}/{total_fmt} cells [{elapsed}{postfix}]"

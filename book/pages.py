@@ -1,0 +1,55 @@
+"""Render the executed sections through d2lbook and Sphinx."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+from .execute import write_notebook
+from .source import BUILD, ROOT, BookError, Section, configured_tabs
+
+HTML = BUILD / "html"
+STAMP = BUILD / "html.stamp"
+INPUTS = ("*.md", "chapter_*/*.md", "config.ini", "references.bib", "img/*", "static/*", "d2l/*.py", "book/*.py")
+
+
+def render(shown: list[tuple[Section, NotebookNode]]) -> None:
+    """Merge the tabs' notebooks and render them to ``_build/html``. A failure leaves the last good pages.
+
+    Raises:
+        BookError: Sphinx found an error or gave a warning; its output says which.
+    """
+    from d2lbook.build import Builder
+    from d2lbook.config import Config
+
+    tabs = configured_tabs()
+    eval_folders = {tab: BUILD / ("eval" if tab == tabs[0] else f"eval_{tab}") for tab in tabs}
+    for folder in [*eval_folders.values(), BUILD / "eval_all", BUILD / "rst_all"]:
+        shutil.rmtree(folder, ignore_errors=True)
+    for section, notebook in shown:
+        write_notebook(notebook, eval_folders[section.tab] / f"{section.name}.ipynb")
+    config = Config(tab="all")
+    fresh = BUILD / "html_fresh"
+    shutil.rmtree(fresh, ignore_errors=True)
+    config.html_dir = str(fresh)
+    try:
+        Builder(config).html()
+    except SystemExit:
+        raise BookError("Sphinx could not render the pages; its messages are above") from None
+    shutil.rmtree(HTML, ignore_errors=True)
+    fresh.rename(HTML)
+
+
+def inputs_hash() -> str:
+    """Hash of every file that the pages are made from."""
+    digest = hashlib.sha256()
+    for path in _inputs():
+        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _inputs() -> Iterator[Path]:
+    for pattern in (*INPUTS, "recordings/**/*.ipynb"):
+        yield from sorted(path for path in ROOT.glob(pattern) if path.is_file())

@@ -1,0 +1,117 @@
+"""Recorded runs: outputs of full executions, kept in the repository with where they came from."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from d2l.core import RUN_MIME
+
+from .execute import cell_code, helper_code, run, with_outputs, write_notebook
+from .source import FRAMEWORKS, ROOT, BookError, Section, is_installed
+
+RECORDINGS = ROOT / "recordings"
+
+
+def record(sections: list[Section], tab: str, profile: str) -> None:
+    """Execute a tab's sections in full and store outputs and provenance.
+
+    Args:
+        profile: The value of ``D2L_PROFILE``: ``full``, or limits such as ``epochs=1``.
+
+    Raises:
+        BookError: The tab is unknown or its framework missing, or a cell failed; earlier recordings stay.
+    """
+    mine = [section for section in sections if section.tab == tab and section.code_cells]
+    if not mine:
+        raise BookError(f"TAB={tab!r}: known tabs are {', '.join(FRAMEWORKS)}")
+    if not is_installed(tab):
+        raise BookError(f"TAB={tab!r}: {FRAMEWORKS[tab]} is not installed here")
+    for section in mine:
+        start = time.monotonic()
+        notebook = run(section, profile)
+        notebook.metadata["recording"] = {
+            "cells": cell_code(section),
+            "helper": helper_code(tab),
+            "date": datetime.date.today().isoformat(),
+            "seconds": round(time.monotonic() - start),
+            "hardware": hardware(),
+            "versions": {name: importlib.metadata.version(name) for name in (FRAMEWORKS[tab], "numpy")}
+            | {"python": platform.python_version()},
+        }
+        path = recording_path(section)
+        write_notebook(notebook, path)
+        print(f"Recorded in {path.relative_to(ROOT)}")
+
+
+def recording_path(section: Section) -> Path:
+    """Where a section's recording is kept."""
+    return RECORDINGS / section.tab / f"{section.name}.ipynb"
+
+
+def load_recording(section: Section) -> NotebookNode | None:
+    """The section's recording if there is one and its cells are those of today; says so if they are not."""
+    path = recording_path(section)
+    if not path.exists():
+        return None
+    notebook = nbformat.read(path, as_version=4)
+    recording = notebook.metadata["recording"]
+    if recording["cells"] != cell_code(section):
+        print(f"{section}: the recording is stale, its cells have changed: make record TAB={section.tab}")
+        return None
+    if recording["helper"] != helper_code(section.tab):
+        print(f"{section}: recorded with an earlier version of the helper: make record TAB={section.tab} renews it")
+    return notebook
+
+
+def show_results(section: Section, smoke: NotebookNode) -> NotebookNode:
+    """The notebook that readers see: results of full runs only, each with its provenance.
+
+    Args:
+        smoke: The section as executed by a smoke run, whose training results are not shown.
+    """
+    recorded = load_recording(section)
+    notebook = with_outputs(section, recorded or smoke)
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and any(RUN_MIME in output.get("data", {}) for output in cell.outputs):
+            if recorded:
+                note = provenance(recorded.metadata["recording"])
+            else:
+                cell.outputs = []
+                note = f"No full run of this cell is recorded. To record one: make record TAB={section.tab}"
+            cell.outputs.append(nbformat.v4.new_output("stream", name="stdout", text=note))
+    return notebook
+
+
+def provenance(recording: dict) -> str:
+    """One line on where a recording came from."""
+    versions = ", ".join(f"{name} {version}" for name, version in recording["versions"].items())
+    return f"Recorded on {recording['date']} in {recording['seconds']:,} s on {recording['hardware']}; {versions}"
+
+
+def hardware() -> str:
+    """The machine's processor and GPU in words."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [
+            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
+        cpu = names[0] if names else cpu
+    return f"{cpu}, {os.cpu_count()} cores, {_gpu() or 'no GPU'}"
+
+
+def _gpu() -> str:
+    try:
+        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        return ", ".join(subprocess.run(query, capture_output=True, text=True, check=True).stdout.split("\n")).strip(
+            ", "
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""

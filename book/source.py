@@ -1,0 +1,151 @@
+"""The Markdown source: check it, and compile it through d2lbook into a notebook per section and tab."""
+
+import configparser
+import importlib.util
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).parent.parent
+BUILD = ROOT / "_build"
+NOTEBOOKS = BUILD / "notebooks"
+
+# What a tab needs installed, and the module of the helper that it imports.
+FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow", "mxnet": "mxnet"}
+KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+
+CELL_TABS = re.compile(r"^%%tab +(.*)$")
+SELECTED_TABS = re.compile(r"tab\.selected\(([^)]*)\)")
+BLOCK_BEGIN = re.compile(r"^:begin_tab:`([^`]*)`")
+BLOCK_END = re.compile(r"^:end_tab:")
+FENCE = re.compile(r"^(`{3,}) *(.*)$")
+
+
+class BookError(Exception):
+    """Something in the sources or the environment that the user has to mend. The message says what and where."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One compiled source.
+
+    Attributes:
+        name: Path of the source without its ending, such as ``chapter_cnn/alexnet``.
+        tab: The framework.
+        notebook: The compiled notebook, without outputs.
+    """
+
+    name: str
+    tab: str
+    notebook: NotebookNode
+
+    @property
+    def code_cells(self) -> list[NotebookNode]:
+        """The cells that run, in order."""
+        return [cell for cell in self.notebook.cells if cell.cell_type == "code"]
+
+    def __str__(self) -> str:
+        return f"{self.tab} {self.name}"
+
+
+def configured_tabs() -> list[str]:
+    """The tabs that ``config.ini`` names.
+
+    Raises:
+        BookError: One of them is not a framework of this book.
+    """
+    path = ROOT / "config.ini"
+    config = configparser.ConfigParser()
+    config.read(path, encoding="utf-8")
+    tabs = [tab.strip() for tab in config["build"]["tabs"].split(",")]
+    line = next(n for n, text in enumerate(path.read_text("utf-8").splitlines(), 1) if re.match(r"\s*tabs\s*=", text))
+    _check_tabs(tabs, list(FRAMEWORKS), f"config.ini:{line}")
+    return tabs
+
+
+def is_installed(tab: str) -> bool:
+    """Whether the tab's framework can be imported here."""
+    return importlib.util.find_spec(FRAMEWORKS[tab]) is not None
+
+
+def source_files() -> list[Path]:
+    """The book's Markdown files."""
+    return [ROOT / "index.md", *sorted(ROOT.glob("chapter_*/*.md"))]
+
+
+def check_source(path: Path, tabs: list[str]) -> None:
+    """Check fences and tab marks of one source.
+
+    Raises:
+        BookError: A fence or tab block is not closed, or a mark names a tab that ``config.ini`` does not.
+    """
+    name = path.relative_to(ROOT)
+    fence, block = None, None
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        place = f"{name}:{number}"
+        if match := FENCE.match(line):
+            if fence is None:
+                fence = (match[1], place)
+            elif match[1] == fence[0] and not match[2]:
+                fence = None
+        elif match := CELL_TABS.match(line):
+            _check_tabs(match[1].split(","), [*tabs, "all"], place)
+        elif match := SELECTED_TABS.search(line):
+            _check_tabs(re.findall(r"['\"]([^'\"]*)['\"]", match[1]), tabs, place)
+        elif match := BLOCK_BEGIN.match(line):
+            if block is not None:
+                raise BookError(f"{place}: a tab block begins inside the one of {block}")
+            _check_tabs(match[1].split(","), tabs, place)
+            block = place
+        elif BLOCK_END.match(line):
+            if block is None:
+                raise BookError(f"{place}: a tab block ends that never began")
+            block = None
+    if fence is not None:
+        raise BookError(f"{fence[1]}: the code fence {fence[0]} that opens here is never closed")
+    if block is not None:
+        raise BookError(f"{block}: the tab block that begins here never ends")
+
+
+def compile_sections() -> list[Section]:
+    """Check all sources and compile them for each tab, into ``_build/notebooks/TAB`` and as a list, tab by tab.
+
+    Raises:
+        BookError: See `configured_tabs` and `check_source`.
+    """
+    tabs = configured_tabs()
+    for path in source_files():
+        check_source(path, tabs)
+    # Imported late: d2lbook takes seconds to import, and the checks above should not wait for it.
+    with warnings.catch_warnings():
+        # d2l-notedown imports pkg_resources, which says on import that it will go away.
+        warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
+        from d2lbook import build
+        from d2lbook.config import Config
+    sections = []
+    for tab in tabs:
+        config = Config(tab=tab)
+        for source in source_files():
+            name = source.relative_to(ROOT).with_suffix("")
+            target = (NOTEBOOKS / tab / name).with_suffix(".ipynb")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            build._process_and_eval_notebook(None, str(source), str(target), False, config)
+            if not target.stat().st_size:  # how d2lbook says that a source has nothing for this tab
+                target.unlink()
+                continue
+            notebook = nbformat.read(target, as_version=4)
+            notebook.metadata["kernelspec"] = KERNEL
+            nbformat.write(notebook, target)
+            sections.append(Section(str(name), tab, notebook))
+        build.Builder(config)._copy_resources(".", str(NOTEBOOKS / tab))
+    return sections
+
+
+def _check_tabs(found: list[str], known: list[str], place: str) -> None:
+    for tab in (name.strip() for name in found):
+        if tab not in known:
+            raise BookError(f"{place}: unknown tab '{tab}'; known are {', '.join(known)}")

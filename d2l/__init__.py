@@ -1,0 +1,10 @@
+"""Helper package of the executable AlexNet chapter.
+
+Import one framework's module under the name that the chapter uses::
+
+    from d2l import torch as d2l        # or tensorflow, or mxnet
+
+The modules offer the same names in the same order. Importing one of them imports no other framework.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,305 @@
+"""The part of the helper that touches no tensor library; each framework's module builds on it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .board import ProgressBoard
+from .data import CLASSES, BatchLoader, Images, check_size, load_fashion_mnist, resize_matrix
+from .hyperparameters import HyperParameters
+from .notebook import in_notebook
+from .plotting import show_images, to_numpy
+from .profile import current_profile
+from .progress import CountedLoader, Progress
+
+RUN_MIME = "application/vnd.d2l.run+json"
+
+
+def missing_framework(error: ModuleNotFoundError, package: str, extra: str, note: str = "") -> ImportError:
+    """The error to raise when a framework's own package is not installed."""
+    if error.name != package:
+        return error
+    return ImportError(
+        f"d2l.{extra.replace('pytorch', 'torch')} needs {package}: pip install 'd2l[{extra}]'. {note}".rstrip()
+    )
+
+
+class Module(HyperParameters):
+    """What a model needs besides its layers: steps of training and validation, and a board to plot on.
+
+    A framework's ``Module`` is this class together with that framework's own class of models.
+
+    Args:
+        plot_train_per_epoch: Points that an epoch adds to a training curve.
+        plot_valid_per_epoch: Points that an epoch adds to a validation curve.
+    """
+
+    def loss(self, y_hat: Any, y: Any) -> Any:
+        """The loss of predictions ``y_hat`` against ``y``, a scalar tensor: for a subclass to define."""
+        raise NotImplementedError(f"{type(self).__name__} defines no loss(y_hat, y)")
+
+    def forward(self, X: Any) -> Any:
+        """The model's output for ``X``: by default that of ``self.net``."""
+        if not hasattr(self, "net"):
+            raise NotImplementedError(f"{type(self).__name__} defines neither self.net nor forward(X)")
+        return self.net(X)
+
+    def plot(self, key: str, value: Any, train: bool) -> None:
+        """Add a scalar of this step, averaged over the batch's examples, to a curve of the board.
+
+        Args:
+            key: Name of the quantity, such as ``loss``.
+            value: The scalar; it is read only when its point is drawn.
+            train: Whether it belongs to training or to validation.
+
+        Raises:
+            RuntimeError: No trainer has been given to the model yet.
+        """
+        if getattr(self, "trainer", None) is None:
+            raise RuntimeError("plot works while a Trainer fits the model: call trainer.fit(model, data)")
+        self.trainer.log(key, value, train)
+
+    def training_step(self, batch: Sequence[Any]) -> Any:
+        """Plot and return the loss of one training batch, whose last element is the target."""
+        loss = self.loss(self(*batch[:-1]), batch[-1])
+        self.plot("loss", loss, train=True)
+        return loss
+
+    def validation_step(self, batch: Sequence[Any]) -> None:
+        """Plot the loss of one validation batch."""
+        self.plot("loss", self.loss(self(*batch[:-1]), batch[-1]), train=False)
+
+    def _plot_settings(self, plot_train_per_epoch: int, plot_valid_per_epoch: int) -> None:
+        self.plot_train_per_epoch = plot_train_per_epoch
+        self.plot_valid_per_epoch = plot_valid_per_epoch
+        self.board = ProgressBoard(xlabel="epoch")
+        self.trainer = None
+
+
+class Classifier:
+    """What a classifier adds to a module."""
+
+    def validation_step(self, batch: Sequence[Any]) -> None:
+        """Plot loss and accuracy of one validation batch."""
+        Y_hat = self(*batch[:-1])
+        self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
+        self.plot("acc", self.accuracy(Y_hat, batch[-1]), train=False)
+
+    def _print_layers(self, shapes: Sequence[tuple[str, Sequence[int]]]) -> None:
+        for name, shape in shapes:
+            print(f"{name:<20} output shape: {tuple(shape)}")
+
+
+class DataModule(HyperParameters):
+    """Base class of data sets.
+
+    Args:
+        root: The data folder.
+        num_workers: Worker processes, for data loaders that use them.
+    """
+
+    def __init__(self, root: str = "../data", num_workers: int = 4):
+        self.save_hyperparameters()
+
+    def get_dataloader(self, train: bool) -> Any:
+        """An iterable over batches of the training or the validation set: for a subclass to define."""
+        raise NotImplementedError(f"{type(self).__name__} defines no get_dataloader(train)")
+
+    def train_dataloader(self) -> Any:
+        """Batches of the training set, in a new order each epoch."""
+        return self.get_dataloader(train=True)
+
+    def val_dataloader(self) -> Any:
+        """Batches of the validation set, in order."""
+        return self.get_dataloader(train=False)
+
+
+class FashionMNIST(DataModule):
+    """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, ten classes.
+
+    Args:
+        batch_size: Examples in a batch.
+        resize: Height and width that the 28 by 28 images are resized to, bilinearly.
+        root: The data folder.
+
+    Raises:
+        ValueError: ``resize`` is not two positive integers.
+        DataError: The files are not to be had; the message lists where they were looked for.
+    """
+
+    def __init__(self, batch_size: int = 64, resize: tuple[int, int] = (28, 28), root: str = "../data"):
+        super().__init__(root=root)
+        resize = check_size(resize)
+        self.save_hyperparameters()
+        self.train, self.val = load_fashion_mnist(root, current_profile())
+        height, width = self.train.images.shape[1:]
+        self._resize_rows = resize_matrix(resize[0], height)
+        self._resize_columns = resize_matrix(resize[1], width)
+
+    def get_dataloader(self, train: bool) -> BatchLoader:
+        """Batches ``(X, y)``; X has values in [0, 1]."""
+        data: Images = self.train if train else self.val
+        return BatchLoader(data, self.batch_size, self._permutation if train else np.arange, self._tensors)
+
+    def text_labels(self, indices: Sequence[int]) -> list[str]:
+        """The classes' names for their numbers."""
+        return [CLASSES[int(i)] for i in indices]
+
+    def visualize(self, batch: tuple[Any, Any], nrows: int = 1, ncols: int = 8, labels: Sequence[str] = ()) -> None:
+        """Show a batch's first images with their labels, or with ``labels`` where given."""
+        X, y = batch
+        n = nrows * ncols
+        show_images([to_numpy(x) for x in X[:n]], nrows, ncols, titles=list(labels) or self.text_labels(y[:n]))
+
+    def _permutation(self, n: int) -> np.ndarray:
+        """Numbers from 0 to n - 1 in an order drawn from the framework's own random state."""
+        raise NotImplementedError
+
+    def _tensors(self, images: np.ndarray, labels: np.ndarray) -> tuple[Any, Any]:
+        """Scaled and resized images, and labels, as the framework's tensors."""
+        raise NotImplementedError
+
+
+class Trainer(HyperParameters):
+    """Fit a model to data.
+
+    The run profile in ``D2L_PROFILE`` may shorten the run; its last line then says so.
+
+    Args:
+        max_epochs: Passes over the training data.
+        num_gpus: GPUs to use; if the machine has fewer, it says so and uses what there is.
+        gradient_clip_val: Largest L2 norm of all gradients together; 0 does not clip.
+
+    Raises:
+        ValueError: A count is negative or not a whole number.
+    """
+
+    def __init__(self, max_epochs: int, num_gpus: int = 0, gradient_clip_val: float = 0):
+        for name, count in (("max_epochs", max_epochs), ("num_gpus", num_gpus)):
+            if not isinstance(count, int) or count < 0:
+                raise ValueError(f"{name}={count!r}: give a whole number, 0 or more")
+        self.save_hyperparameters()
+        self.profile = current_profile()
+        self.num_epochs = min(max_epochs, self.profile.epochs or max_epochs)
+        self._captured: dict[str, Any] | None = None
+        self.device, found = self._choose_device()
+        if num_gpus > found:
+            print(f"num_gpus={num_gpus}: {found or 'no'} GPU in use, training on {self.device}")
+
+    def prepare_data(self, data: DataModule) -> None:
+        """Get the data loaders and their lengths in batches."""
+        self.train_dataloader = data.train_dataloader()
+        self.val_dataloader = data.val_dataloader()
+        self.num_train_batches = len(self.train_dataloader)
+        self.num_val_batches = len(self.val_dataloader) if self.val_dataloader is not None else 0
+
+    def prepare_model(self, model: Module) -> None:
+        """Join model and trainer, and set up the board."""
+        model.trainer = self
+        model.board.clear()
+        model.board.xlim = [0, self.num_epochs]
+        self.model = model
+
+    def prepare_batch(self, batch: Sequence[Any]) -> Sequence[Any]:
+        """Bring a batch to the device."""
+        return batch
+
+    def fit(self, model: Module, data: DataModule) -> None:
+        """Train ``model`` on ``data`` for the epochs asked for, validating after each.
+
+        Interrupted, it leaves the model with its weights so far and the board with its curves; it can be called again.
+        """
+        self.prepare_data(data)
+        self.prepare_model(model)
+        self.optim = model.configure_optimizers()
+        self.epoch = self.train_batch_idx = self.val_batch_idx = 0
+        total = self.num_epochs * (self.num_train_batches + self.num_val_batches)
+        with Progress(total, slow=str(self.device).lower().startswith("cpu")) as self.progress:
+            self.train_dataloader = CountedLoader(self.train_dataloader, self.progress, train=True)
+            if self.val_dataloader is not None:
+                self.val_dataloader = CountedLoader(self.val_dataloader, self.progress, train=False)
+            try:
+                while self.epoch < self.num_epochs:
+                    self.progress.describe(f"epoch {self.epoch + 1}/{self.num_epochs}")
+                    self.fit_epoch()
+                    model.board.flush()
+                    self.epoch += 1
+            finally:
+                model.board.flush()
+        self._report()
+
+    def fit_epoch(self) -> None:
+        """Go once through the training data, then once through the validation data."""
+        self._set_training(True)
+        for batch in self.train_dataloader:
+            self._train(self.prepare_batch(batch))
+            self.train_batch_idx += 1
+        if self.val_dataloader is None:
+            return
+        self._set_training(False)
+        for batch in self.val_dataloader:
+            self._validate(self.prepare_batch(batch))
+            self.val_batch_idx += 1
+
+    def log(self, key: str, value: Any, train: bool) -> None:
+        """Take a scalar of the current step to the board."""
+        if self._captured is not None:
+            self._captured[key] = value
+            return
+        if train:
+            x = self.train_batch_idx / self.num_train_batches
+            points, batches = self.model.plot_train_per_epoch, self.num_train_batches
+        else:
+            x = self.epoch + 1
+            points, batches = self.model.plot_valid_per_epoch, self.num_val_batches
+        label = ("train_" if train else "val_") + key
+        self.model.board.draw(x, value, label, every_n=-(-batches // points), weight=self.progress.examples)
+
+    @contextmanager
+    def _capture(self) -> Iterator[dict[str, Any]]:
+        """Collect what is logged instead of drawing it: for steps that a framework compiles."""
+        self._captured = captured = {}
+        try:
+            yield captured
+        finally:
+            self._captured = None
+
+    def _report(self) -> None:
+        """State the run's last numbers in one line."""
+        final = {label: points[-1][1] for label, points in self.model.board.curves.items()}
+        run = {
+            "profile": str(self.profile),
+            "epochs": self.num_epochs,
+            "max_epochs": self.max_epochs,
+            "examples_per_epoch": self.progress.train_examples // max(self.num_epochs, 1),
+            "examples_per_second": self.progress.examples_per_second,
+            "device": str(self.device),
+            "metrics": final,
+        }
+        line = ", ".join(f"{label} {value:.3f}" for label, value in final.items())
+        line += f" after {run['epochs']} of {run['max_epochs']} epochs, each of {run['examples_per_epoch']:,} examples"
+        line += f"; {run['examples_per_second']:,.0f} examples/s on {self.device}"
+        if not self.profile.full:
+            line = f"{self.profile}: {line}"
+        if in_notebook():
+            self.progress.output.show({"text/plain": line, RUN_MIME: run})
+        else:
+            print(line)
+
+    def _choose_device(self) -> tuple[Any, int]:
+        """The device to train on, and how many GPUs that makes."""
+        raise NotImplementedError
+
+    def _set_training(self, training: bool) -> None:
+        """Switch layers such as dropout between training and validation."""
+        raise NotImplementedError
+
+    def _train(self, batch: Sequence[Any]) -> None:
+        """One step of training: loss, gradients, update."""
+        raise NotImplementedError
+
+    def _validate(self, batch: Sequence[Any]) -> None:
+        """One step of validation, without gradients."""
+        raise NotImplementedError

@@ -1,0 +1,243 @@
+"""The four files of Fashion-MNIST: find, check, fetch and read them; and what turns their images into batches.
+
+Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms",
+2017, arXiv:1708.07747 (MIT licence). The files have the IDX format that MNIST introduced.
+"""
+
+import gzip
+import hashlib
+import os
+import sys
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from tqdm import tqdm
+
+from .profile import Profile
+
+# SHA-256 of each file's content after decompression: how a copy was compressed does not matter.
+CHECKSUMS = {
+    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+}
+SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+SAMPLE_FOLDER = Path(__file__).parent / "sample"
+ADDRESSES = (
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+    "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
+)
+TIMEOUT_SECONDS = 30
+CLASSES = (
+    "t-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+
+
+class DataError(RuntimeError):
+    """The data set could not be had whole. The message lists every place that was tried."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled grey images.
+
+    Attributes:
+        images: ``uint8`` of shape (n, height, width).
+        labels: ``uint8`` of shape (n,), indices into `CLASSES`.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def first(self, n: int | None) -> "Images":
+        """The first ``n`` images, or all of them if ``n`` is ``None``."""
+        return Images(self.images[:n], self.labels[:n])
+
+
+def load_fashion_mnist(root: str | Path, profile: Profile) -> tuple[Images, Images]:
+    """Read the training and the test set, fetching what is missing into the data folder.
+
+    Args:
+        root: The data folder; the variable ``D2L_DATA`` goes before it.
+        profile: A smoke run reads the few real images that come with the package.
+
+    Raises:
+        DataError: A file is in none of the known places and could not be downloaded.
+    """
+    if profile.smoke:
+        contents = [gzip.decompress((SAMPLE_FOLDER / f"{name}.gz").read_bytes()) for name in CHECKSUMS]
+    else:
+        contents = [_find(name, data_folder(root)) for name in CHECKSUMS]
+    train_images, train_labels, test_images, test_labels = map(read_idx, contents)
+    return Images(train_images, train_labels).first(profile.images), Images(test_images, test_labels)
+
+
+def data_folder(root: str | Path) -> Path:
+    """The folder that data are looked for in first and fetched into."""
+    return Path(os.environ.get("D2L_DATA") or root)
+
+
+def read_idx(content: bytes) -> np.ndarray:
+    """Decode an IDX file of unsigned bytes.
+
+    Raises:
+        ValueError: The header is not that of such a file, or the length does not fit it.
+    """
+    if len(content) < 4 or content[:3] != b"\0\0\x08":
+        raise ValueError(f"not an IDX file of unsigned bytes: it starts with {content[:4].hex(' ')}")
+    start = 4 + 4 * content[3]
+    shape = np.frombuffer(content[4:start], ">u4")
+    if len(content) != start + shape.prod():
+        raise ValueError(f"the IDX header says {shape.tolist()}, the file holds {len(content) - start:,} values")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def resize_matrix(size: int, original: int) -> np.ndarray:
+    """Matrix ``R`` of shape (size, original) such that ``R @ image @ R.T`` resizes bilinearly, half-pixel centres.
+
+    Output pixel i lies at ``(i + 0.5) * original / size - 0.5`` of the input; beyond the border counts
+    the pixel at the border.
+    """
+    position = np.clip((np.arange(size) + 0.5) * original / size - 0.5, 0, original - 1)
+    left = np.minimum(position.astype(int), max(original - 2, 0))
+    share = position - left
+    matrix = np.zeros((size, original))
+    matrix[np.arange(size), left] = 1 - share
+    if original > 1:
+        matrix[np.arange(size), left + 1] = share
+    return matrix.astype(np.float32)
+
+
+def check_size(resize: Any) -> tuple[int, int]:
+    """``resize`` as a pair (height, width).
+
+    Raises:
+        ValueError: It is not two positive whole numbers.
+    """
+    whole = (int, np.integer)
+    if (
+        isinstance(resize, (tuple, list))
+        and len(resize) == 2
+        and all(isinstance(n, whole) and not isinstance(n, bool) and n > 0 for n in resize)
+    ):
+        return tuple(map(int, resize))
+    raise ValueError(f"resize={resize!r}: give height and width as two positive integers, such as (224, 224)")
+
+
+@dataclass(frozen=True)
+class BatchLoader:
+    """Iterate over a data set in batches, in a new order each time if asked to shuffle.
+
+    Attributes:
+        data: The images and labels.
+        batch_size: Examples in a batch; the last one may be shorter.
+        order: Gives the order of an epoch's examples from their number.
+        transform: Turns ``uint8`` images (n, height, width) and labels (n,) into a framework's tensors.
+    """
+
+    data: Images
+    batch_size: int
+    order: Callable[[int], np.ndarray]
+    transform: Callable[[np.ndarray, np.ndarray], tuple[Any, Any]]
+
+    def __len__(self) -> int:
+        return -(-len(self.data) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        order = self.order(len(self.data))
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            yield self.transform(self.data.images[batch], self.data.labels[batch])
+
+
+def _find(name: str, folder: Path) -> bytes:
+    """The content of one file, from the first place that has it whole."""
+    own = folder / "fashion-mnist" / f"{name}.gz"
+    tried: list[str] = []
+    for path in (own, folder / f"{name}.gz", SYSTEM_FOLDER / f"{name}.gz"):
+        content = _read_checked(path, name, tried)
+        if content is not None:
+            return content
+    own.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(own.with_suffix(".lock")):
+        # Another process may have fetched the file while this one waited.
+        content = _read_checked(own, name, [])
+        return content if content is not None else _fetch(name, own, tried)
+
+
+def _fetch(name: str, target: Path, tried: list[str]) -> bytes:
+    """Download one file to ``target``, which changes only once the new content is whole."""
+    for address in ADDRESSES:
+        url = f"{address}/{name}.gz"
+        try:
+            compressed = _download(url)
+            content = gzip.decompress(compressed)
+        except (OSError, EOFError, zlib.error) as error:
+            tried.append(f"{url}: {error}")
+            continue
+        actual = hashlib.sha256(content).hexdigest()
+        if actual != CHECKSUMS[name]:
+            tried.append(f"{url}: SHA-256 is {actual}, expected {CHECKSUMS[name]}")
+            continue
+        part = target.with_suffix(".part")
+        part.write_bytes(compressed)
+        part.replace(target)
+        return content
+    places = "\n".join(f"  {line}" for line in tried)
+    raise DataError(
+        f"Fashion-MNIST: no whole copy of {name}.gz. Tried:\n{places}\n"
+        f"Put the file into {target.parent}, or install the Debian or Ubuntu package dataset-fashion-mnist, "
+        "or set D2L_DATA to a folder that has it. D2L_PROFILE=smoke runs on images that come with the package."
+    )
+
+
+def _download(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
+        size = int(response.headers.get("Content-Length") or 0)
+        label = url.rpartition("/")[2]
+        chunks = []
+        with tqdm(total=size or None, unit="B", unit_scale=True, desc=label, file=sys.stderr, leave=False) as bar:
+            while chunk := response.read(1 << 16):
+                chunks.append(chunk)
+                bar.update(len(chunk))
+    content = b"".join(chunks)
+    if size and len(content) != size:
+        raise EOFError(f"the connection ended after {len(content):,} of {size:,} bytes")
+    return content
+
+
+def _read_checked(path: Path, name: str, tried: list[str]) -> bytes | None:
+    """The file's content if it is there and whole; else ``None``, with the reason added to ``tried``."""
+    if not path.exists():
+        tried.append(f"{path}: not there")
+        return None
+    try:
+        content = gzip.decompress(path.read_bytes())
+        actual = hashlib.sha256(content).hexdigest()
+    except (OSError, EOFError, zlib.error) as error:
+        actual = f"not to be had ({error})"
+    if actual == CHECKSUMS[name]:
+        return content
+    reason = f"{path}: SHA-256 of its content is {actual}, expected {CHECKSUMS[name]}"
+    print(f"Passing over a damaged file: {reason}", file=sys.stderr)
+    tried.append(reason)
+    return None

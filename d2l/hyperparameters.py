@@ -1,0 +1,33 @@
+"""Keep a constructor's arguments as attributes, and add methods to a class after its definition."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+
+class HyperParameters:
+    """Base class of objects that remember the arguments they were made with."""
+
+    def save_hyperparameters(self, ignore: Iterable[str] = ()) -> None:
+        """Save the arguments of the calling method as attributes, and all of them in ``self.hparams``.
+
+        Args:
+            ignore: Names of arguments not to save.
+        """
+        frame = inspect.currentframe().f_back
+        names, varargs, varkw, values = inspect.getargvalues(frame)
+        names = [*names[1:], *filter(None, (varargs, varkw))]
+        new = {name: values[name] for name in names if name not in set(ignore)}
+        self.hparams = {**getattr(self, "hparams", {}), **new}
+        for name, value in new.items():
+            setattr(self, name, value)
+
+
+def add_to_class(cls: type) -> Callable[[Any], Any]:
+    """Decorator that registers a function as a method of ``cls``, also for objects that exist already."""
+
+    def wrapper(obj: Any) -> Any:
+        setattr(cls, obj.__name__, obj)
+        return obj
+
+    return wrapper

@@ -1,0 +1,27 @@
+"""Outputs in a notebook that can be replaced while a cell runs."""
+
+from typing import Any
+
+from IPython import get_ipython
+from IPython.display import display
+
+
+def in_notebook() -> bool:
+    """Whether the code runs in a Jupyter kernel (and not in a terminal or a plain script)."""
+    return hasattr(get_ipython(), "kernel")
+
+
+class Output:
+    """A place in the running cell's output. Showing something there replaces what it held."""
+
+    def __init__(self):
+        self._handle = None
+
+    def show(self, data: dict[str, Any]) -> None:
+        """Show a bundle of media types; outside a notebook, do nothing."""
+        if not in_notebook():
+            return
+        if self._handle is None:
+            self._handle = display(data, raw=True, display_id=True)
+        else:
+            self._handle.update(data, raw=True)

@@ -1,0 +1,127 @@
+"""Figures with matplotlib, crisp in notebooks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib_inline.backend_inline
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+# Text stays text, so that it can be read, searched and compared; element names do not change from run to run.
+SVG_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "d2l"}
+
+
+def use_svg_display() -> None:
+    """Show figures as SVG in Jupyter."""
+    plt.rcParams.update(SVG_STYLE)
+    matplotlib_inline.backend_inline.set_matplotlib_formats("svg", metadata={"Date": None})
+
+
+def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:
+    """Set the size of new figures, in inches."""
+    use_svg_display()
+    plt.rcParams["figure.figsize"] = figsize
+
+
+def set_axes(
+    axes: Axes,
+    xlabel: str | None,
+    ylabel: str | None,
+    xlim: Sequence[float] | None,
+    ylim: Sequence[float] | None,
+    xscale: str,
+    yscale: str,
+    legend: Sequence[str] | None,
+) -> None:
+    """Set labels, limits, scales, legend and grid of ``axes`` in one call."""
+    axes.set(xscale=xscale, yscale=yscale)
+    if xlabel:
+        axes.set_xlabel(xlabel)
+    if ylabel:
+        axes.set_ylabel(ylabel)
+    if xlim is not None:
+        axes.set_xlim(xlim)
+    if ylim is not None:
+        axes.set_ylim(ylim)
+    if legend:
+        axes.legend(legend)
+    axes.grid(True)
+
+
+def plot(
+    X: Any,
+    Y: Any = None,
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+    legend: Sequence[str] = (),
+    xlim: Sequence[float] | None = None,
+    ylim: Sequence[float] | None = None,
+    xscale: str = "linear",
+    yscale: str = "linear",
+    fmts: Sequence[str] = ("-", "m--", "g-.", "r:"),
+    figsize: tuple[float, float] = (3.5, 2.5),
+    axes: Axes | None = None,
+) -> None:
+    """Plot one curve or several against ``X``, or against their indices when ``Y`` is not given.
+
+    Args:
+        X, Y: A vector, or a list of vectors, of any framework; one ``X`` may serve several ``Y``.
+        fmts: Matplotlib format strings, taken in turn.
+        axes: Draw here instead of into a new figure.
+    """
+    if Y is None:
+        ys = _curves(X)
+        xs = [np.arange(len(y)) for y in ys]
+    else:
+        xs, ys = _curves(X), _curves(Y)
+        xs = xs * len(ys) if len(xs) == 1 else xs
+    set_figsize(figsize)
+    axes = axes if axes is not None else plt.gca()
+    axes.cla()
+    for i, (x, y) in enumerate(zip(xs, ys, strict=True)):
+        axes.plot(x, y, fmts[i % len(fmts)])
+    set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend)
+
+
+def show_images(
+    imgs: Sequence[Any], num_rows: int, num_cols: int, titles: Sequence[str] | None = None, scale: float = 1.5
+) -> np.ndarray:
+    """Show images in a grid.
+
+    Args:
+        imgs: Arrays or tensors of shape (height, width), (height, width, 1) or (height, width, 3).
+        num_rows, num_cols: Size of the grid; images beyond it are not shown.
+        titles: A line above each image.
+        scale: Width and height of one image in inches.
+
+    Returns:
+        The grid's axes, flattened.
+    """
+    use_svg_display()
+    _, axes = plt.subplots(num_rows, num_cols, figsize=(num_cols * scale, num_rows * scale), squeeze=False)
+    axes = axes.flatten()
+    for ax in axes:
+        ax.set_axis_off()
+    for i, (ax, img) in enumerate(zip(axes, imgs, strict=False)):
+        ax.imshow(to_numpy(img).squeeze(), cmap="gray")
+        if titles:
+            ax.set_title(titles[i])
+    return axes
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """A tensor of any framework, on any device, as a NumPy array."""
+    if hasattr(x, "asnumpy"):
+        return x.asnumpy()
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+    return np.asarray(x)
+
+
+def _curves(values: Any) -> list[Any]:
+    """A vector or a list of vectors, as a list of arrays."""
+    if isinstance(values, list) and values and hasattr(values[0], "__len__"):
+        return [to_numpy(v) for v in values]
+    values = to_numpy(values)
+    return list(values) if values.ndim > 1 else [values]

@@ -1,0 +1,127 @@
+"""One line that says how far a training run is, how fast it goes and how long it will take."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm import tqdm
+
+from .notebook import Output, in_notebook
+
+LONG_RUN_SECONDS = 300
+WARM_UP_SECONDS = 10
+
+
+class Progress:
+    """Follow the batches of a run.
+
+    Use as a context manager around the run. The line is redrawn in place, in a terminal and in a notebook, and
+    disappears at the end.
+
+    Args:
+        total: Number of training and validation batches in the whole run.
+        slow: Whether to say early, should the run be long, how long it will take.
+    """
+
+    def __init__(self, total: int, slow: bool):
+        self.examples = 0  # in the batch that was handed out last
+        self.train_examples = 0
+        self.train_seconds = 0.0
+        self.output = Output()
+        self._slow = slow
+        self._notice = ""
+        self._total = total
+        self._started = time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        self._bar = tqdm(
+            total=self._total,
+            file=_NotebookLine(self) if in_notebook() else sys.stderr,
+            ncols=72 if in_notebook() else None,
+            dynamic_ncols=not in_notebook(),
+            mininterval=0.5,
+            leave=False,
+            bar_format="{desc}{percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}",
+        )
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bar.close()
+
+    @property
+    def examples_per_second(self) -> float:
+        """Training examples per second of training, validation not counted."""
+        return self.train_examples / self.train_seconds if self.train_seconds else 0.0
+
+    def describe(self, label: str) -> None:
+        """Set the words before the bar."""
+        self._bar.set_description_str(f"{label} ", refresh=False)
+
+    def count(self, loader: Iterable[Any], train: bool) -> Iterator[Any]:
+        """Hand out the batches of ``loader`` once, counting and timing them."""
+        start = time.monotonic()
+        for batch in loader:
+            self.examples = len(batch[-1])
+            yield batch
+            now = time.monotonic()
+            if train:
+                self.train_examples += self.examples
+                self.train_seconds += now - start
+                self._bar.set_postfix_str(f"{self.examples_per_second:,.0f} examples/s", refresh=False)
+            start = now
+            self._announce()
+            self._bar.update()
+
+    def _announce(self) -> None:
+        elapsed = time.monotonic() - self._started
+        if not self._slow or elapsed < WARM_UP_SECONDS or self._bar.n < 2:
+            return
+        self._slow = False
+        seconds = elapsed / self._bar.n * self._total
+        if seconds > LONG_RUN_SECONDS:
+            self._notice = (
+                f"No GPU in use: this run will take about {duration(seconds)}. "
+                "With D2L_PROFILE=smoke in the environment it does a small part in seconds."
+            )
+            if not in_notebook():
+                self._bar.write(self._notice, file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class CountedLoader:
+    """A data loader whose batches count towards a run's progress each time it is gone through."""
+
+    loader: Any
+    progress: Progress
+    train: bool
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.progress.count(self.loader, self.train)
+
+
+class _NotebookLine:
+    """The stream that tqdm writes its line to in a notebook."""
+
+    def __init__(self, progress: Progress):
+        self._progress = progress
+
+    def write(self, text: str) -> None:
+        line = text.strip()
+        if line:
+            self._progress.output.show({"text/plain": "\n".join(filter(None, (self._progress._notice, line)))})
+
+    def flush(self) -> None:
+        pass
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``45 s``, ``12 min``, ``2 h 5 min``."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
