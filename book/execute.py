@@ -52,7 +52,7 @@ def run(section: Section, profile: str) -> NotebookNode:
             notebook,
             bar,
             timeout=None,
-            config=Config({"KernelManager": {"transport": "ipc"}}),  # sockets in files, which no other user can open
+            config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             resources={"metadata": {"path": str((NOTEBOOKS / section.tab / section.name).parent)}},
             on_cell_executed=lambda **_: bar.update(),
         )
