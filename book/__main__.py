@@ -3,6 +3,9 @@
 import argparse
 import os
 import sys
+from pathlib import Path
+
+import pypandoc
 
 from .source import NOTEBOOKS, ROOT, BookError, compile_sections, is_installed
 
@@ -19,6 +22,10 @@ def build() -> None:
         print(f"Nothing has changed. The page: {page}")
         return
     STAMP.unlink(missing_ok=True)
+    try:
+        data()
+    except BookError as error:
+        print(f"{error}\nThe build goes on without: it runs the notebooks on the sample that comes with the package.")
     shown, failures = [], []
     for section in compile_sections():
         smoke = section.notebook
@@ -38,6 +45,18 @@ def build() -> None:
     print(f"The page: {page}")
 
 
+def data() -> None:
+    """Look for Fashion-MNIST, and fetch it if it is not here."""
+    from d2l.data import DataError, data_folder, load_fashion_mnist
+    from d2l.profile import Profile
+
+    try:
+        load_fashion_mnist(data_folder(ROOT / "data"), Profile())
+    except DataError as error:
+        raise BookError(str(error)) from None
+    print("Fashion-MNIST is here, whole.")
+
+
 def notebooks() -> None:
     """Compile the sources into notebooks without outputs."""
     compile_sections()
@@ -51,18 +70,31 @@ def record(tab: str, limits: list[str]) -> None:
     record(compile_sections(), tab, ",".join(limits) or "full")
 
 
+def reference() -> None:
+    """Renew the stored outputs that the tests compare the notebooks with."""
+    from .execute import run_cached
+    from .reference import store
+
+    for section in compile_sections():
+        if section.code_cells and is_installed(section.tab):
+            store(section, run_cached(section))
+
+
 def main() -> int:
     """Parse the command line and run a command."""
     parser = argparse.ArgumentParser(prog="python -m book", description="Build the book from its Markdown sources.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser("build", help=build.__doc__).set_defaults(run=lambda args: build())
-    commands.add_parser("notebooks", help=notebooks.__doc__).set_defaults(run=lambda args: notebooks())
+    for command in (build, data, notebooks, reference):
+        commands.add_parser(command.__name__, help=command.__doc__).set_defaults(run=lambda args, run=command: run())
     recorder = commands.add_parser("record", help=record.__doc__)
     recorder.add_argument("tab")
     recorder.add_argument("limits", nargs="*", help="such as epochs=1 images=6000")
     recorder.set_defaults(run=lambda args: record(args.tab, args.limits))
     args = parser.parse_args()
     os.chdir(ROOT)
+    # d2lbook and nbconvert start sphinx-build and pandoc by name.
+    programs = (Path(sys.executable).parent, Path(pypandoc.get_pandoc_path()).parent)
+    os.environ["PATH"] = os.pathsep.join([*map(str, programs), os.environ["PATH"]])
     try:
         args.run(args)
     except BookError as error:

@@ -12,17 +12,25 @@ from .source import BUILD, ROOT, BookError, Section, configured_tabs
 
 HTML = BUILD / "html"
 STAMP = BUILD / "html.stamp"
-INPUTS = ("*.md", "chapter_*/*.md", "config.ini", "references.bib", "img/*", "static/*", "d2l/*.py", "book/*.py")
+INPUTS = ("*.md", "chapter_*/*.md", "config.ini", "references.bib", "img/*", "theme/*", "d2l/*.py", "book/*.py")
 
 
-def render(shown: list[tuple[Section, NotebookNode]]) -> None:
-    """Merge the tabs' notebooks and render them to ``_build/html``. A failure leaves the last good pages.
+def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None:
+    """Merge the tabs' notebooks and render them to pages. A failure leaves the last good pages.
+
+    Args:
+        shown: Each section with the outputs to show.
+        html: Folder of the pages.
 
     Raises:
         BookError: Sphinx found an error or gave a warning; its output says which.
     """
+    from d2lbook import sphinx_template
     from d2lbook.build import Builder
     from d2lbook.config import Config
+
+    # These two scripts ask other hosts, for a button's picture and to count visits; theme/book.js has the button.
+    sphinx_template.copybutton_js = sphinx_template.google_tracker = ""
 
     tabs = configured_tabs()
     eval_folders = {tab: BUILD / ("eval" if tab == tabs[0] else f"eval_{tab}") for tab in tabs}
@@ -38,8 +46,8 @@ def render(shown: list[tuple[Section, NotebookNode]]) -> None:
         Builder(config).html()
     except SystemExit:
         raise BookError("Sphinx could not render the pages; its messages are above") from None
-    shutil.rmtree(HTML, ignore_errors=True)
-    fresh.rename(HTML)
+    shutil.rmtree(html, ignore_errors=True)
+    fresh.rename(html)
 
 
 def inputs_hash() -> str:

@@ -1,0 +1,56 @@
+# The verbs of this repository; `make help` lists them.
+
+PYTHON := .venv/bin/python
+BOOK := $(PYTHON) -m book
+export D2L_DATA ?= $(CURDIR)/data
+
+.PHONY: help book test notebooks serve lab data record reference format clean
+
+help: ## List the verbs
+	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## (.*)/  make \1@\2/' | column -t -s @
+
+book: .venv/installed ## From a bare clone to the page in _build/html: environment, data, notebooks, HTML
+	@$(BOOK) build
+
+test: .venv/installed ## Lint, unit tests, browser tests, and every notebook against its stored outputs
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@$(PYTHON) -m pytest
+
+notebooks: .venv/installed ## Compile a notebook per framework into _build/notebooks
+	@$(BOOK) notebooks
+
+serve: book ## Build the page and serve it at http://localhost:8000
+	@$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+lab: notebooks ## Open the notebooks in JupyterLab
+	@.venv/bin/jupyter lab --notebook-dir _build/notebooks
+
+data: .venv/installed ## Look for Fashion-MNIST, and fetch it if it is not here
+	@$(BOOK) data
+
+record: .venv/installed ## Run one framework in full and keep its outputs: make record TAB=pytorch [LIMITS="epochs=1 images=6000"]
+	@$(BOOK) record "$(TAB)" $(LIMITS)
+
+reference: .venv/installed ## Renew the outputs that make test compares the notebooks with
+	@$(BOOK) reference
+
+format: .venv/installed ## Format and lint the Python code
+	@.venv/bin/ruff format
+	@.venv/bin/ruff check --fix
+
+clean: ## Remove what was built; the environment and downloaded data stay
+	rm -rf _build
+
+# The exact versions are those of constraints.txt.
+.venv/installed: pyproject.toml constraints.txt
+	@set -e; for python in python3.11 python3.12 python3; do \
+	    if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then break; fi; \
+	    python=; \
+	done; \
+	if [ -z "$$python" ]; then echo "error: Python 3.11 or 3.12 is needed; found neither" >&2; exit 1; fi; \
+	echo "Installing the environment into .venv: about 4 GB, three to ten minutes, once."; \
+	$$python -m venv .venv; \
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	    --editable '.[pytorch,tensorflow,mxnet,book,test]'
+	@touch $@

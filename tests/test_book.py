@@ -1,0 +1,204 @@
+"""The build: sources are checked, code decides what runs again, failures and stale recordings are named."""
+
+import itertools
+import re
+import tomllib
+
+import nbformat
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from book import recordings
+from book.execute import helper_code, run, run_code, with_outputs
+from book.pages import INPUTS
+from book.recordings import RUN_MIME, cell_code, load_recording, show_results
+from book.reference import reference_path
+from book.source import ROOT, BookError, Section, check_source, configured_tabs
+
+TABS = ["pytorch", "tensorflow", "mxnet"]
+
+
+def small_section(*cells: str) -> Section:
+    """A section of code cells."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return Section("chapter_test/small", "pytorch", notebook)
+
+
+def source_file(tmp_path, monkeypatch, text: str):
+    """A source with the given text in a repository of its own."""
+    monkeypatch.setattr("book.source.ROOT", tmp_path)
+    path = tmp_path / "chapter.md"
+    path.write_text(text)
+    return path
+
+
+def pins(path: str) -> dict[str, str]:
+    """Exact versions in a constraints file."""
+    lines = (ROOT / path).read_text().splitlines()
+    return {
+        canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines) if version
+    }
+
+
+def test_environment_yml_and_constraints_agree():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    listed = next(item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
+    constraints = pins("constraints.txt")
+    exact = dict(line.split("==") for line in listed if "==" in line)
+    assert {"d2lbook", "jupyter", "torch", "mxnet", "tensorflow", "matplotlib", "nbval"} <= exact.keys()
+    assert {name: constraints.get(name) for name in exact} == exact
+
+
+def test_constraints_satisfy_every_requirement_of_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    constraints = pins("constraints.txt")
+    requirements = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
+    assert set(TABS) | {"book", "test"} == set(project["optional-dependencies"])
+    for requirement in map(Requirement, requirements):
+        version = constraints.get(canonicalize_name(requirement.name))
+        assert version is not None, f"{requirement.name} has no exact version"
+        assert requirement.specifier.contains(version), f"{requirement} excludes {version}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# T\n\n```{.python .input}\n%%tab pytorch, caffe\nx\n```\n", "chapter.md:4: unknown tab 'caffe'"),
+        ("```{.python .input}\n%%tab all\nif tab.selected('keras'):\n```\n", "chapter.md:3: unknown tab 'keras'"),
+        ("text\n:begin_tab:`chainer`\ntext\n:end_tab:\n", "chapter.md:2: unknown tab 'chainer'"),
+        ("text\n\n```{.python .input}\n%%tab all\nx\n", "chapter.md:3: the code fence ``` that opens here is never"),
+        (":begin_tab:`mxnet`\ntext\n", "chapter.md:1: the tab block that begins here never ends"),
+        ("text\n:end_tab:\n", "chapter.md:2: a tab block ends that never began"),
+    ],
+)
+def test_malformed_source_is_named_by_file_and_line(tmp_path, monkeypatch, text, message):
+    path = source_file(tmp_path, monkeypatch, text)
+    with pytest.raises(BookError, match=re.escape(message)):
+        check_source(path, TABS)
+
+
+def test_unknown_tab_in_config_is_named_by_file_and_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("book.source.ROOT", tmp_path)
+    (tmp_path / "config.ini").write_text("[build]\n# comment\ntabs = pytorch, caffe\n")
+    with pytest.raises(BookError, match=r"config.ini:3: unknown tab 'caffe'; known are pytorch, tensorflow, mxnet"):
+        configured_tabs()
+
+
+def test_every_section_compiles_for_every_tab_without_marks(sections):
+    assert {(s.name, s.tab) for s in sections if s.code_cells} == {("chapter_cnn/alexnet", tab) for tab in TABS}
+    for section in sections:
+        for cell in section.code_cells:
+            assert not re.search(r"%%tab|tab\.selected|load_ext", cell.source)
+
+
+def test_references_are_what_the_sources_compile_to_now(sections):
+    for section in sections:
+        if section.code_cells:
+            stored = nbformat.read(reference_path(section), as_version=4)
+            assert [c.source for c in stored.cells] == [c.source for c in section.notebook.cells], (
+                f"{section}: the reference is stale, renew it with make reference"
+            )
+
+
+def test_prose_does_not_count_as_code_and_one_tab_does_not_touch_the_others(sections):
+    before = {s.tab: run_code(s) for s in sections if s.code_cells}
+    changed = {}
+    for section in sections:
+        if section.code_cells:
+            markdown = next(cell for cell in section.notebook.cells if cell.cell_type == "markdown")
+            old, markdown.source = markdown.source, markdown.source + " One more word."
+            changed[section.tab] = run_code(section)
+            markdown.source = old
+    assert changed == before
+    assert len(set(before.values())) == 3
+
+
+def test_helper_code_ignores_comments_and_other_tabs(tmp_path, monkeypatch):
+    helper = tmp_path / "d2l"
+    helper.mkdir()
+    for name, text in {"core": "x = 1", "torch": "y = 1", "mxnet": "y = 2", "tensorflow": "y = 3"}.items():
+        (helper / f"{name}.py").write_text(text + "\n")
+    monkeypatch.setattr("book.execute.ROOT", tmp_path)
+    before = {tab: helper_code(tab) for tab in TABS}
+    (helper / "core.py").write_text('"""A docstring."""\n\nx = 1  # a comment\n')
+    assert {tab: helper_code(tab) for tab in TABS} == before
+    (helper / "mxnet.py").write_text("y = 4\n")
+    assert [tab for tab in TABS if helper_code(tab) != before[tab]] == ["mxnet"]
+    (helper / "core.py").write_text("x = 2\n")
+    assert all(helper_code(tab) != before[tab] for tab in TABS)
+
+
+def test_failing_cell_is_named_with_section_tab_number_and_traceback(tmp_path, monkeypatch):
+    monkeypatch.setattr("book.execute.NOTEBOOKS", tmp_path)
+    (tmp_path / "pytorch" / "chapter_test").mkdir(parents=True)
+    with pytest.raises(BookError) as error:
+        run(small_section("x = 1", "x / 0"), "smoke")
+    assert "pytorch chapter_test/small: cell 2 of 2 failed" in str(error.value)
+    assert "ZeroDivisionError" in str(error.value)
+
+
+def recorded(section: Section, tmp_path, monkeypatch, **changes: str) -> None:
+    """Store a recording of a section, with provenance changed as given."""
+    monkeypatch.setattr(recordings, "RECORDINGS", tmp_path)
+    notebook = with_outputs(section, section.notebook)
+    output = nbformat.v4.new_output("display_data", {RUN_MIME: {}, "text/plain": "val_acc 0.9 after 10 of 10 epochs"})
+    notebook.cells[0].outputs = [output]
+    notebook.metadata["recording"] = {
+        "cells": cell_code(section),
+        "helper": helper_code("pytorch"),
+        "date": "2026-01-31",
+        "seconds": 1234,
+        "hardware": "a processor, 2 cores, no GPU",
+        "versions": {"torch": "2.13.0"},
+    } | changes
+    path = recordings.recording_path(section)
+    path.parent.mkdir(parents=True)
+    nbformat.write(notebook, path)
+
+
+def smoke_outputs(section: Section) -> nbformat.NotebookNode:
+    """The section as a smoke run leaves it."""
+    smoke = with_outputs(section, section.notebook)
+    run_data = {RUN_MIME: {}, "text/plain": "smoke run: val_acc 0.1"}
+    smoke.cells[0].outputs = [nbformat.v4.new_output("display_data", run_data)]
+    return smoke
+
+
+def test_current_recording_is_shown_with_its_provenance(tmp_path, monkeypatch):
+    section = small_section("fit()")
+    recorded(section, tmp_path, monkeypatch)
+    shown = str(show_results(section, smoke_outputs(section)).cells[0].outputs)
+    assert "val_acc 0.9 after 10 of 10 epochs" in shown
+    assert "Recorded on 2026-01-31 in 1,234 s on a processor, 2 cores, no GPU; torch 2.13.0" in shown
+    assert "smoke run" not in shown
+
+
+def test_recording_of_other_cells_is_not_shown_and_named_stale(tmp_path, monkeypatch, capsys):
+    section = small_section("fit()")
+    recorded(section, tmp_path, monkeypatch, cells="of another cell")
+    shown = str(show_results(section, smoke_outputs(section)).cells[0].outputs)
+    assert "val_acc 0.9" not in shown and "smoke run" not in shown
+    assert "No full run of this cell is recorded" in shown
+    assert "the recording is stale" in capsys.readouterr().out
+
+
+def test_recording_with_another_helper_is_shown_and_named(tmp_path, monkeypatch, capsys):
+    section = small_section("fit()")
+    recorded(section, tmp_path, monkeypatch, helper="of another day")
+    assert load_recording(section) is not None
+    assert "recorded with an earlier version of the helper" in capsys.readouterr().out
+
+
+def test_stored_recordings_are_of_todays_cells(sections):
+    for section in sections:
+        if section.code_cells and recordings.recording_path(section).exists():
+            assert load_recording(section) is not None
+
+
+def test_every_source_counts_as_an_input_of_the_page():
+    inputs = {path for pattern in INPUTS for path in ROOT.glob(pattern)}
+    for name in ("index.md", "chapter_cnn/alexnet.md", "config.ini", "references.bib", "theme/book.js", "d2l/core.py"):
+        assert ROOT / name in inputs

@@ -1,0 +1,642 @@
+"""The part of the helper that touches no tensor library: arguments, profiles, board, progress, trainer, figures."""
+
+import xml.etree.ElementTree as ElementTree
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.colors import same_color
+from matplotlib.figure import Figure
+
+from d2l import board as board_module
+from d2l import core, notebook, plotting, progress
+from d2l.board import CURVES_MIME, ProgressBoard
+from d2l.hyperparameters import HyperParameters, add_to_class
+from d2l.profile import Profile, current_profile
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+# Hyperparameters
+
+
+class Base(HyperParameters):
+    def __init__(self, a, b=2, *rest, c=3, **more):
+        self.save_hyperparameters(ignore=["b"])
+
+
+class Derived(Base):
+    def __init__(self, a, d=4):
+        super().__init__(a + 1, c=5)
+        self.save_hyperparameters()
+
+
+def test_hyperparameters_become_attributes():
+    thing = Base(1, 7, 8, 9, c=10, e=11)
+    assert (thing.a, thing.rest, thing.c, thing.more) == (1, (8, 9), 10, {"e": 11})
+    assert thing.hparams == {"a": 1, "rest": (8, 9), "c": 10, "more": {"e": 11}}
+
+
+def test_ignored_hyperparameter_is_not_saved():
+    assert not hasattr(Base(1), "b")
+    assert "b" not in Base(1).hparams
+
+
+def test_hyperparameters_of_nested_constructors_add_up():
+    thing = Derived(1)
+    assert (thing.a, thing.c, thing.d) == (1, 5, 4)
+    assert thing.hparams.keys() == {"a", "rest", "c", "more", "d"}
+    assert thing.hparams["a"] == 1
+
+
+def test_hyperparameters_are_each_objects_own():
+    first, second = Derived(1), Derived(2, d=0)
+    assert (first.hparams["a"], second.hparams["a"]) == (1, 2)
+    assert (first.d, second.d) == (4, 0)
+
+
+def test_local_variables_are_no_hyperparameters():
+    class Local(HyperParameters):
+        def __init__(self, a):
+            local = a + 1
+            self.save_hyperparameters()
+            self.kept = local
+
+    assert Local(1).hparams == {"a": 1}
+
+
+def test_add_to_class_reaches_objects_that_exist():
+    class Thing:
+        pass
+
+    thing = Thing()
+
+    @add_to_class(Thing)
+    def double(self, x):
+        return 2 * x
+
+    assert thing.double(3) == 6
+    assert double(None, 3) == 6
+
+
+# Profile
+
+
+@pytest.mark.parametrize(
+    ("text", "profile", "words"),
+    [
+        (None, Profile(), "full run"),
+        ("", Profile(), "full run"),
+        ("full", Profile(), "full run"),
+        ("smoke", Profile(smoke=True, epochs=2), "smoke run"),
+        ("epochs=1", Profile(epochs=1), "shortened run"),
+        ("images=6000", Profile(images=6000), "shortened run"),
+        ("epochs=1,images=6000", Profile(epochs=1, images=6000), "shortened run"),
+        (" images=6000 , epochs=1 ", Profile(epochs=1, images=6000), "shortened run"),
+    ],
+)
+def test_profile_is_read_from_the_environment(monkeypatch, text, profile, words):
+    if text is None:
+        monkeypatch.delenv("D2L_PROFILE", raising=False)
+    else:
+        monkeypatch.setenv("D2L_PROFILE", text)
+    assert current_profile() == profile
+    assert str(profile) == words
+    assert profile.full == (words == "full run")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "quick",
+        "smoke,epochs=1",
+        "epochs",
+        "epochs=",
+        "epochs=0",
+        "epochs=-1",
+        "epochs=1.5",
+        "images=x",
+        "batches=3",
+        ",",
+    ],
+)
+def test_bad_profile_is_named(monkeypatch, text):
+    monkeypatch.setenv("D2L_PROFILE", text)
+    with pytest.raises(ValueError, match="D2L_PROFILE") as caught:
+        current_profile()
+    assert repr(text) in str(caught.value)
+    assert "smoke" in str(caught.value)
+
+
+# Board
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What a notebook would show, in order: each a pair of the place and the bundle of media types."""
+    shown = []
+
+    class Handle:
+        def update(self, bundle, raw):
+            assert raw
+            shown.append((self, bundle))
+
+    def display(bundle, raw, display_id):
+        assert raw
+        assert display_id
+        handle = Handle()
+        handle.update(bundle, raw)
+        return handle
+
+    monkeypatch.setattr(notebook, "get_ipython", lambda: SimpleNamespace(kernel=object()))
+    monkeypatch.setattr(notebook, "display", display)
+    return shown
+
+
+def texts(svg):
+    """All texts of a picture."""
+    return ["".join(element.itertext()).strip() for element in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+
+
+def test_board_keeps_points():
+    board = ProgressBoard()
+    for x in range(3):
+        board.draw(x, x**2, "squares")
+        board.draw(x, -x, "line")
+    assert board.curves == {"squares": [(0, 0), (1, 1), (2, 4)], "line": [(0, 0), (1, -1), (2, -2)]}
+
+
+def test_board_averages_every_n_points_by_weight():
+    board = ProgressBoard()
+    for x, y, weight in ((0, 1.0, 3), (1, 5.0, 1), (2, 7.0, 1), (4, 9.0, 1)):
+        board.draw(x, y, "loss", every_n=2, weight=weight)
+    assert board.curves == {"loss": [(0.25, 2.0), (3.0, 8.0)]}
+
+
+def test_board_shows_points_that_wait_when_flushed():
+    """Curves with points that do not fill their average, more than one of them."""
+    board = ProgressBoard()
+    for x, weight in ((0, 1), (1, 1), (2, 3), (3, 1)):
+        board.draw(x, 10 * x, "a", every_n=3, weight=weight)
+        board.draw(x, x, "b", every_n=4, weight=weight)
+        board.draw(x, -x, "c", every_n=5, weight=weight)
+    board.flush()
+    assert board.curves["a"] == [pytest.approx((7 / 5, 14)), (3, 30)]
+    assert board.curves["b"] == [pytest.approx((10 / 6, 10 / 6))]
+    assert board.curves["c"] == [pytest.approx((10 / 6, -10 / 6))]
+    board.flush()
+    assert [len(points) for points in board.curves.values()] == [2, 1, 1]
+
+
+def test_board_reads_a_value_only_when_its_point_is_due():
+    class Costly:
+        reads = 0
+
+        def __float__(self):
+            Costly.reads += 1
+            return 1.0
+
+    board = ProgressBoard()
+    board.draw(0, Costly(), "loss", every_n=2)
+    assert Costly.reads == 0
+    board.draw(1, Costly(), "loss", every_n=2)
+    assert Costly.reads == 2
+
+
+def test_cleared_board_forgets_points_drawn_and_waiting(shown):
+    board = ProgressBoard(xlabel="epoch")
+    board.draw(0, 1.0, "old")
+    board.draw(0, 1.0, "waiting", every_n=2)
+    board.flush()
+    board.clear()
+    assert board.curves == {}
+    board.draw(1, 2.0, "new")
+    board.flush()
+    assert board.curves == {"new": [(1, 2.0)]}
+    assert shown[-1][0] is not shown[0][0]
+
+
+def test_board_shows_one_picture_and_its_numbers_in_a_kernel(shown):
+    board = ProgressBoard(xlabel="epoch", ylabel="cost & co", xlim=[0, 3])
+    for x in range(3):
+        board.draw(x, 2.0 * x, "train_loss")
+        board.draw(x, 0.5, "acc <best>")
+        board.flush()
+    places, bundles = zip(*shown, strict=True)
+    assert len(set(places)) == 1
+    last = bundles[-1]
+    assert last[CURVES_MIME]["xlabel"] == "epoch"
+    assert last[CURVES_MIME]["curves"] == {
+        "train_loss": [(0, 0.0), (1, 2.0), (2, 4.0)],
+        "acc <best>": [(0, 0.5), (1, 0.5), (2, 0.5)],
+    }
+    assert {"train_loss", "acc <best>", "epoch", "cost & co"} <= set(texts(last["image/svg+xml"]))
+    assert "train_loss" in last["text/plain"]
+
+
+def test_board_redraws_no_more_often_than_its_interval(shown, monkeypatch):
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(board_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    board = ProgressBoard(xlabel="epoch")
+    for x in range(10):
+        board.draw(x, 1.0, "loss")
+    assert len(shown) == 1
+    clock.now += board_module.REDRAW_SECONDS
+    board.draw(10, 1.0, "loss")
+    assert len(shown) == 2
+
+
+def test_same_curves_give_the_same_picture(shown):
+    for _ in range(2):
+        board = ProgressBoard(xlabel="epoch")
+        board.draw(0, 1.0, "loss")
+        board.flush()
+    assert shown[0][1]["image/svg+xml"] == shown[-1][1]["image/svg+xml"]
+
+
+@pytest.mark.parametrize("points", [0, 1])
+def test_board_shows_nothing_without_points_or_when_told_not_to(shown, points):
+    board = ProgressBoard(display=points == 0)
+    for x in range(points):
+        board.draw(x, 1.0, "loss")
+    board.flush()
+    assert shown == []
+    assert len(board.curves.get("loss", ())) == points
+
+
+def test_board_shows_nothing_outside_a_kernel(capsys, monkeypatch):
+    monkeypatch.setattr(notebook, "display", lambda *args, **kwargs: pytest.fail("displayed outside of a kernel"))
+    for shell in (None, SimpleNamespace()):
+        monkeypatch.setattr(notebook, "get_ipython", lambda shell=shell: shell)
+        assert not notebook.in_notebook()
+        board = ProgressBoard()
+        board.draw(0, 1.0, "loss")
+        board.flush()
+        assert board.curves == {"loss": [(0, 1.0)]}
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("give", [("fig",), ("axes",), ("fig", "axes")])
+def test_board_draws_into_the_figure_or_axes_given(shown, give):
+    figure = Figure()
+    own = {"fig": figure}
+    if "axes" in give:
+        own["axes"] = figure.subplots()
+    board = ProgressBoard(xlabel="epoch", **{name: own[name] for name in give})
+    for x in range(2):
+        board.draw(x, 1.0, "my loss")
+        board.flush()
+    (axes,) = figure.axes
+    (line,) = axes.lines
+    np.testing.assert_array_equal(line.get_xdata(), [0, 1])
+    assert "my loss" in texts(shown[-1][1]["image/svg+xml"])
+
+
+# Progress
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (45, "45 s"),
+        (89, "89 s"),
+        (120, "2 min"),
+        (59 * 60, "59 min"),
+        (3599, "1 h 0 min"),
+        (3600, "1 h 0 min"),
+        (7500, "2 h 5 min"),
+    ],
+)
+def test_duration_as_people_say_it(seconds, text):
+    assert progress.duration(seconds) == text
+
+
+class Clock:
+    """A clock that goes on when told to."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    return clock
+
+
+def follow(clock, seconds, batches, slow, total=None):
+    """Go through batches of 4 training examples, the last one of 2, each taking the same time."""
+    data = [(None, range(4))] * (batches - 1) + [(None, range(2))]
+    with progress.Progress(total or batches, slow=slow) as run:
+        for _ in run.count(data, train=True):
+            clock.now += seconds
+    return run
+
+
+def test_examples_per_second_counts_a_short_last_batch(clock):
+    run = follow(clock, seconds=2.0, batches=5, slow=False)
+    assert run.train_examples == 18
+    assert run.examples_per_second == pytest.approx(1.8)
+
+
+def test_validation_does_not_count_as_training_speed(clock):
+    with progress.Progress(2, slow=False) as run:
+        for _ in run.count([(None, range(3))] * 2, train=False):
+            assert run.examples == 3
+            clock.now += 5
+    assert run.train_examples == 0
+    assert run.examples_per_second == 0
+
+
+def test_long_slow_run_says_early_how_long_it_takes(clock, capsys):
+    follow(clock, seconds=6.0, batches=3, slow=True, total=1200)
+    errors = capsys.readouterr().err
+    assert errors.count("No GPU in use") == 1
+    assert "about 2 h 0 min" in errors
+    assert "D2L_PROFILE=smoke" in errors
+
+
+@pytest.mark.parametrize(("slow", "total"), [(True, 10), (False, 1200)])
+def test_short_run_or_run_on_a_gpu_says_nothing_of_its_length(clock, capsys, slow, total):
+    follow(clock, seconds=6.0, batches=3, slow=slow, total=total)
+    assert "will take" not in capsys.readouterr().err
+
+
+def test_progress_in_a_notebook_stays_in_one_place(clock, shown):
+    follow(clock, seconds=6.0, batches=40, slow=True, total=1200)
+    assert len({place for place, _ in shown}) == 1
+    assert {tuple(bundle) for _, bundle in shown} == {("text/plain",)}
+
+
+def test_counted_loader_can_be_gone_through_again():
+    with progress.Progress(4, slow=False) as run:
+        loader = progress.CountedLoader([("a", [1]), ("b", [2])], run, train=True)
+        assert len(loader) == 2
+        assert [list(loader), list(loader)] == [[("a", [1]), ("b", [2])]] * 2
+    assert run.train_examples == 4
+
+
+# Trainer, models and data
+
+
+class PlainTrainer(core.Trainer):
+    """A trainer on a machine without GPU, for no framework."""
+
+    def _choose_device(self):
+        return "cpu", 0
+
+    def _set_training(self, training):
+        pass
+
+    def _train(self, batch):
+        self.model.training_step(batch)
+
+    def _validate(self, batch):
+        self.model.validation_step(batch)
+
+
+class Mean(core.Module):
+    """Its loss is the mean of a batch's values."""
+
+    def __init__(self, **points):
+        self._plot_settings(**{"plot_train_per_epoch": 2, "plot_valid_per_epoch": 1} | points)
+
+    def __call__(self, X):
+        return self.forward(X)
+
+    def forward(self, X):
+        return X
+
+    def loss(self, y_hat, y):
+        return np.mean(y_hat)
+
+    def configure_optimizers(self):
+        return None
+
+
+class Batches(core.DataModule):
+    """Batches of 3 of some numbers for training, and of others for validation."""
+
+    def __init__(self, train, val=None):
+        super().__init__()
+        self.save_hyperparameters()
+
+    def get_dataloader(self, train):
+        values = self.train if train else self.val
+        if values is None:
+            return None
+        batches = [np.array(values[i : i + 3]) for i in range(0, len(values), 3)]
+        return [(batch, batch) for batch in batches]
+
+
+@pytest.fixture
+def full_run(monkeypatch):
+    monkeypatch.setenv("D2L_PROFILE", "full")
+
+
+@pytest.mark.parametrize("name", ["max_epochs", "num_gpus"])
+@pytest.mark.parametrize("value", [-1, 1.5, "2", None])
+def test_trainer_refuses_counts_that_are_none(name, value):
+    with pytest.raises(ValueError, match=name) as caught:
+        PlainTrainer(**{"max_epochs": 1} | {name: value})
+    assert repr(value) in str(caught.value)
+
+
+def test_trainer_keeps_its_arguments():
+    trainer = PlainTrainer(3, gradient_clip_val=0.5)
+    assert (trainer.max_epochs, trainer.num_gpus, trainer.gradient_clip_val) == (3, 0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("profile", "epochs"), [("full", 5), ("smoke", 2), ("epochs=3", 3), ("epochs=7", 5), ("images=9", 5)]
+)
+def test_profile_limits_epochs(monkeypatch, capsys, profile, epochs):
+    monkeypatch.setenv("D2L_PROFILE", profile)
+    model = Mean()
+    PlainTrainer(max_epochs=5).fit(model, Batches([1.0, 2.0], [3.0]))
+    assert [x for x, _ in model.board.curves["val_loss"]] == list(range(1, epochs + 1))
+    assert f"after {epochs} of 5 epochs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("profile", "beginning"), [("full", "train_loss"), ("smoke", "smoke run: "), ("epochs=1", "shortened run: ")]
+)
+def test_run_that_is_not_full_says_so(monkeypatch, capsys, profile, beginning):
+    monkeypatch.setenv("D2L_PROFILE", profile)
+    PlainTrainer(max_epochs=1).fit(Mean(), Batches([1.0]))
+    assert capsys.readouterr().out.startswith(beginning)
+
+
+def test_curves_are_averages_over_examples(full_run, capsys):
+    """Seven examples make batches of 3, 3 and 1, which an average of batches would weigh alike."""
+    model = Mean()
+    train, val = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 70.0], [0.0, 0.0, 0.0, 14.0]
+    PlainTrainer(max_epochs=2).fit(model, Batches(train, val))
+    assert model.board.curves["val_loss"] == [(1, pytest.approx(np.mean(val))), (2, pytest.approx(np.mean(val)))]
+    first, second = np.mean(train[:6]), train[6]
+    assert [y for _, y in model.board.curves["train_loss"]] == pytest.approx([first, second] * 2)
+    xs = [x for x, _ in model.board.curves["train_loss"]]
+    assert xs == sorted(xs)
+    assert 0 <= xs[0] < 1 <= xs[2] < 2
+    assert "val_loss 3.500" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("points", [1, 2, 4])
+def test_each_epoch_adds_the_points_asked_for(full_run, points):
+    model = Mean(plot_train_per_epoch=points)
+    PlainTrainer(max_epochs=3).fit(model, Batches([1.0] * 12))
+    assert len(model.board.curves["train_loss"]) == 3 * points
+
+
+def test_run_without_validation_data(full_run, capsys):
+    model = Mean()
+    PlainTrainer(max_epochs=1).fit(model, Batches([1.0, 3.0]))
+    assert model.board.curves == {"train_loss": [(0, 2.0)]}
+    assert "val" not in capsys.readouterr().out
+
+
+def test_result_in_a_notebook_carries_its_numbers(shown, monkeypatch):
+    monkeypatch.setenv("D2L_PROFILE", "smoke")
+    PlainTrainer(max_epochs=4).fit(Mean(), Batches([1.0, 3.0, 5.0, 7.0], [2.0]))
+    result = shown[-1][1]
+    run = result[core.RUN_MIME]
+    assert run["metrics"] == {"train_loss": 7.0, "val_loss": 2.0}
+    assert (run["epochs"], run["max_epochs"], run["examples_per_epoch"]) == (2, 4, 4)
+    assert (run["profile"], run["device"]) == ("smoke run", "cpu")
+    assert result["text/plain"].startswith("smoke run: train_loss 7.000, val_loss 2.000")
+
+
+def test_plot_before_fit_says_what_to_do():
+    with pytest.raises(RuntimeError, match=r"trainer\.fit"):
+        Mean().training_step((np.ones(2), np.ones(2)))
+
+
+@pytest.mark.parametrize(
+    ("call", "missing"),
+    [
+        (lambda: core.Module().loss(0, 0), "loss"),
+        (lambda: core.Module().forward(0), "self.net"),
+        (lambda: core.DataModule().train_dataloader(), "get_dataloader"),
+        (lambda: core.DataModule().val_dataloader(), "get_dataloader"),
+    ],
+)
+def test_what_a_subclass_must_define_is_named(call, missing):
+    with pytest.raises(NotImplementedError, match=missing):
+        call()
+
+
+def test_forward_runs_the_net():
+    model = core.Module()
+    model.net = lambda X: X + 1
+    assert model.forward(1) == 2
+
+
+def test_text_labels_name_the_classes():
+    data = core.FashionMNIST()
+    assert data.text_labels([0, 9, 2]) == ["t-shirt", "ankle boot", "pullover"]
+    assert data.text_labels(np.array([8.0])) == ["bag"]
+    assert len(set(data.text_labels(range(10)))) == 10
+
+
+# Figures
+
+
+@pytest.fixture
+def figures():
+    """Closes the figures that a test opens, and puts matplotlib's settings back."""
+    with plt.rc_context():
+        yield
+    plt.close("all")
+
+
+@pytest.mark.usefixtures("figures")
+class TestFigures:
+    def test_plot_of_one_curve_against_its_indices(self):
+        plotting.plot([1, 4, 9])
+        (line,) = plt.gca().lines
+        np.testing.assert_array_equal(line.get_xydata(), [[0, 1], [1, 4], [2, 9]])
+
+    @pytest.mark.parametrize(
+        ("X", "Y"),
+        [
+            (np.arange(3), [np.ones(3), np.zeros(3)]),
+            ([0, 1, 2], [[1, 1, 1], [0, 0, 0]]),
+            ([[0, 1, 2], [0, 1, 2]], np.array([[1, 1, 1], [0, 0, 0]])),
+            ([np.arange(3)], [np.ones(3), np.zeros(3)]),
+        ],
+    )
+    def test_plot_of_two_curves(self, X, Y):
+        plotting.plot(X, Y, "x", "f(x)", legend=["one", "zero"], xlim=[0, 2], ylim=[-1, 3], figsize=(5, 2))
+        axes = plt.gca()
+        first, second = axes.lines
+        np.testing.assert_array_equal(first.get_xydata(), [[0, 1], [1, 1], [2, 1]])
+        np.testing.assert_array_equal(second.get_xydata(), [[0, 0], [1, 0], [2, 0]])
+        assert (axes.get_xlabel(), axes.get_ylabel()) == ("x", "f(x)")
+        assert (axes.get_xlim(), axes.get_ylim()) == ((0, 2), (-1, 3))
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["one", "zero"]
+        np.testing.assert_array_equal(plt.gcf().get_size_inches(), (5, 2))
+
+    def test_plot_of_curves_of_different_lengths(self):
+        plotting.plot([[0, 1], [0, 1, 2]], [[5, 6], [7, 8, 9]])
+        assert [len(line.get_xdata()) for line in plt.gca().lines] == [2, 3]
+
+    def test_plot_of_a_list_of_scalars_is_one_curve(self):
+        """As [f(x) for x in X] gives them, where f returns scalar arrays."""
+        plotting.plot([0, 1, 2], [np.array(float(y)) for y in (3, 4, 5)])
+        (line,) = plt.gca().lines
+        np.testing.assert_array_equal(line.get_ydata(), [3, 4, 5])
+
+    def test_plot_replaces_what_the_axes_held(self):
+        _, axes = plt.subplots()
+        for _ in range(2):
+            plotting.plot([1, 2], axes=axes)
+        assert len(axes.lines) == 1
+
+    def test_plot_takes_formats_in_turn(self):
+        plotting.plot([0, 1], [[0, 1], [1, 2], [2, 3]], fmts=("g-", "r:"))
+        assert [line.get_linestyle() for line in plt.gca().lines] == ["-", ":", "-"]
+        assert all(same_color(line.get_color(), c) for line, c in zip(plt.gca().lines, "grg", strict=True))
+
+    def test_set_axes_sets_what_is_given(self):
+        _, axes = plt.subplots()
+        axes.plot([1, 2], [1, 2])
+        plotting.set_axes(axes, "a", "b", [1, 10], [1, 100], "log", "log", ["c"])
+        assert (axes.get_xlabel(), axes.get_ylabel()) == ("a", "b")
+        assert (axes.get_xlim(), axes.get_ylim()) == ((1, 10), (1, 100))
+        assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["c"]
+
+    def test_set_axes_without_labels_limits_and_legend(self):
+        _, axes = plt.subplots()
+        axes.plot([1, 2], [3, 4])
+        plotting.set_axes(axes, None, None, None, None, "linear", "linear", None)
+        assert axes.get_legend() is None
+        assert axes.get_xlim()[0] <= 1 < 2 <= axes.get_xlim()[1]
+
+    def test_set_figsize_holds_for_new_figures(self):
+        plotting.set_figsize((6, 1.5))
+        np.testing.assert_array_equal(plt.figure().get_size_inches(), (6, 1.5))
+
+    def test_show_images_fills_a_grid(self):
+        images = [np.full((4, 6), i) for i in range(5)]
+        axes = plotting.show_images(images, 2, 3, titles="abcde")
+        assert len(axes) == 6
+        assert [len(ax.images) for ax in axes] == [1, 1, 1, 1, 1, 0]
+        assert [ax.get_title() for ax in axes] == ["a", "b", "c", "d", "e", ""]
+        for image, ax in zip(images, axes, strict=False):
+            np.testing.assert_array_equal(ax.images[0].get_array(), image)
+        assert not any(ax.axison for ax in axes)
+
+    @pytest.mark.parametrize(("shape", "shown_as"), [((4, 6), (4, 6)), ((4, 6, 1), (4, 6)), ((4, 6, 3), (4, 6, 3))])
+    def test_show_images_takes_grey_and_colour(self, shape, shown_as):
+        (ax,) = plotting.show_images([np.zeros(shape, np.uint8)], 1, 1)
+        assert ax.images[0].get_array().shape == shown_as
+
+    def test_images_beyond_the_grid_are_left_out(self):
+        assert len(plotting.show_images([np.zeros((2, 2))] * 9, 1, 4)) == 4

@@ -1,0 +1,55 @@
+// What the page adds to d2lbook's scripts: the chosen framework is remembered, and code can be copied.
+
+const FRAMEWORK_KEY = "framework";
+
+function frameworkTabs() {
+    const bar = document.querySelector(".mdl-tabs__tab-bar");
+    return bar ? [...bar.querySelectorAll(".mdl-tabs__tab")].map((tab) => tab.textContent.trim()) : [];
+}
+
+// d2lbook's tabs call this by name when one is clicked; its own handler then switches the page.
+function tagClick(framework) {
+    try {
+        localStorage.setItem(FRAMEWORK_KEY, framework);
+    } catch {
+        // Storage can be switched off; the choice then holds for this page only.
+    }
+}
+
+function restoreFramework() {
+    let framework = null;
+    try {
+        framework = localStorage.getItem(FRAMEWORK_KEY);
+    } catch {
+        return;
+    }
+    const index = frameworkTabs().indexOf(framework);
+    if (index > 0) {
+        select_tab(index);
+    }
+}
+
+function addCopyButtons() {
+    for (const code of document.querySelectorAll("div.highlight-python pre")) {
+        const button = document.createElement("button");
+        button.className = "copy-code";
+        button.type = "button";
+        button.textContent = "Copy";
+        button.addEventListener("click", async () => {
+            try {
+                await navigator.clipboard.writeText(code.textContent);
+                button.textContent = "Copied";
+            } catch {
+                getSelection().selectAllChildren(code);
+                button.textContent = "Selected";
+            }
+            setTimeout(() => { button.textContent = "Copy"; }, 2000);
+        });
+        code.parentElement.append(button);
+    }
+}
+
+$(document).ready(() => {
+    restoreFramework();
+    addCopyButtons();
+});
