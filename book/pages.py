@@ -29,8 +29,10 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     from d2lbook.build import Builder
     from d2lbook.config import Config
 
-    # These two scripts ask other hosts, for a button's picture and to count visits; theme/book.js has the button.
-    sphinx_template.copybutton_js = sphinx_template.google_tracker = ""
+    # These scripts ask other hosts: for a button's picture, to count visits, and for a forum's posts wherever a
+    # heading has "Discuss" in it. theme/book.js has the button.
+    for script in ("copybutton_js", "google_tracker", "replace_qr"):
+        setattr(sphinx_template, script, "")
 
     tabs = configured_tabs()
     eval_folders = {tab: BUILD / ("eval" if tab == tabs[0] else f"eval_{tab}") for tab in tabs}
@@ -42,8 +44,10 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     fresh = BUILD / "html_fresh"
     shutil.rmtree(fresh, ignore_errors=True)
     config.html_dir = str(fresh)
+    builder = Builder(config)
+    builder.sphinx_opts += " -q"
     try:
-        Builder(config).html()
+        builder.html()
     except SystemExit:
         raise BookError("Sphinx could not render the pages; its messages are above") from None
     shutil.rmtree(html, ignore_errors=True)

@@ -114,6 +114,8 @@ def check_source(path: Path, tabs: list[str]) -> None:
 def compile_sections() -> list[Section]:
     """Check all sources and compile them for each tab, into ``_build/notebooks/TAB`` and as a list, tab by tab.
 
+    The sources as they are, all tabs in one notebook, go into ``_build/notebooks/all``.
+
     Raises:
         BookError: See `configured_tabs` and `check_source`.
     """
@@ -142,7 +144,21 @@ def compile_sections() -> list[Section]:
             nbformat.write(notebook, target)
             sections.append(Section(str(name), tab, notebook))
         build.Builder(config)._copy_resources(".", str(NOTEBOOKS / tab))
+    for source in source_files():
+        target = (NOTEBOOKS / "all" / source.relative_to(ROOT)).with_suffix(".ipynb")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(source_notebook(source), target)
+    build.Builder(config)._copy_resources(".", str(NOTEBOOKS / "all"))
     return sections
+
+
+def source_notebook(path: Path) -> NotebookNode:
+    """A source as one notebook with the cells of all tabs, which starts with a menu to choose the framework."""
+    from d2lbook.notebook import read_markdown
+
+    notebook = read_markdown(path.read_text("utf-8"))
+    notebook.metadata["kernelspec"] = KERNEL
+    return notebook
 
 
 def _check_tabs(found: list[str], known: list[str], place: str) -> None:

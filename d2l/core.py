@@ -21,9 +21,7 @@ def missing_framework(error: ModuleNotFoundError, package: str, extra: str, note
     """The error to raise when a framework's own package is not installed."""
     if error.name != package:
         return error
-    return ImportError(
-        f"d2l.{extra.replace('pytorch', 'torch')} needs {package}: pip install 'd2l[{extra}]'. {note}".rstrip()
-    )
+    return ImportError(f"{package} is not installed here: pip install 'd2l[{extra}]'. {note}".rstrip())
 
 
 class Module(HyperParameters):
@@ -184,9 +182,9 @@ class Trainer(HyperParameters):
         self.profile = current_profile()
         self.num_epochs = min(max_epochs, self.profile.epochs or max_epochs)
         self._captured: dict[str, Any] | None = None
-        self.device, found = self._choose_device()
-        if num_gpus > found:
-            print(f"num_gpus={num_gpus}: {found or 'no'} GPU in use, training on {self.device}")
+        self.device, self._gpus_in_use = self._choose_device()
+        if num_gpus > self._gpus_in_use:
+            print(f"num_gpus={num_gpus}: {self._gpus_in_use or 'no'} GPU in use, training on {self.device}")
 
     def prepare_data(self, data: DataModule) -> None:
         """Get the data loaders and their lengths in batches."""
@@ -216,7 +214,7 @@ class Trainer(HyperParameters):
         self.optim = model.configure_optimizers()
         self.epoch = self.train_batch_idx = self.val_batch_idx = 0
         total = self.num_epochs * (self.num_train_batches + self.num_val_batches)
-        with Progress(total, slow=str(self.device).lower().startswith("cpu")) as self.progress:
+        with Progress(total, slow=not self._gpus_in_use) as self.progress:
             self.train_dataloader = CountedLoader(self.train_dataloader, self.progress, train=True)
             if self.val_dataloader is not None:
                 self.val_dataloader = CountedLoader(self.val_dataloader, self.progress, train=False)

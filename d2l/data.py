@@ -177,11 +177,16 @@ def _find(name: str, folder: Path) -> bytes:
         content = _read_checked(path, name, tried)
         if content is not None:
             return content
-    own.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(own.with_suffix(".lock")):
-        # Another process may have fetched the file while this one waited.
-        content = _read_checked(own, name, [])
-        return content if content is not None else _fetch(name, own, tried)
+        if path.exists():
+            print(f"Passing over a damaged file: {tried[-1]}", file=sys.stderr)
+    try:
+        own.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(own.with_suffix(".lock")):
+            # Another process may have fetched the file while this one waited.
+            content = _read_checked(own, name, [])
+            return content if content is not None else _fetch(name, own, tried)
+    except OSError as error:
+        raise _not_found(name, own, [*tried, f"downloading into {own.parent}: {error}"]) from error
 
 
 def _fetch(name: str, target: Path, tried: list[str]) -> bytes:
@@ -202,8 +207,12 @@ def _fetch(name: str, target: Path, tried: list[str]) -> bytes:
         part.write_bytes(compressed)
         part.replace(target)
         return content
+    raise _not_found(name, target, tried)
+
+
+def _not_found(name: str, target: Path, tried: list[str]) -> DataError:
     places = "\n".join(f"  {line}" for line in tried)
-    raise DataError(
+    return DataError(
         f"Fashion-MNIST: no whole copy of {name}.gz. Tried:\n{places}\n"
         f"Put the file into {target.parent}, or install the Debian or Ubuntu package dataset-fashion-mnist, "
         "or set D2L_DATA to a folder that has it. D2L_PROFILE=smoke runs on images that come with the package."
@@ -237,7 +246,5 @@ def _read_checked(path: Path, name: str, tried: list[str]) -> bytes | None:
         actual = f"not to be had ({error})"
     if actual == CHECKSUMS[name]:
         return content
-    reason = f"{path}: SHA-256 of its content is {actual}, expected {CHECKSUMS[name]}"
-    print(f"Passing over a damaged file: {reason}", file=sys.stderr)
-    tried.append(reason)
+    tried.append(f"{path}: SHA-256 of its content is {actual}, expected {CHECKSUMS[name]}")
     return None

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+import nbformat
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 
@@ -15,7 +17,7 @@ from d2l.core import RUN_MIME
 
 os.environ["D2L_PROFILE"] = "smoke"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
-os.environ["MPLBACKEND"] = "agg"
+matplotlib.use("agg")
 
 # Rounding differs between processors; the least defect seen in a smoke run moves a loss by more.
 TOLERANCE = {"loss": 2e-4, "acc": 0.02}
@@ -40,11 +42,12 @@ def comparable(output: dict) -> dict:
     """An output without the parts that are compared as numbers or may differ."""
     data = dict(output.get("data", {}))
     if "image/svg+xml" in data:
-        data["image/svg+xml"] = [text for text in SVG_TEXT.findall(data["image/svg+xml"]) if not NUMBER.fullmatch(text)]
+        texts = SVG_TEXT.findall(data["image/svg+xml"])
+        data["image/svg+xml"] = "\n".join(text for text in texts if not NUMBER.fullmatch(text))
     if data.pop(RUN_MIME, None):
         data["text/plain"] = NUMBER.sub("#", data["text/plain"])
     data.pop(CURVES_MIME, None)
-    return {**output, "data": data} if "data" in output else output
+    return nbformat.from_dict({**output, "data": data}) if "data" in output else output
 
 
 def numbers(outputs: list[dict]) -> dict[str, list[float]]:
@@ -81,10 +84,10 @@ def get_kernel_message(notebook: IPyNbFile, timeout: float | None = None, stream
         display_id = content.get("transient", {}).get("display_id")
         if message["msg_type"] == "update_display_data":
             shown[display_id].clear()
-            shown[display_id].update(content["data"])
+            shown[display_id].update(nbformat.from_dict(content["data"]))
             continue
         if display_id:
-            shown[display_id] = content["data"]
+            shown[display_id] = content["data"] = nbformat.from_dict(content["data"])
         return message
 
 

@@ -15,7 +15,7 @@ from book.execute import helper_code, run, run_code, with_outputs
 from book.pages import INPUTS
 from book.recordings import RUN_MIME, cell_code, load_recording, show_results
 from book.reference import reference_path
-from book.source import ROOT, BookError, Section, check_source, configured_tabs
+from book.source import ROOT, BookError, Section, check_source, configured_tabs, is_installed, source_notebook
 
 TABS = ["pytorch", "tensorflow", "mxnet"]
 
@@ -92,6 +92,23 @@ def test_every_section_compiles_for_every_tab_without_marks(sections):
     for section in sections:
         for cell in section.code_cells:
             assert not re.search(r"%%tab|tab\.selected|load_ext", cell.source)
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_source_opened_as_a_notebook_runs_in_the_framework_picked(sections, tab):
+    if not is_installed(tab):
+        pytest.skip(f"the framework of the {tab} tab is not installed here")
+    notebook = source_notebook(ROOT / "chapter_cnn" / "alexnet.md")
+    menu, *cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert "tab.interact_select(['pytorch', 'tensorflow', 'mxnet'])" in menu.source
+    # What the menu calls when a person picks an entry.
+    picked = nbformat.v4.new_code_cell(f"tab.select_tab({tab!r})")
+    # Training is the notebook tests' part.
+    notebook.cells = [menu, picked, *(cell for cell in cells if "trainer.fit" not in cell.source)]
+    executed = run(Section("chapter_cnn/alexnet", "all", notebook), "smoke")
+    text = "".join(output.get("text", "") for cell in executed.cells for output in cell.outputs)
+    assert "output shape: (1, 10)" in text
+    assert "43,040,778 parameters" in text
 
 
 def test_references_are_what_the_sources_compile_to_now(sections):

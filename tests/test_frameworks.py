@@ -1,0 +1,699 @@
+"""The helper in each framework: the same names, the same pixels, and training that is right."""
+
+import copy
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from d2l import core, data
+from d2l.profile import Profile
+
+NAMES = ("torch", "tensorflow", "mxnet")
+EXTRAS = {"torch": "pytorch", "tensorflow": "tensorflow", "mxnet": "mxnet"}
+PIXELS = 28 * 28
+
+
+class Torch:
+    channel_axis = 1
+    label_type = "int64"
+    layer_names = ("Flatten", "Linear", "ReLU", "Dropout", "Linear")
+
+    def __init__(self):
+        import torch
+
+        self.d2l = importlib.import_module("d2l.torch")
+        self.lib = torch
+        self.seed = torch.manual_seed
+
+    def net(self, hidden, dropout):
+        nn = self.lib.nn
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(PIXELS, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 10)
+        )
+
+    def tensor(self, values):
+        return self.lib.from_numpy(values)
+
+    def weights(self, model):
+        return [p.detach().numpy().copy() for p in model.parameters()]
+
+    def records_gradients(self):
+        return self.lib.is_grad_enabled()
+
+
+class TensorFlow:
+    channel_axis = 3
+    label_type = "int32"
+    layer_names = ("Flatten", "Dense", "Dropout", "Dense")
+
+    def __init__(self):
+        self.d2l = importlib.import_module("d2l.tensorflow")
+        self.lib = importlib.import_module("tensorflow")
+        self.seed = self.lib.keras.utils.set_random_seed
+
+    def net(self, hidden, dropout):
+        layers = self.lib.keras.layers
+        return self.lib.keras.Sequential(
+            [layers.Flatten(), layers.Dense(hidden, "relu"), layers.Dropout(dropout), layers.Dense(10)]
+        )
+
+    def tensor(self, values):
+        return self.lib.constant(values)
+
+    def weights(self, model):
+        return model.get_weights()
+
+
+class MXNet:
+    channel_axis = 1
+    label_type = "int32"
+    layer_names = ("Flatten", "Dense", "Dropout", "Dense")
+
+    def __init__(self):
+        self.d2l = importlib.import_module("d2l.mxnet")
+        self.lib = importlib.import_module("mxnet")
+        self.seed = self.lib.random.seed
+
+    def net(self, hidden, dropout):
+        nn = self.lib.gluon.nn
+        net = nn.HybridSequential()
+        net.add(nn.Flatten(), nn.Dense(hidden, activation="relu"), nn.Dropout(dropout), nn.Dense(10))
+        net.initialize(self.lib.init.Xavier())
+        return net
+
+    def tensor(self, values):
+        return self.lib.np.array(values, dtype=values.dtype)
+
+    def weights(self, model):
+        return [p.data().asnumpy() for p in model.collect_params().values()]
+
+    def records_gradients(self):
+        return self.lib.autograd.is_recording() or self.lib.autograd.is_training()
+
+
+ADAPTERS = {"torch": Torch, "tensorflow": TensorFlow, "mxnet": MXNet}
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def fw(request):
+    """One framework: its helper module as ``d2l`` and what tests need beside it."""
+    try:
+        importlib.import_module(f"d2l.{request.param}")
+    except ImportError as error:
+        pytest.skip(f"{request.param} is not installed here: {error}")
+    return ADAPTERS[request.param]()
+
+
+@pytest.fixture(autouse=True)
+def seeded(request):
+    """Each test of a framework starts from the same random state, whichever tests ran before."""
+    if "fw" in request.fixturenames:
+        request.getfixturevalue("fw").seed(1)
+
+
+@pytest.fixture
+def full_run(monkeypatch):
+    monkeypatch.setenv("D2L_PROFILE", "full")
+
+
+@pytest.fixture
+def sample(fw, monkeypatch):
+    """Makes FashionMNIST of the images that come with the package."""
+
+    def make(**arguments):
+        with monkeypatch.context() as patch:
+            patch.setenv("D2L_PROFILE", "smoke")
+            return fw.d2l.FashionMNIST(**arguments)
+
+    return make
+
+
+def tiny(fw, lr=0.1, dropout=0.0, hidden=16):
+    """A classifier of one hidden layer."""
+
+    class Tiny(fw.d2l.Classifier):
+        def __init__(self, lr):
+            super().__init__()
+            self.save_hyperparameters()
+            self.net = fw.net(hidden, dropout)
+
+    return Tiny(lr)
+
+
+def made(fw, model):
+    """The model with its weights made, by one pass."""
+    model(fw.tensor(np.zeros((1, *shape_of_image(fw)), np.float32)))
+    return model
+
+
+def shape_of_image(fw):
+    return (28, 28, 1) if fw.channel_axis == 3 else (1, 28, 28)
+
+
+class Watched:
+    """A loader of given batches that calls ``before`` and ``after`` each time it is gone through."""
+
+    def __init__(self, batches, before=None, after=None):
+        self.batches, self.before, self.after = batches, before, after
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __iter__(self):
+        if self.before:
+            self.before()
+        yield from self.batches
+        if self.after:
+            self.after()
+
+
+class Loaders:
+    """Data for a trainer: one loader for training and one for validation."""
+
+    def __init__(self, train, val):
+        self.train_dataloader, self.val_dataloader = (lambda: train), (lambda: val)
+
+
+def batches_of(fw, sizes):
+    """Random images with labels, in batches of these sizes."""
+    rng = np.random.default_rng(0)
+    return [
+        (
+            fw.tensor(rng.random((n, *shape_of_image(fw)), np.float32)),
+            fw.tensor(rng.integers(0, 10, n).astype(fw.label_type)),
+        )
+        for n in sizes
+    ]
+
+
+def numbers(tensor):
+    return core.to_numpy(tensor)
+
+
+def losses_of(logits, labels):
+    """Cross-entropy per example, in NumPy."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    log_shares = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return -np.take_along_axis(log_shares, labels[..., None], axis=-1)[..., 0]
+
+
+def over_all_examples(fw, model, batches):
+    """Mean loss and accuracy over the examples of all batches, in NumPy from the model's logits."""
+    logits = np.concatenate([numbers(model(X)) for X, _ in batches])
+    labels = np.concatenate([numbers(y) for _, y in batches])
+    return losses_of(logits, labels).mean(), (logits.argmax(axis=1) == labels).mean()
+
+
+def ys(model, label):
+    return [y for _, y in model.board.curves[label]]
+
+
+def step_length(before, after):
+    return np.sqrt(sum(((b - a) ** 2).sum() for a, b in zip(before, after, strict=True)))
+
+
+# Names
+
+
+def test_public_names_are_the_same_in_the_same_order(fw):
+    expected = [
+        "HyperParameters",
+        "add_to_class",
+        "ProgressBoard",
+        "Module",
+        "DataModule",
+        "Trainer",
+        "Classifier",
+        "FashionMNIST",
+        "cpu",
+        "gpu",
+        "num_gpus",
+        "try_gpu",
+        "try_all_gpus",
+        "plot",
+        "show_images",
+        "use_svg_display",
+        "set_figsize",
+        "set_axes",
+    ]
+    assert [name for name in fw.d2l.__all__ if name != "init_cnn"] == expected
+    assert all(hasattr(fw.d2l, name) for name in fw.d2l.__all__)
+    assert ("init_cnn" in fw.d2l.__all__) == (fw.d2l.__name__ == "d2l.torch")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("Trainer", ["max_epochs", "num_gpus", "gradient_clip_val"]),
+        ("FashionMNIST", ["batch_size", "resize", "root"]),
+        ("DataModule", ["root", "num_workers"]),
+        ("Classifier", ["plot_train_per_epoch", "plot_valid_per_epoch"]),
+    ],
+)
+def test_constructors_take_the_same_arguments(fw, name, arguments):
+    assert list(inspect.signature(getattr(fw.d2l, name).__init__).parameters)[1:] == arguments
+
+
+# Each in a process of its own, where the others cannot be imported. One that needed another would fail.
+BLOCK = """
+import sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name in blocked:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+blocked = set(sys.argv[2:])
+sys.meta_path.insert(0, Block())
+"""
+IMPORT_ONE = """
+import importlib
+importlib.import_module(f"d2l.{sys.argv[1]}")
+print(sys.argv[1] in sys.modules, sorted(blocked & sys.modules.keys()))
+"""
+IMPORT_MISSING = """
+import importlib
+from d2l import core
+for name in sys.argv[2:]:
+    try:
+        importlib.import_module(f"d2l.{name}")
+    except ImportError as error:
+        print(type(error).__name__, error)
+"""
+
+
+def run_blocked(code, name, *blocked):
+    command = [sys.executable, "-c", BLOCK + code, name, *blocked]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout.splitlines()
+
+
+def test_module_imports_no_other_framework(fw):
+    name = fw.d2l.__name__.rpartition(".")[2]
+    assert run_blocked(IMPORT_ONE, name, *(other for other in NAMES if other != name)) == ["True []"]
+
+
+def test_missing_framework_names_its_extra():
+    lines = run_blocked(IMPORT_MISSING, "", *NAMES)
+    assert len(lines) == len(NAMES)
+    for name, line in zip(NAMES, lines, strict=True):
+        assert line.startswith(f"ImportError {name} ")
+        assert f"pip install 'd2l[{EXTRAS[name]}]'" in line
+
+
+# Data
+
+
+@pytest.mark.parametrize("resize", [(28, 28), (40, 33), (14, 20)])
+def test_pixels_are_those_of_an_exact_resize(fw, sample, resize):
+    """Compared in 64 bits with the definition: what differs in no framework from it is equal in all of them."""
+    X, y = next(iter(sample(batch_size=16, resize=resize).val_dataloader()))
+    _, (images, labels) = ((part.images, part.labels) for part in data.load_fashion_mnist("", Profile(smoke=True)))
+    rows, columns = (data.resize_matrix(size, 28).astype(float) for size in resize)
+    expected = rows @ (images[:16] / 255) @ columns.T
+    np.testing.assert_allclose(numbers(X).squeeze(fw.channel_axis), expected, rtol=0, atol=5e-7)
+    np.testing.assert_array_equal(numbers(y), labels[:16])
+    assert numbers(X).min() >= 0
+    assert numbers(X).max() <= 1
+
+
+def test_batches_have_shapes_and_types_and_a_short_last_one(fw, sample):
+    dataset = sample(batch_size=100, resize=(8, 6))
+    for loader, examples in ((dataset.train_dataloader(), dataset.train), (dataset.val_dataloader(), dataset.val)):
+        batches = list(loader)
+        sizes = [100] * (len(examples) // 100) + [len(examples) % 100] * (len(examples) % 100 > 0)
+        assert len(loader) == len(batches) == len(sizes)
+        for (X, y), n in zip(batches, sizes, strict=True):
+            assert tuple(X.shape) == ((n, 8, 6, 1) if fw.channel_axis == 3 else (n, 1, 8, 6))
+            assert tuple(y.shape) == (n,)
+            assert numbers(X).dtype == np.float32
+            assert numbers(y).dtype == fw.label_type
+
+
+def labels_in_order(loader):
+    return np.concatenate([numbers(y) for _, y in loader])
+
+
+def test_training_order_is_new_each_epoch_and_seeded(fw, sample):
+    loader = sample(batch_size=50).train_dataloader()
+    fw.seed(5)
+    first, second = labels_in_order(loader), labels_in_order(loader)
+    fw.seed(5)
+    again = labels_in_order(loader)
+    fw.seed(6)
+    other = labels_in_order(loader)
+    assert (first != second).any()
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    np.testing.assert_array_equal(np.sort(first), np.sort(second))
+
+
+def test_validation_order_is_that_of_the_file(fw, sample):
+    dataset = sample(batch_size=50)
+    for _ in range(2):
+        np.testing.assert_array_equal(labels_in_order(dataset.val_dataloader()), dataset.val.labels)
+
+
+def test_shuffled_images_stay_with_their_labels(fw, sample):
+    dataset = sample(batch_size=30)
+    pairs = {image.tobytes(): label for image, label in zip(dataset.train.images, dataset.train.labels, strict=True)}
+    seen = 0
+    for X, y in dataset.train_dataloader():
+        images = np.rint(numbers(X).squeeze(fw.channel_axis) * 255).astype(np.uint8)
+        for image, label in zip(images, numbers(y), strict=True):
+            assert pairs[image.tobytes()] == label
+            seen += 1
+    assert seen == len(dataset.train)
+
+
+def test_visualize_shows_images_and_class_names(fw, sample):
+    from matplotlib import pyplot as plt
+
+    dataset = sample(batch_size=4)
+    batch = next(iter(dataset.val_dataloader()))
+    dataset.visualize(batch, nrows=1, ncols=3)
+    axes = plt.gcf().axes
+    assert [ax.get_title() for ax in axes] == dataset.text_labels(dataset.val.labels[:3])
+    for ax, image in zip(axes, dataset.val.images, strict=False):
+        np.testing.assert_allclose(ax.images[0].get_array() * 255, image, atol=1e-3)
+    dataset.visualize(batch, ncols=2, labels=["a", "b"])
+    assert [ax.get_title() for ax in plt.gcf().axes] == ["a", "b"]
+    plt.close("all")
+
+
+# Training
+
+
+def test_training_on_real_images_learns(fw, sample, full_run):
+    dataset = sample(batch_size=32)
+    model = tiny(fw, hidden=64, dropout=0.2)
+    fw.d2l.Trainer(max_epochs=5).fit(model, dataset)
+    losses = ys(model, "val_loss")
+    assert len(losses) == 5
+    assert losses[-1] < 0.8 * losses[0]
+    assert ys(model, "train_loss")[-1] < ys(model, "train_loss")[0]
+    assert ys(model, "val_acc")[-1] > 0.5
+
+
+def test_same_seed_gives_the_same_run(fw, sample, full_run):
+    dataset = sample(batch_size=64)
+    runs = []
+    for _ in range(2):
+        fw.seed(3)
+        model = tiny(fw, dropout=0.5)
+        fw.d2l.Trainer(max_epochs=1).fit(model, dataset)
+        runs.append(ys(model, "train_loss") + ys(model, "val_loss"))
+    np.testing.assert_allclose(*runs, rtol=1e-5)
+
+
+def test_dropout_acts_in_training_only_and_metrics_are_means_over_examples(fw, full_run):
+    """At a learning rate of 0 only dropout changes from one epoch to the next.
+
+    The last batch is short: a mean over batches, and not over examples, would be another number.
+    """
+    train, val = batches_of(fw, [16, 3]), batches_of(fw, [16, 16, 2])
+    model = tiny(fw, lr=0.0, dropout=0.5, hidden=64)
+    fw.d2l.Trainer(max_epochs=3).fit(model, Loaders(train, val))
+    loss, accuracy = over_all_examples(fw, model, val)
+    np.testing.assert_allclose(ys(model, "val_loss"), [loss] * 3, rtol=1e-5)
+    np.testing.assert_allclose(ys(model, "val_acc"), [accuracy] * 3, rtol=1e-5)
+    epochs = np.reshape(ys(model, "train_loss"), (3, 2))
+    assert np.ptp(epochs, axis=0).min() > 1e-3
+
+
+def test_training_curve_is_a_mean_over_examples(fw, full_run):
+    """Without dropout and at a learning rate of 0: one point an epoch from batches of unequal sizes."""
+    train = batches_of(fw, [16, 16, 2])
+    model = tiny(fw, lr=0.0)
+    model.plot_train_per_epoch = 1
+    fw.d2l.Trainer(max_epochs=2).fit(model, Loaders(train, None))
+    loss, _ = over_all_examples(fw, model, train)
+    np.testing.assert_allclose(ys(model, "train_loss"), [loss] * 2, rtol=1e-5)
+
+
+def test_points_that_do_not_fill_their_average_are_drawn(fw, full_run):
+    """Three batches and two points an epoch: the last batch waits for another that never comes."""
+    model = tiny(fw)
+    fw.d2l.Trainer(max_epochs=2).fit(model, Loaders(batches_of(fw, [4, 4, 4]), batches_of(fw, [4])))
+    assert len(ys(model, "train_loss")) == 4
+    assert len(ys(model, "val_loss")) == len(ys(model, "val_acc")) == 2
+
+
+def test_validation_updates_nothing_and_records_no_gradients(fw, full_run):
+    recorded, snapshots = [], []
+    model = made(fw, tiny(fw))
+    validation_step = model.validation_step
+
+    def watched_step(batch):
+        if hasattr(fw, "records_gradients"):
+            recorded.append(fw.records_gradients())
+        validation_step(batch)
+
+    def snapshot():
+        snapshots.append(fw.weights(model))
+
+    object.__setattr__(model, "validation_step", watched_step)
+    train, val = batches_of(fw, [8]), batches_of(fw, [8, 8])
+    fw.d2l.Trainer(max_epochs=1).fit(
+        model, Loaders(Watched(train, before=snapshot), Watched(val, before=snapshot, after=snapshot))
+    )
+    start, trained, validated = snapshots
+    assert step_length(start, trained) > 0
+    assert step_length(trained, validated) == 0
+    assert not any(recorded)
+
+
+def test_step_is_that_of_gradient_descent(fw, full_run):
+    """The loss falls along a small step by learning rate times squared gradient norm."""
+    (batch,) = batches_of(fw, [8])
+    model = made(fw, tiny(fw, lr=1e-3))
+    before, (loss_before, _) = fw.weights(model), over_all_examples(fw, model, [batch])
+    fw.d2l.Trainer(max_epochs=1).fit(model, Loaders([batch], None))
+    loss_after, _ = over_all_examples(fw, model, [batch])
+    gradient = step_length(before, fw.weights(model)) / 1e-3
+    assert loss_before - loss_after == pytest.approx(1e-3 * gradient**2, rel=0.1)
+
+
+def test_gradient_clipping_bounds_the_step(fw, full_run):
+    lengths = []
+    for clip in (0, 0.01, 1000):
+        fw.seed(1)
+        model = made(fw, tiny(fw, lr=1.0))
+        before = fw.weights(model)
+        fw.d2l.Trainer(max_epochs=1, gradient_clip_val=clip).fit(model, Loaders(batches_of(fw, [8]), None))
+        lengths.append(step_length(before, fw.weights(model)))
+    free, clipped, not_reached = lengths
+    assert free > 0.1
+    assert clipped == pytest.approx(0.01, rel=1e-3)
+    assert not_reached == pytest.approx(free, rel=1e-4)
+
+
+def test_fit_goes_on_from_the_weights_of_the_last_fit(fw, sample, full_run):
+    model = tiny(fw)
+    dataset = sample(batch_size=64)
+    trainer = fw.d2l.Trainer(max_epochs=2)
+    trainer.fit(model, dataset)
+    first = ys(model, "val_loss")
+    trainer.fit(model, dataset)
+    second = ys(model, "val_loss")
+    assert len(first) == len(second) == 2
+    assert second[0] < first[0]
+    fw.d2l.Trainer(max_epochs=1).fit(model, dataset)
+    assert len(ys(model, "val_loss")) == 1
+
+
+def test_trainer_fits_a_second_model(fw, full_run):
+    trainer = fw.d2l.Trainer(max_epochs=1)
+    loaders = Loaders(batches_of(fw, [8]), batches_of(fw, [8]))
+    models = [made(fw, tiny(fw)) for _ in range(2)]
+    trainer.fit(models[0], loaders)
+    kept = fw.weights(models[0])
+    before = fw.weights(models[1])
+    trainer.fit(models[1], loaders)
+    assert step_length(kept, fw.weights(models[0])) == 0
+    assert step_length(before, fw.weights(models[1])) > 0
+
+
+def test_interrupted_fit_leaves_its_curves_and_can_be_called_again(fw, full_run):
+    train, val = batches_of(fw, [4] * 4), batches_of(fw, [4])
+    epochs = []
+
+    class Interrupted(Watched):
+        def __iter__(self):
+            epochs.append(None)
+            yield from self.batches[:3]
+            if len(epochs) == 2:
+                raise KeyboardInterrupt
+            yield self.batches[3]
+
+    model = tiny(fw)
+    trainer = fw.d2l.Trainer(max_epochs=3)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(model, Loaders(Interrupted(train), val))
+    # Two points of the first epoch; in the second, one of two batches and the third batch by itself.
+    assert len(ys(model, "train_loss")) == 4
+    assert len(ys(model, "val_loss")) == 1
+    trainer.fit(model, Loaders(train, val))
+    assert len(ys(model, "train_loss")) == 6
+    assert len(ys(model, "val_loss")) == 3
+
+
+def test_model_predicts_alike_after_fit(fw, sample):
+    """Dropout is off once a run has ended, until the next one."""
+    dataset = sample(batch_size=64)
+    model = tiny(fw, dropout=0.5)
+    fw.d2l.Trainer(max_epochs=1).fit(model, dataset)
+    X, _ = next(iter(dataset.val_dataloader()))
+    np.testing.assert_array_equal(numbers(model(X)), numbers(model(X)))
+
+
+@pytest.mark.parametrize(("profile", "beginning"), [("full", ""), ("smoke", "smoke run: ")])
+def test_last_line_states_the_results(fw, monkeypatch, capsys, profile, beginning):
+    monkeypatch.setenv("D2L_PROFILE", profile)
+    model = tiny(fw)
+    fw.d2l.Trainer(max_epochs=3).fit(model, Loaders(batches_of(fw, [8, 4]), batches_of(fw, [8])))
+    line = capsys.readouterr().out.splitlines()[-1]
+    last = {label: points[-1][1] for label, points in model.board.curves.items()}
+    metrics = ", ".join(f"{label} {last[label]:.3f}" for label in ("train_loss", "val_loss", "val_acc"))
+    epochs = 2 if profile == "smoke" else 3
+    run = rf"after {epochs} of 3 epochs, each of 12 examples; [\d,]+ examples/s on cpu"
+    assert re.match(rf"{beginning}{re.escape(metrics)} {run}", line), line
+
+
+def test_more_gpus_than_there_are_is_said_and_trains_on_the_cpu(fw, capsys, monkeypatch):
+    monkeypatch.setattr(fw.d2l, "num_gpus", lambda: 0)
+    trainer = fw.d2l.Trainer(max_epochs=1, num_gpus=7)
+    said = capsys.readouterr().out
+    assert "num_gpus=7" in said
+    assert "no GPU" in said
+    assert "cpu" in said
+    model = tiny(fw)
+    trainer.fit(model, Loaders(batches_of(fw, [4]), batches_of(fw, [4])))
+    assert len(ys(model, "val_loss")) == 1
+
+
+def test_no_gpu_asked_for_is_no_matter(fw, capsys):
+    fw.d2l.Trainer(max_epochs=1)
+    assert capsys.readouterr().out == ""
+
+
+def test_devices_of_a_machine_without_gpu(fw, monkeypatch):
+    monkeypatch.setattr(fw.d2l, "num_gpus", lambda: 0)
+    described = [str(device) for device in (fw.d2l.cpu(), fw.d2l.try_gpu(), fw.d2l.try_gpu(3))]
+    if fw.d2l.__name__ == "d2l.tensorflow":
+        for device in (fw.d2l.cpu(), fw.d2l.try_gpu(3), *fw.d2l.try_all_gpus()):
+            with device:
+                assert "CPU:0" in fw.lib.constant(1).device
+    else:
+        assert set(described) == {str(fw.d2l.cpu())}
+        assert [str(device) for device in fw.d2l.try_all_gpus()] == [str(fw.d2l.cpu())]
+
+
+# Classifier
+
+
+LOGITS = np.array([[2.0, 1.0, 0.5], [0.1, 0.2, 3.0], [1.0, 5.0, -2.0], [-60.0, 0.0, 60.0]], np.float32)
+LABELS = np.array([0, 1, 1, 0])
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 2)])
+def test_loss_and_accuracy(fw, shape):
+    """Against NumPy, averaged and per example, also for a batch of sequences."""
+    model = tiny(fw)
+    Y_hat = fw.tensor(LOGITS.reshape(*shape, 3))
+    Y = fw.tensor(LABELS.reshape(shape).astype(fw.label_type))
+    losses, correct = losses_of(LOGITS.astype(float), LABELS), np.array([1, 0, 1, 0])
+    np.testing.assert_allclose(numbers(model.loss(Y_hat, Y, averaged=False)), losses, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(float(model.loss(Y_hat, Y)), losses.mean(), rtol=1e-5)
+    np.testing.assert_array_equal(numbers(model.accuracy(Y_hat, Y, averaged=False)), correct)
+    assert float(model.accuracy(Y_hat, Y)) == 0.5
+
+
+def test_layer_summary_prints_each_layer(fw, capsys):
+    tiny(fw, dropout=0.5, hidden=7).layer_summary((2, *shape_of_image(fw)))
+    lines = capsys.readouterr().out.splitlines()
+    shapes = [(2, PIXELS)] + [(2, 7)] * (len(fw.layer_names) - 2) + [(2, 10)]
+    found = [re.fullmatch(r"(\w+) +output shape: (\(.*\))", line).groups() for line in lines]
+    assert found == [(name, str(shape)) for name, shape in zip(fw.layer_names, shapes, strict=True)]
+
+
+def test_layer_summary_leaves_the_model_as_it_was(fw, sample, full_run):
+    model = tiny(fw, dropout=0.5)
+    model.layer_summary((1, *shape_of_image(fw)))
+    before = fw.weights(model)
+    model.layer_summary((3, *shape_of_image(fw)))
+    assert step_length(before, fw.weights(model)) == 0
+    fw.d2l.Trainer(max_epochs=2).fit(model, sample(batch_size=64))
+    model.layer_summary((1, *shape_of_image(fw)))
+
+
+# What only one framework has
+
+
+def test_layer_summary_keeps_pytorchs_training_mode():
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    model = tiny(Torch(), dropout=0.5)
+    for training in (True, False):
+        model.train(training)
+        model.layer_summary((1, 1, 28, 28))
+        assert [module.training for module in model.modules()] == [training] * len(list(model.modules()))
+    assert torch.is_grad_enabled()
+
+
+def test_init_cnn_draws_from_glorots_bounds():
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    d2l, nn = Torch().d2l, torch.nn
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.LazyConv2d(8, 5), nn.Conv2d(8, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(200))
+    net.apply(d2l.init_cnn)
+    bounds = {0: (1 * 25 + 8 * 25), 1: (8 * 9 + 4 * 9), 4: (4 * 22 * 22 + 200)}
+    X = torch.zeros(2, 1, 28, 28)
+    net(X)
+    weights = {i: net[i].weight.detach().clone() for i in bounds}
+    for i, fans in bounds.items():
+        bound = (6 / fans) ** 0.5
+        assert weights[i].abs().max() <= bound
+        assert weights[i].abs().max() > 0.9 * bound
+        assert weights[i].abs().mean().item() == pytest.approx(bound / 2, rel=0.15)
+    net(X)
+    assert all((net[i].weight == weights[i]).all() for i in bounds)
+    np.testing.assert_array_equal(net[2].weight.detach(), np.ones(4))
+
+
+def test_copy_of_a_net_with_init_cnn_keeps_its_weights():
+    """A copy made before the first input is initialized once too, not at each pass."""
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    net = torch.nn.Sequential(torch.nn.LazyLinear(5))
+    net.apply(Torch().d2l.init_cnn)
+    net = copy.deepcopy(net)
+    X = torch.ones(1, 3)
+    first = net(X)
+    assert (net(X) == first).all()
+
+
+def test_keras_keeps_working_beside_our_loss(tmp_path):
+    pytest.importorskip("tensorflow", reason="needs TensorFlow")
+    fw = TensorFlow()
+    model = made(fw, tiny(fw))
+    assert model.loss.__func__ is fw.d2l.Classifier.loss
+    assert model.metrics == []
+    assert len(model.trainable_variables) == 4
+    model.summary(print_fn=lambda *args, **kwargs: None)
+    model.save_weights(tmp_path / "model.weights.h5")
+    other = made(fw, tiny(fw))
+    other.load_weights(tmp_path / "model.weights.h5")
+    assert step_length(fw.weights(model), fw.weights(other)) == 0
+    assert float(model.loss(fw.tensor(LOGITS), fw.tensor(LABELS.astype("int32")))) > 0
+
+
+def test_tensorflow_dropout_can_be_asked_for_in_a_call():
+    pytest.importorskip("tensorflow", reason="needs TensorFlow")
+    fw = TensorFlow()
+    model = made(fw, tiny(fw, dropout=0.5, hidden=64))
+    X = fw.lib.ones((4, 28, 28, 1))
+    assert (numbers(model(X, training=True)) != numbers(model(X, training=True))).any()
+    np.testing.assert_array_equal(numbers(model(X, training=False)), numbers(model(X)))
