@@ -1,11 +1,7 @@
 """Build the book: ``python -m book COMMAND``. The Makefile names the commands that people use."""
 
 import argparse
-import os
 import sys
-from pathlib import Path
-
-import pypandoc
 
 from .source import NOTEBOOKS, ROOT, BookError, compile_sections, is_installed
 
@@ -91,10 +87,6 @@ def main() -> int:
     recorder.add_argument("limits", nargs="*", help="such as epochs=1 images=6000")
     recorder.set_defaults(run=lambda args: record(args.tab, args.limits))
     args = parser.parse_args()
-    os.chdir(ROOT)
-    # d2lbook and nbconvert start sphinx-build and pandoc by name.
-    programs = (Path(sys.executable).parent, Path(pypandoc.get_pandoc_path()).parent)
-    os.environ["PATH"] = os.pathsep.join([*map(str, programs), os.environ["PATH"]])
     try:
         args.run(args)
     except BookError as error:

@@ -1,20 +1,24 @@
 """Render the executed sections through d2lbook and Sphinx."""
 
 import hashlib
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pypandoc
 from nbformat import NotebookNode
 
 from .execute import write_notebook
-from .source import BUILD, ROOT, BookError, Section, configured_tabs
+from .source import BUILD, ROOT, BookError, Section, configured_tabs, in_root
 
 HTML = BUILD / "html"
 STAMP = BUILD / "html.stamp"
 INPUTS = ("*.md", "chapter_*/*.md", "config.ini", "references.bib", "img/*", "theme/*", "d2l/*.py", "book/*.py")
 
 
+@in_root
 def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None:
     """Merge the tabs' notebooks and render them to pages. A failure leaves the last good pages.
 
@@ -46,12 +50,20 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     config.html_dir = str(fresh)
     builder = Builder(config)
     builder.sphinx_opts += " -q"
+    _find_programs()
     try:
         builder.html()
     except SystemExit:
         raise BookError("Sphinx could not render the pages; its messages are above") from None
     shutil.rmtree(html, ignore_errors=True)
     fresh.rename(html)
+
+
+def _find_programs() -> None:
+    """Put sphinx-build and pandoc, which d2lbook and nbconvert start by name, on the path."""
+    folders = {str(Path(sys.executable).parent), str(Path(pypandoc.get_pandoc_path()).parent)}
+    folders -= set(os.environ["PATH"].split(os.pathsep))
+    os.environ["PATH"] = os.pathsep.join([*folders, os.environ["PATH"]])
 
 
 def inputs_hash() -> str:

@@ -1,11 +1,15 @@
 """The Markdown source: check it, and compile it through d2lbook into a notebook per section and tab."""
 
 import configparser
+import contextlib
+import functools
 import importlib.util
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -50,6 +54,17 @@ class Section:
 
     def __str__(self) -> str:
         return f"{self.tab} {self.name}"
+
+
+def in_root(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator for what uses d2lbook, which looks for ``config.ini`` in the current folder."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with contextlib.chdir(ROOT):
+            return function(*args, **kwargs)
+
+    return wrapper
 
 
 def configured_tabs() -> list[str]:
@@ -111,6 +126,7 @@ def check_source(path: Path, tabs: list[str]) -> None:
         raise BookError(f"{block}: the tab block that begins here never ends")
 
 
+@in_root
 def compile_sections() -> list[Section]:
     """Check all sources and compile them for each tab, into ``_build/notebooks/TAB`` and as a list, tab by tab.
 

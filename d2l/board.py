@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from .hyperparameters import HyperParameters
-from .notebook import Output
+from .notebook import Output, in_notebook
 from .plotting import SVG_STYLE, set_axes
 
 CURVES_MIME = "application/vnd.d2l.curves+json"
@@ -75,14 +75,14 @@ class ProgressBoard(HyperParameters):
 
     def flush(self) -> None:
         """Turn points still waiting for their average into points of the curves, and show them all."""
-        for label in self._pending:
+        for label in list(self._pending):
             self._settle(label)
         self.render()
 
     def render(self) -> None:
         """Show the curves as they are now."""
         self._drawn_at = time.monotonic()
-        if not self.display or not self.curves:
+        if not self.display or not self.curves or not in_notebook():
             return
         data = {"xlabel": self.xlabel, "curves": self.curves}
         names = ", ".join(self.curves)
@@ -97,9 +97,13 @@ class ProgressBoard(HyperParameters):
             self.curves.setdefault(label, []).append((x, y))
 
     def _svg(self) -> str:
-        figure = self.fig or Figure(figsize=self.figsize, layout="constrained")
-        axes = self.axes or figure.subplots()
-        axes.clear()
+        if self.axes is not None:
+            axes, figure = self.axes, self.axes.figure
+            axes.clear()
+        else:
+            figure = self.fig or Figure(figsize=self.figsize, layout="constrained")
+            figure.clear()
+            axes = figure.subplots()
         for i, (label, points) in enumerate(self.curves.items()):
             style, color = self.ls[i % len(self.ls)], self.colors[i % len(self.colors)]
             # A curve of one point has no line to see: mark it.

@@ -171,13 +171,15 @@ class Trainer(HyperParameters):
         gradient_clip_val: Largest L2 norm of all gradients together; 0 does not clip.
 
     Raises:
-        ValueError: A count is negative or not a whole number.
+        ValueError: A count is not a whole number, or an argument is negative.
     """
 
     def __init__(self, max_epochs: int, num_gpus: int = 0, gradient_clip_val: float = 0):
         for name, count in (("max_epochs", max_epochs), ("num_gpus", num_gpus)):
-            if not isinstance(count, int) or count < 0:
+            if not isinstance(count, int) or isinstance(count, bool) or count < 0:
                 raise ValueError(f"{name}={count!r}: give a whole number, 0 or more")
+        if gradient_clip_val < 0:
+            raise ValueError(f"gradient_clip_val={gradient_clip_val!r}: give a number, 0 or more")
         self.save_hyperparameters()
         self.profile = current_profile()
         self.num_epochs = min(max_epochs, self.profile.epochs or max_epochs)

@@ -6,6 +6,7 @@ Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benc
 
 import gzip
 import hashlib
+import http.client
 import os
 import sys
 import urllib.request
@@ -196,7 +197,7 @@ def _fetch(name: str, target: Path, tried: list[str]) -> bytes:
         try:
             compressed = _download(url)
             content = gzip.decompress(compressed)
-        except (OSError, EOFError, zlib.error) as error:
+        except (OSError, EOFError, zlib.error, http.client.HTTPException) as error:
             tried.append(f"{url}: {error}")
             continue
         actual = hashlib.sha256(content).hexdigest()
@@ -204,8 +205,11 @@ def _fetch(name: str, target: Path, tried: list[str]) -> bytes:
             tried.append(f"{url}: SHA-256 is {actual}, expected {CHECKSUMS[name]}")
             continue
         part = target.with_suffix(".part")
-        part.write_bytes(compressed)
-        part.replace(target)
+        try:
+            part.write_bytes(compressed)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
         return content
     raise _not_found(name, target, tried)
 

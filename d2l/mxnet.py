@@ -79,11 +79,11 @@ class Trainer(core.Trainer):
 
     def prepare_batch(self, batch: Sequence[Any]) -> Sequence[Any]:
         """Bring a batch to the device."""
-        return [x.as_in_context(self.device) for x in batch]
+        return [x.as_in_ctx(self.device) for x in batch]
 
     def clip_gradients(self, grad_clip_val: float, model: Module) -> None:
         """Scale all gradients together such that their L2 norm is at most ``grad_clip_val``."""
-        grads = [p.grad(self.device) for p in model.collect_params().values() if p.grad_req != "null"]
+        grads = [p.grad(self.device).as_nd_ndarray() for p in model.collect_params().values() if p.grad_req != "null"]
         gluon.utils.clip_global_norm(grads, grad_clip_val)
 
     def _choose_device(self) -> tuple[mx.Context, int]:
@@ -123,7 +123,7 @@ class Classifier(core.Classifier, Module):
 
     def layer_summary(self, X_shape: Sequence[int]) -> None:
         """Print the shape of each layer's output for an input of shape ``X_shape``."""
-        X = np.zeros(X_shape)
+        X = np.zeros(X_shape, ctx=self.collect_params().list_ctx()[0])
         shapes = []
         for layer in self.net:
             X = layer(X)

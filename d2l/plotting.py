@@ -121,7 +121,7 @@ def to_numpy(x: Any) -> np.ndarray:
 
 def _curves(values: Any) -> list[Any]:
     """A vector or a list of vectors, as a list of arrays."""
-    if isinstance(values, list) and values and hasattr(values[0], "__len__"):
+    if isinstance(values, list) and values and np.ndim(to_numpy(values[0])) > 0:
         return [to_numpy(v) for v in values]
     values = to_numpy(values)
     return list(values) if values.ndim > 1 else [values]

@@ -71,8 +71,8 @@ class Progress:
                 self.train_seconds += now - start
                 self._bar.set_postfix_str(f"{self.examples_per_second:,.0f} examples/s", refresh=False)
             start = now
-            self._announce()
             self._bar.update()
+            self._announce()
 
     def _announce(self) -> None:
         elapsed = time.monotonic() - self._started

@@ -173,10 +173,14 @@ def init_cnn(module: nn.Module) -> None:
         return
     if nn.parameter.is_lazy(module.weight):
         # Hooks run in the order of their making, so the layer's own has made the weight when this one runs.
-        def initialize(layer: nn.Module, _: Any) -> None:
-            nn.init.xavier_uniform_(layer.weight)
-            hook.remove()
-
-        hook = module.register_forward_pre_hook(initialize)
+        module.register_forward_pre_hook(_initialize_once)
     else:
         nn.init.xavier_uniform_(module.weight)
+
+
+def _initialize_once(layer: nn.Module, _: Any) -> None:
+    """Hook before a lazy layer's first pass. It takes itself off, also where ``layer`` is a copy."""
+    nn.init.xavier_uniform_(layer.weight)
+    hooks = layer._forward_pre_hooks
+    for key in [key for key, hook in hooks.items() if hook is _initialize_once]:
+        del hooks[key]

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-from book.source import ROOT, Section, compile_sections, is_installed
+from book.source import Section, compile_sections, is_installed
 from d2l.board import CURVES_MIME
 from d2l.core import RUN_MIME
 
@@ -94,12 +94,7 @@ def get_kernel_message(notebook: IPyNbFile, timeout: float | None = None, stream
 @pytest.fixture(scope="session")
 def sections() -> list[Section]:
     """Every section, compiled for every tab from today's sources."""
-    before = os.getcwd()
-    os.chdir(ROOT)  # d2lbook looks for config.ini where it is run
-    try:
-        return compile_sections()
-    finally:
-        os.chdir(before)
+    return compile_sections()
 
 
 IPyNbCell.compare_outputs = compare_outputs

@@ -1,12 +1,10 @@
 """The rendered pages in a real browser: nothing missing, three tabs that act as one, no other host asked."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
-import pypandoc
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -14,7 +12,7 @@ from book.execute import with_outputs
 from book.pages import render
 from book.recordings import show_results
 from book.reference import reference_path
-from book.source import BUILD, ROOT, Section
+from book.source import BUILD, Section
 
 TABS = ["pytorch", "tensorflow", "mxnet"]
 PAGES = ["index.html", "chapter_cnn/index.html", "chapter_cnn/alexnet.html"]
@@ -26,22 +24,13 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this ma
 @pytest.fixture(scope="module")
 def html(sections: list[Section]) -> Path:
     """The pages, rendered from the stored outputs; any warning of Sphinx fails here."""
-    pandoc = Path(pypandoc.get_pandoc_path()).parent
-    scripts = ROOT / ".venv" / "bin"
-    before, folder = os.environ["PATH"], os.getcwd()
-    os.environ["PATH"] = os.pathsep.join([str(scripts), str(pandoc), before])
-    os.chdir(ROOT)
-    try:
-        shown = []
-        for section in sections:
-            smoke = section.notebook
-            if section.code_cells:
-                smoke = with_outputs(section, nbformat.read(reference_path(section), as_version=4))
-            shown.append((section, show_results(section, smoke)))
-        render(shown, BUILD / "test_html")
-    finally:
-        os.environ["PATH"] = before
-        os.chdir(folder)
+    shown = []
+    for section in sections:
+        smoke = section.notebook
+        if section.code_cells:
+            smoke = with_outputs(section, nbformat.read(reference_path(section), as_version=4))
+        shown.append((section, show_results(section, smoke)))
+    render(shown, BUILD / "test_html")
     return BUILD / "test_html"
 
 
