@@ -7,7 +7,7 @@ export D2L_DATA ?= $(CURDIR)/data
 .PHONY: help book test notebooks serve lab data record reference format clean
 
 help: ## List the verbs
-	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## (.*)/  make \1@\2/' | column -t -s @
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 book: .venv/installed ## From a bare clone to the page in _build/html: environment, data, notebooks, HTML
 	@$(BOOK) build

@@ -33,21 +33,23 @@ def build() -> None:
         elif section.code_cells:
             print(f"{section}: not run, its framework is not installed here; the page shows what is recorded")
         shown.append((section, show_results(section, smoke)))
+    kept = failures and page.exists()
+    if not kept:
+        render(shown)
     if failures:
-        kept = "The page was not rebuilt." if page.exists() else "There is no page yet."
-        raise BookError("\n\n".join([*failures, f"{len(failures)} of {len(shown)} notebooks failed. {kept}"]))
-    render(shown)
+        state = "The last good page is kept" if kept else "The page is built without their outputs"
+        raise BookError("\n\n".join([*failures, f"{len(failures)} of {len(shown)} notebooks failed. {state}: {page}"]))
     STAMP.write_text(stamp)
     print(f"The page: {page}")
 
 
 def data() -> None:
     """Look for Fashion-MNIST, and fetch it if it is not here."""
-    from d2l.data import DataError, data_folder, load_fashion_mnist
+    from d2l.data import DataError, load_fashion_mnist
     from d2l.profile import Profile
 
     try:
-        load_fashion_mnist(data_folder(ROOT / "data"), Profile())
+        load_fashion_mnist(ROOT / "data", Profile())
     except DataError as error:
         raise BookError(str(error)) from None
     print("Fashion-MNIST is here, whole.")
@@ -63,17 +65,17 @@ def record(tab: str, limits: list[str]) -> None:
     """Run one tab in full and store its outputs."""
     from .recordings import record
 
-    record(compile_sections(), tab, ",".join(limits) or "full")
+    record(compile_sections(), tab, ",".join(" ".join(limits).replace(",", " ").split()) or "full")
 
 
 def reference() -> None:
     """Renew the stored outputs that the tests compare the notebooks with."""
-    from .execute import run_cached
+    from .execute import run
     from .reference import store
 
     for section in compile_sections():
         if section.code_cells and is_installed(section.tab):
-            store(section, run_cached(section))
+            store(section, run(section, "smoke"))
 
 
 def main() -> int:

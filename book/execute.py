@@ -1,15 +1,18 @@
 """Run compiled notebooks, and keep their outputs as long as the code that made them is the same."""
 
 import ast
+import asyncio
 import copy
 import hashlib
 import os
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
+from jupyter_client.asynchronous import AsyncKernelClient
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from tqdm import tqdm
 from traitlets.config import Config
@@ -25,6 +28,12 @@ class _Client(NotebookClient):
     def __init__(self, notebook: NotebookNode, bar: tqdm, **kwargs: object):
         super().__init__(notebook, **kwargs)
         self._bar = bar
+
+    async def async_start_new_kernel_client(self) -> AsyncKernelClient:
+        client = await super().async_start_new_kernel_client()
+        # nbclient answers Ctrl-C by ending the kernel and going on; here it ends the build, and that ends the kernel.
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+        return client
 
     def process_message(self, msg: dict, cell: NotebookNode, cell_index: int) -> NotebookNode | None:
         text = msg["content"].get("data", {}).get("text/plain", "")
@@ -46,12 +55,14 @@ def run(section: Section, profile: str) -> NotebookNode:
         BookError: A cell failed or the kernel died; names section, tab and cell, and has the traceback.
     """
     notebook = copy.deepcopy(section.notebook)
-    env = {"D2L_DATA": str(ROOT / "data"), **os.environ, "D2L_PROFILE": profile}
+    data = Path(os.environ.get("D2L_DATA") or ROOT / "data").resolve()
+    env = {**os.environ, "D2L_DATA": str(data), "D2L_PROFILE": profile}
     with tqdm(total=len(section.code_cells), unit="cell", desc=str(section), bar_format=_BAR) as bar:
         client = _Client(
             notebook,
             bar,
             timeout=None,
+            # Without it ipykernel warns that other users of the machine could listen.
             config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             resources={"metadata": {"path": str((NOTEBOOKS / section.tab / section.name).parent)}},
             on_cell_executed=lambda **_: bar.update(),
@@ -60,7 +71,7 @@ def run(section: Section, profile: str) -> NotebookNode:
             client.execute(env=env)
         except CellExecutionError as error:
             raise BookError(f"{section}: cell {bar.n} of {bar.total} failed\n{error}") from None
-        except DeadKernelError as error:
+        except RuntimeError as error:
             raise BookError(f"{section}: the kernel died in cell {bar.n + 1} of {bar.total}: {error}") from None
         bar.set_postfix_str("")
     return notebook
@@ -114,8 +125,10 @@ def helper_code(tab: str) -> str:
 
 
 def run_code(section: Section) -> str:
-    """Hash of all project code that runs when the section does."""
-    return _hash([cell_code(section), helper_code(section.tab)])
+    """Hash of all that a smoke run of the section depends on: its cells, the helper, the versions, the images."""
+    samples = [path.read_bytes().hex() for path in sorted((ROOT / "d2l" / "sample").glob("*.gz"))]
+    versions = (ROOT / "constraints.txt").read_text("utf-8")
+    return _hash([cell_code(section), helper_code(section.tab), versions, *samples])
 
 
 def _bare(source: str) -> str:

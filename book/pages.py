@@ -15,7 +15,8 @@ from .source import BUILD, ROOT, BookError, Section, configured_tabs, in_root
 
 HTML = BUILD / "html"
 STAMP = BUILD / "html.stamp"
-INPUTS = ("*.md", "chapter_*/*.md", "config.ini", "references.bib", "img/*", "theme/*", "d2l/*.py", "book/*.py")
+INPUTS = ("*.md", "chapter_*/*.md", "config.ini", "references.bib", "constraints.txt")
+INPUTS += ("img/*", "theme/*", "d2l/*.py", "d2l/sample/*", "book/*.py")
 
 
 @in_root
@@ -47,7 +48,7 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     config = Config(tab="all")
     fresh = BUILD / "html_fresh"
     shutil.rmtree(fresh, ignore_errors=True)
-    config.html_dir = str(fresh)
+    config.html_dir = str(fresh.relative_to(ROOT))  # d2lbook does not quote it for the shell
     builder = Builder(config)
     builder.sphinx_opts += " -q"
     _find_programs()

@@ -12,6 +12,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from d2l.core import RUN_MIME
+from d2l.profile import parse_profile
 
 from .execute import cell_code, helper_code, run, with_outputs, write_notebook
 from .source import FRAMEWORKS, ROOT, BookError, Section, is_installed
@@ -33,18 +34,25 @@ def record(sections: list[Section], tab: str, profile: str) -> None:
         raise BookError(f"TAB={tab!r}: known tabs are {', '.join(FRAMEWORKS)}")
     if not is_installed(tab):
         raise BookError(f"TAB={tab!r}: {FRAMEWORKS[tab]} is not installed here")
+    try:
+        smoke = parse_profile(profile).smoke
+    except ValueError as error:
+        raise BookError(str(error)) from None
+    if smoke:
+        raise BookError("a smoke run is no result: record a full run, or one with limits such as epochs=1")
     for section in mine:
-        start = time.monotonic()
-        notebook = run(section, profile)
-        notebook.metadata["recording"] = {
+        # Taken before the run, which may take hours: the code may be edited meanwhile.
+        recording = {
             "cells": cell_code(section),
             "helper": helper_code(tab),
             "date": datetime.date.today().isoformat(),
-            "seconds": round(time.monotonic() - start),
             "hardware": hardware(),
             "versions": {name: importlib.metadata.version(name) for name in (FRAMEWORKS[tab], "numpy")}
             | {"python": platform.python_version()},
         }
+        start = time.monotonic()
+        notebook = run(section, profile)
+        notebook.metadata["recording"] = recording | {"seconds": round(time.monotonic() - start)}
         path = recording_path(section)
         write_notebook(notebook, path)
         print(f"Recorded in {path.relative_to(ROOT)}")
@@ -81,7 +89,7 @@ def show_results(section: Section, smoke: NotebookNode) -> NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "code" and any(RUN_MIME in output.get("data", {}) for output in cell.outputs):
             if recorded:
-                note = provenance(recorded.metadata["recording"])
+                note = provenance(section, recorded.metadata["recording"])
             else:
                 cell.outputs = []
                 note = f"No full run of this cell is recorded. To record one: make record TAB={section.tab}"
@@ -89,10 +97,13 @@ def show_results(section: Section, smoke: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def provenance(recording: dict) -> str:
-    """One line on where a recording came from."""
+def provenance(section: Section, recording: dict) -> str:
+    """One line on where a section's recording came from."""
     versions = ", ".join(f"{name} {version}" for name, version in recording["versions"].items())
-    return f"Recorded on {recording['date']} in {recording['seconds']:,} s on {recording['hardware']}; {versions}"
+    line = f"Recorded on {recording['date']} in {recording['seconds']:,} s on {recording['hardware']}; {versions}"
+    if recording["helper"] != helper_code(section.tab):
+        line += "; with an earlier version of the helper"
+    return line
 
 
 def hardware() -> str:

@@ -16,14 +16,15 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "_build"
-NOTEBOOKS = BUILD / "notebooks"
+COMPILED = BUILD / "compiled"
+NOTEBOOKS = BUILD / "notebooks"  # copies for people to work in
 
 # What a tab needs installed, and the module of the helper that it imports.
 FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow", "mxnet": "mxnet"}
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 
-CELL_TABS = re.compile(r"^%%tab +(.*)$")
-SELECTED_TABS = re.compile(r"tab\.selected\(([^)]*)\)")
+CELL_TABS = re.compile(r"^(?:%%tab|# *@tab)\b *(.*)$")
+SELECTED_TABS = re.compile(r"tab\.(?:selected|interact_select)\(([^)]*)\)")
 BLOCK_BEGIN = re.compile(r"^:begin_tab:`([^`]*)`")
 BLOCK_END = re.compile(r"^:end_tab:")
 FENCE = re.compile(r"^(`{3,}) *(.*)$")
@@ -76,6 +77,8 @@ def configured_tabs() -> list[str]:
     path = ROOT / "config.ini"
     config = configparser.ConfigParser()
     config.read(path, encoding="utf-8")
+    if not config.get("build", "tabs", fallback=""):
+        raise BookError("config.ini: section [build] names no tabs, such as tabs = pytorch, tensorflow")
     tabs = [tab.strip() for tab in config["build"]["tabs"].split(",")]
     line = next(n for n, text in enumerate(path.read_text("utf-8").splitlines(), 1) if re.match(r"\s*tabs\s*=", text))
     _check_tabs(tabs, list(FRAMEWORKS), f"config.ini:{line}")
@@ -103,14 +106,17 @@ def check_source(path: Path, tabs: list[str]) -> None:
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         place = f"{name}:{number}"
         if match := FENCE.match(line):
+            if fence is not None and match[2].startswith("{.python"):
+                raise BookError(f"{fence[1]}: the code fence {fence[0]} that opens here is never closed")
             if fence is None:
                 fence = (match[1], place)
             elif match[1] == fence[0] and not match[2]:
                 fence = None
         elif match := CELL_TABS.match(line):
             _check_tabs(match[1].split(","), [*tabs, "all"], place)
-        elif match := SELECTED_TABS.search(line):
-            _check_tabs(re.findall(r"['\"]([^'\"]*)['\"]", match[1]), tabs, place)
+        elif SELECTED_TABS.search(line):
+            for match in SELECTED_TABS.finditer(line):
+                _check_tabs(re.findall(r"['\"]([^'\"]*)['\"]", match[1]), tabs, place)
         elif match := BLOCK_BEGIN.match(line):
             if block is not None:
                 raise BookError(f"{place}: a tab block begins inside the one of {block}")
@@ -149,31 +155,50 @@ def compile_sections() -> list[Section]:
         config = Config(tab=tab)
         for source in source_files():
             name = source.relative_to(ROOT).with_suffix("")
-            target = (NOTEBOOKS / tab / name).with_suffix(".ipynb")
+            target = COMPILED / "d2lbook.ipynb"
             target.parent.mkdir(parents=True, exist_ok=True)
             build._process_and_eval_notebook(None, str(source), str(target), False, config)
             if not target.stat().st_size:  # how d2lbook says that a source has nothing for this tab
-                target.unlink()
                 continue
-            notebook = nbformat.read(target, as_version=4)
-            notebook.metadata["kernelspec"] = KERNEL
-            nbformat.write(notebook, target)
+            notebook = _finish(nbformat.read(target, as_version=4))
+            hand_out(notebook, Path(tab) / f"{name}.ipynb")
             sections.append(Section(str(name), tab, notebook))
-        build.Builder(config)._copy_resources(".", str(NOTEBOOKS / tab))
     for source in source_files():
-        target = (NOTEBOOKS / "all" / source.relative_to(ROOT)).with_suffix(".ipynb")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(source_notebook(source), target)
-    build.Builder(config)._copy_resources(".", str(NOTEBOOKS / "all"))
+        hand_out(source_notebook(source), "all" / source.relative_to(ROOT).with_suffix(".ipynb"))
+    for tab in [*tabs, "all"]:
+        build.Builder(config)._copy_resources(".", str(NOTEBOOKS / tab))
     return sections
+
+
+def hand_out(notebook: NotebookNode, name: Path) -> None:
+    """Write a compiled notebook for people to work in. What they have run or edited is kept under another name."""
+    compiled, handed_out = COMPILED / name, NOTEBOOKS / name
+    new = nbformat.writes(notebook)
+    old = compiled.read_text("utf-8") if compiled.exists() else None
+    if handed_out.exists() and old == new:
+        return
+    if handed_out.exists() and handed_out.read_text("utf-8") != old:
+        kept = handed_out.with_suffix(".yours.ipynb")
+        handed_out.replace(kept)
+        print(f"The source of {handed_out} has changed; your version is kept as {kept.name}")
+    for path in (compiled, handed_out):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(new, "utf-8")
 
 
 def source_notebook(path: Path) -> NotebookNode:
     """A source as one notebook with the cells of all tabs, which starts with a menu to choose the framework."""
     from d2lbook.notebook import read_markdown
 
-    notebook = read_markdown(path.read_text("utf-8"))
+    return _finish(read_markdown(path.read_text("utf-8")))
+
+
+def _finish(notebook: NotebookNode) -> NotebookNode:
+    """Name the kernel, and give the cells names that do not change from one compilation to the next."""
     notebook.metadata["kernelspec"] = KERNEL
+    notebook.nbformat_minor = 5
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"
     return notebook
 
 

@@ -89,7 +89,8 @@ def load_fashion_mnist(root: str | Path, profile: Profile) -> tuple[Images, Imag
     else:
         contents = [_find(name, data_folder(root)) for name in CHECKSUMS]
     train_images, train_labels, test_images, test_labels = map(read_idx, contents)
-    return Images(train_images, train_labels).first(profile.images), Images(test_images, test_labels)
+    sets = Images(train_images, train_labels), Images(test_images, test_labels)
+    return tuple(images.first(profile.images) for images in sets)
 
 
 def data_folder(root: str | Path) -> Path:

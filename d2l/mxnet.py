@@ -21,7 +21,7 @@ try:
     from mxnet import autograd, gluon, np, npx
     from mxnet.gluon import nn
 except ModuleNotFoundError as error:
-    note = "MXNet has wheels for Linux on x86-64 only and needs NumPy below 2."
+    note = "MXNet has wheels for Linux on x86-64 only and needs NumPy below 2, so Python up to 3.12."
     raise core.missing_framework(error, "mxnet", "mxnet", note) from error
 
 __all__ = [

@@ -13,7 +13,7 @@ class Profile:
     Attributes:
         smoke: Use the images shipped with the package and a fixed seed, so that the run repeats itself.
         epochs: Most epochs to train for.
-        images: Most training images in an epoch.
+        images: Most images of the training set, and of the test set.
     """
 
     smoke: bool = False
@@ -32,14 +32,18 @@ class Profile:
 
 
 def current_profile() -> Profile:
-    """The profile that ``D2L_PROFILE`` names: ``full`` (or unset), ``smoke``, or limits of an otherwise full run.
+    """The profile that ``D2L_PROFILE`` names; unset, a full run. Raises as `parse_profile` does."""
+    return parse_profile(os.environ.get("D2L_PROFILE", "").strip() or "full")
+
+
+def parse_profile(text: str) -> Profile:
+    """The profile with the given name: ``full``, ``smoke``, or limits of an otherwise full run.
 
     Limits are written ``epochs=1``, ``images=6000`` or both with a comma between.
 
     Raises:
-        ValueError: The variable holds something else.
+        ValueError: The text is something else.
     """
-    text = os.environ.get("D2L_PROFILE", "").strip() or "full"
     if text == "full":
         return Profile()
     if text == "smoke":

@@ -99,9 +99,15 @@ class Trainer(core.Trainer):
         """The gradients, scaled all together such that their L2 norm is at most ``grad_clip_val``."""
         return tf.clip_by_global_norm(grads, grad_clip_val)[0]
 
+    def _report(self) -> None:
+        # A device context around fit decides where the model lives.
+        variable = self.model.trainable_variables[0].value
+        self.device = tf.DeviceSpec.from_string(variable.device).device_type.lower()
+        super()._report()
+
     def _choose_device(self) -> tuple[str, int]:
         found = min(self.num_gpus, num_gpus(), 1)
-        return ("gpu:0" if found else "cpu"), found
+        return ("gpu" if found else "cpu"), found
 
     def _set_training(self, training: bool) -> None:
         self.model.training = training

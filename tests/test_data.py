@@ -509,13 +509,13 @@ def test_read_idx_refuses_what_is_none(content):
         data.read_idx(content)
 
 
-def test_images_limit_of_the_profile_shortens_training_only(folders, contents):
+def test_images_limit_of_the_profile_shortens_both_sets(folders, contents):
     write(folders / "root", contents)
-    train, test = data.load_fashion_mnist(folders / "root", Profile(images=2))
-    whole_train, whole_test = data.load_fashion_mnist(folders / "root", FULL)
-    np.testing.assert_array_equal(train.images, whole_train.images[:2])
-    np.testing.assert_array_equal(train.labels, whole_train.labels[:2])
-    assert len(test) == len(whole_test) == 3
+    limited = data.load_fashion_mnist(folders / "root", Profile(images=2))
+    whole = data.load_fashion_mnist(folders / "root", FULL)
+    for few, all_of_them in zip(limited, whole, strict=True):
+        np.testing.assert_array_equal(few.images, all_of_them.images[:2])
+        np.testing.assert_array_equal(few.labels, all_of_them.labels[:2])
 
 
 def test_limit_above_the_number_of_images_takes_all(folders, contents):
