@@ -1,6 +1,5 @@
 """Render the executed sections through d2lbook and Sphinx."""
 
-import copy
 import hashlib
 import os
 import shutil
@@ -45,7 +44,7 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     for folder in [*eval_folders.values(), BUILD / "eval_all", BUILD / "rst_all"]:
         shutil.rmtree(folder, ignore_errors=True)
     for section, notebook in shown:
-        write_notebook(_without_ids(notebook), eval_folders[section.tab] / f"{section.name}.ipynb")
+        write_notebook(notebook, eval_folders[section.tab] / f"{section.name}.ipynb")
     config = Config(tab="all")
     fresh = BUILD / "html_fresh"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -59,15 +58,6 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
         raise BookError("Sphinx could not render the pages; its messages are above") from None
     shutil.rmtree(html, ignore_errors=True)
     fresh.rename(html)
-
-
-def _without_ids(notebook: NotebookNode) -> NotebookNode:
-    """The notebook in the format before cells had names: d2lbook copies a cell into each tab it belongs to."""
-    notebook = copy.deepcopy(notebook)
-    notebook.nbformat_minor = 4
-    for cell in notebook.cells:
-        cell.pop("id", None)
-    return notebook
 
 
 def _find_programs() -> None:

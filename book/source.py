@@ -160,7 +160,7 @@ def compile_sections() -> list[Section]:
             build._process_and_eval_notebook(None, str(source), str(target), False, config)
             if not target.stat().st_size:  # how d2lbook says that a source has nothing for this tab
                 continue
-            notebook = _finish(nbformat.read(target, as_version=4))
+            notebook = _finish(nbformat.read(target, as_version=4), tab)
             hand_out(notebook, Path(tab) / f"{name}.ipynb")
             sections.append(Section(str(name), tab, notebook))
     for source in source_files():
@@ -190,15 +190,15 @@ def source_notebook(path: Path) -> NotebookNode:
     """A source as one notebook with the cells of all tabs, which starts with a menu to choose the framework."""
     from d2lbook.notebook import read_markdown
 
-    return _finish(read_markdown(path.read_text("utf-8")))
+    return _finish(read_markdown(path.read_text("utf-8")), "all")
 
 
-def _finish(notebook: NotebookNode) -> NotebookNode:
-    """Name the kernel, and give the cells names that do not change from one compilation to the next."""
+def _finish(notebook: NotebookNode, tab: str) -> NotebookNode:
+    """Name the kernel, and give the cells names that stay from one compilation to the next and differ between tabs."""
     notebook.metadata["kernelspec"] = KERNEL
     notebook.nbformat_minor = 5
     for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"cell-{number}"
+        cell["id"] = f"{tab}-{number}"
     return notebook
 
 
