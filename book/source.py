@@ -114,9 +114,6 @@ def check_source(path: Path, tabs: list[str]) -> None:
                 fence = None
         elif match := CELL_TABS.match(line):
             _check_tabs(match[1].split(","), [*tabs, "all"], place)
-        elif SELECTED_TABS.search(line):
-            for match in SELECTED_TABS.finditer(line):
-                _check_tabs(re.findall(r"['\"]([^'\"]*)['\"]", match[1]), tabs, place)
         elif match := BLOCK_BEGIN.match(line):
             if block is not None:
                 raise BookError(f"{place}: a tab block begins inside the one of {block}")
@@ -126,6 +123,8 @@ def check_source(path: Path, tabs: list[str]) -> None:
             if block is None:
                 raise BookError(f"{place}: a tab block ends that never began")
             block = None
+        for match in SELECTED_TABS.finditer(line):
+            _check_tabs(re.findall(r"['\"]([^'\"]*)['\"]", match[1]), tabs, place)
     if fence is not None:
         raise BookError(f"{fence[1]}: the code fence {fence[0]} that opens here is never closed")
     if block is not None:

@@ -106,9 +106,10 @@ class ProgressBoard(HyperParameters):
             axes = figure.subplots()
         for i, (label, points) in enumerate(self.curves.items()):
             style, color = self.ls[i % len(self.ls)], self.colors[i % len(self.colors)]
-            # A curve of one point has no line to see: mark it.
-            marker = "o" if len(points) == 1 else None
-            axes.plot(*zip(*points, strict=True), linestyle=style, color=color, marker=marker, label=label)
+            line = axes.plot(*zip(*points, strict=True), linestyle=style, color=color, label=label)[0]
+            if len(points) == 1:
+                # A curve of one point has no line to see: mark it, whole even on the frame.
+                line.set(marker="o", clip_on=False)
         set_axes(axes, self.xlabel, self.ylabel, self.xlim, self.ylim, self.xscale, self.yscale, list(self.curves))
         buffer = io.StringIO()
         with rc_context(SVG_STYLE):

@@ -228,7 +228,8 @@ class Trainer(HyperParameters):
                     self.epoch += 1
             finally:
                 model.board.flush()
-        self._report()
+        if self.num_epochs:
+            self._report()
 
     def fit_epoch(self) -> None:
         """Go once through the training data, then once through the validation data."""
@@ -273,7 +274,7 @@ class Trainer(HyperParameters):
             "profile": str(self.profile),
             "epochs": self.num_epochs,
             "max_epochs": self.max_epochs,
-            "examples_per_epoch": self.progress.train_examples // max(self.num_epochs, 1),
+            "examples_per_epoch": self.progress.train_examples // self.num_epochs,
             "examples_per_second": self.progress.examples_per_second,
             "device": str(self.device),
             "metrics": final,

@@ -518,6 +518,13 @@ def test_trainer_fits_a_second_model(fw, full_run):
     assert step_length(before, fw.weights(models[1])) > 0
 
 
+def test_fit_for_no_epochs_does_nothing(fw, full_run, capsys):
+    model = tiny(fw)
+    fw.d2l.Trainer(max_epochs=0).fit(model, Loaders(batches_of(fw, [4]), None))
+    assert model.board.curves == {}
+    assert capsys.readouterr().out == ""
+
+
 def test_interrupted_fit_leaves_its_curves_and_can_be_called_again(fw, full_run):
     train, val = batches_of(fw, [4] * 4), batches_of(fw, [4])
     epochs = []
