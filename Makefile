@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 BOOK := $(PYTHON) -m book
 export D2L_DATA ?= $(CURDIR)/data
 
-.PHONY: help book test notebooks serve lab data record reference format clean
+.PHONY: help book test notebooks serve lab data record reference lib format clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -35,6 +35,9 @@ record: .venv/installed ## Run one framework in full and keep its outputs: make 
 reference: .venv/installed ## Renew the outputs that make test compares the notebooks with
 	@$(BOOK) reference
 
+lib: .venv/installed ## Take what the chapter marks #@save, and the aliases of config.ini, into the helper d2l
+	@$(BOOK) lib
+
 format: .venv/installed ## Format and lint the Python code
 	@.venv/bin/ruff format
 	@.venv/bin/ruff check --fix
@@ -52,5 +55,5 @@ clean: ## Remove what was built; the environment and downloaded data stay
 	echo "Installing the environment into .venv: about 4 GB, three to ten minutes, once."; \
 	$$python -m venv .venv; \
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	    --editable '.[pytorch,tensorflow,mxnet,book,test]'
+	    --editable '.[pytorch,tensorflow,mxnet,jax,book,test]'
 	@touch $@

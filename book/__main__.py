@@ -78,11 +78,23 @@ def reference() -> None:
             store(section, run(section, "smoke"))
 
 
+def lib() -> None:
+    """Take what the chapter marks #@save, and the aliases of config.ini, into the helper."""
+    from .library import library
+
+    for module, text in library().items():
+        if module.read_text("utf-8") != text:
+            part = module.with_suffix(".part")
+            part.write_text(text, "utf-8")
+            part.replace(module)
+            print(f"Renewed {module.relative_to(ROOT)}")
+
+
 def main() -> int:
     """Parse the command line and run a command."""
     parser = argparse.ArgumentParser(prog="python -m book", description="Build the book from its Markdown sources.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (build, data, notebooks, reference):
+    for command in (build, data, notebooks, reference, lib):
         commands.add_parser(command.__name__, help=command.__doc__).set_defaults(run=lambda args, run=command: run())
     recorder = commands.add_parser("record", help=record.__doc__)
     recorder.add_argument("tab")

@@ -20,7 +20,7 @@ COMPILED = BUILD / "compiled"
 NOTEBOOKS = BUILD / "notebooks"  # copies for people to work in
 
 # What a tab needs installed, and the module of the helper that it imports.
-FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow", "mxnet": "mxnet"}
+FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow", "mxnet": "mxnet", "jax": "jax"}
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 
 CELL_TABS = re.compile(r"^(?:%%tab|# *@tab)\b *(.*)$")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from .hyperparameters import HyperParameters
 from .notebook import Output, in_notebook
-from .plotting import SVG_STYLE, set_axes
+from .plotting import SVG_STYLE, set_axes, to_numpy
 
 CURVES_MIME = "application/vnd.d2l.curves+json"
 REDRAW_SECONDS = 0.5
@@ -61,7 +61,7 @@ class ProgressBoard(HyperParameters):
         """Add a point to the curve ``label``.
 
         Args:
-            x, y: The point. ``y`` may be a scalar tensor of any framework; it is read only when its point is due.
+            x, y: The point. ``y`` may be a tensor of one number, of any framework; it is read only when it is due.
             label: Name of the curve in the legend.
             every_n: Average this many points into one.
             weight: Share of this point in that average, such as its number of examples.
@@ -93,7 +93,7 @@ class ProgressBoard(HyperParameters):
         if points:
             total = sum(weight for _, _, weight in points)
             x = sum(x * weight for x, _, weight in points) / total
-            y = sum(float(y) * weight for _, y, weight in points) / total
+            y = sum(to_numpy(y).item() * weight for _, y, weight in points) / total
             self.curves.setdefault(label, []).append((x, y))
 
     def _svg(self) -> str:

@@ -1,6 +1,6 @@
 """The part of the helper that touches no tensor library; each framework's module builds on it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,11 +17,11 @@ from .progress import CountedLoader, Progress
 RUN_MIME = "application/vnd.d2l.run+json"
 
 
-def missing_framework(error: ModuleNotFoundError, package: str, extra: str, note: str = "") -> ImportError:
-    """The error to raise when a framework's own package is not installed."""
-    if error.name != package:
+def missing_framework(error: ModuleNotFoundError, packages: Sequence[str], extra: str, note: str = "") -> ImportError:
+    """The error to raise when one of a framework's own packages is not installed."""
+    if error.name not in packages:
         return error
-    return ImportError(f"{package} is not installed here: pip install 'd2l[{extra}]'. {note}".rstrip())
+    return ImportError(f"{error.name} is not installed here: pip install 'd2l[{extra}]'. {note}".rstrip())
 
 
 class Module(HyperParameters):
@@ -113,6 +113,28 @@ class DataModule(HyperParameters):
         """Batches of the validation set, in order."""
         return self.get_dataloader(train=False)
 
+    def get_tensorloader(self, tensors: Sequence[Any], train: bool, indices: slice = slice(None)) -> BatchLoader:
+        """Batches of ``self.batch_size`` examples from tensors whose first axis counts the examples.
+
+        Args:
+            tensors: The tensors, such as inputs and targets; a batch has a part of each.
+            train: Whether to shuffle anew each epoch.
+            indices: The examples to take.
+        """
+        tensors = tuple(tensor[indices] for tensor in tensors)
+        return self._loader(len(tensors[0]), train, lambda batch: tuple(self._take(t, batch) for t in tensors))
+
+    def _loader(self, examples: int, train: bool, take: Callable[[np.ndarray], tuple[Any, ...]]) -> BatchLoader:
+        return BatchLoader(examples, self.batch_size, self._permutation if train else np.arange, take)
+
+    def _permutation(self, n: int) -> np.ndarray:
+        """Numbers from 0 to n - 1 in an order drawn from the framework's own random state."""
+        raise NotImplementedError
+
+    def _take(self, tensor: Any, indices: np.ndarray) -> Any:
+        """The examples of a tensor that have these indices."""
+        return tensor[indices]
+
 
 class FashionMNIST(DataModule):
     """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, ten classes.
@@ -139,7 +161,7 @@ class FashionMNIST(DataModule):
     def get_dataloader(self, train: bool) -> BatchLoader:
         """Batches ``(X, y)``; X has values in [0, 1]."""
         data: Images = self.train if train else self.val
-        return BatchLoader(data, self.batch_size, self._permutation if train else np.arange, self._tensors)
+        return self._loader(len(data), train, lambda batch: self._tensors(data.images[batch], data.labels[batch]))
 
     def text_labels(self, indices: Sequence[int]) -> list[str]:
         """The classes' names for their numbers."""
@@ -151,18 +173,44 @@ class FashionMNIST(DataModule):
         n = nrows * ncols
         show_images([to_numpy(x) for x in X[:n]], nrows, ncols, titles=list(labels) or self.text_labels(y[:n]))
 
-    def _permutation(self, n: int) -> np.ndarray:
-        """Numbers from 0 to n - 1 in an order drawn from the framework's own random state."""
-        raise NotImplementedError
-
     def _tensors(self, images: np.ndarray, labels: np.ndarray) -> tuple[Any, Any]:
         """Scaled and resized images, and labels, as the framework's tensors."""
+        raise NotImplementedError
+
+
+class SyntheticRegressionData(DataModule):
+    """Examples of a linear function with noise: ``y = X w + b + noise``.
+
+    Args:
+        w, b: The function's weights (n,) and bias.
+        noise: Standard deviation of the noise.
+        num_train, num_val: Examples for training and for validation.
+        batch_size: Examples in a batch of X (batch_size, n) and y (batch_size, 1).
+    """
+
+    def __init__(
+        self, w: Any, b: Any, noise: float = 0.01, num_train: int = 1000, num_val: int = 1000, batch_size: int = 32
+    ):
+        super().__init__()
+        self.save_hyperparameters()
+        n = num_train + num_val
+        self.X = self._normal(n, len(w))
+        self.y = self.X @ w[:, None] + b + noise * self._normal(n, 1)
+
+    def get_dataloader(self, train: bool) -> BatchLoader:
+        """Batches ``(X, y)``."""
+        indices = slice(0, self.num_train) if train else slice(self.num_train, None)
+        return self.get_tensorloader((self.X, self.y), train, indices)
+
+    def _normal(self, *shape: int) -> Any:
+        """Numbers drawn from N(0, 1)."""
         raise NotImplementedError
 
 
 class Trainer(HyperParameters):
     """Fit a model to data.
 
+    Methods may be replaced one by one, also those that `fit` calls.
     The run profile in ``D2L_PROFILE`` may shorten the run; its last line then says so.
 
     Args:
@@ -174,6 +222,8 @@ class Trainer(HyperParameters):
         ValueError: A count is not a whole number, or an argument is negative.
     """
 
+    _captured: dict[str, Any] | None = None
+
     def __init__(self, max_epochs: int, num_gpus: int = 0, gradient_clip_val: float = 0):
         for name, count in (("max_epochs", max_epochs), ("num_gpus", num_gpus)):
             if not isinstance(count, int) or isinstance(count, bool) or count < 0:
@@ -181,12 +231,14 @@ class Trainer(HyperParameters):
         if gradient_clip_val < 0:
             raise ValueError(f"gradient_clip_val={gradient_clip_val!r}: give a number, 0 or more")
         self.save_hyperparameters()
-        self.profile = current_profile()
-        self.num_epochs = min(max_epochs, self.profile.epochs or max_epochs)
-        self._captured: dict[str, Any] | None = None
-        self.device, self._gpus_in_use = self._choose_device()
-        if num_gpus > self._gpus_in_use:
-            print(f"num_gpus={num_gpus}: {self._gpus_in_use or 'no'} GPU in use, training on {self.device}")
+        self.gpus = self._find_gpus()[: min(num_gpus, 1)]
+        if num_gpus > len(self.gpus):
+            print(f"num_gpus={num_gpus}: {len(self.gpus) or 'no'} GPU in use, training on {self._device_name()}")
+
+    @property
+    def device(self) -> Any:
+        """The device that models are trained on."""
+        return self.gpus[0] if self.gpus else self._cpu()
 
     def prepare_data(self, data: DataModule) -> None:
         """Get the data loaders and their lengths in batches."""
@@ -211,12 +263,14 @@ class Trainer(HyperParameters):
 
         Interrupted, it leaves the model with its weights so far and the board with its curves; it can be called again.
         """
+        self.profile = current_profile()
+        self.num_epochs = min(self.max_epochs, self.profile.epochs or self.max_epochs)
         self.prepare_data(data)
         self.prepare_model(model)
-        self.optim = model.configure_optimizers()
+        self._prepare_optimizer()
         self.epoch = self.train_batch_idx = self.val_batch_idx = 0
         total = self.num_epochs * (self.num_train_batches + self.num_val_batches)
-        with Progress(total, slow=not self._gpus_in_use) as self.progress:
+        with Progress(total, slow=not self.gpus) as self.progress:
             self.train_dataloader = CountedLoader(self.train_dataloader, self.progress, train=True)
             if self.val_dataloader is not None:
                 self.val_dataloader = CountedLoader(self.val_dataloader, self.progress, train=False)
@@ -276,12 +330,12 @@ class Trainer(HyperParameters):
             "max_epochs": self.max_epochs,
             "examples_per_epoch": self.progress.train_examples // self.num_epochs,
             "examples_per_second": self.progress.examples_per_second,
-            "device": str(self.device),
+            "device": self._device_name(),
             "metrics": final,
         }
         line = ", ".join(f"{label} {value:.3f}" for label, value in final.items())
         line += f" after {run['epochs']} of {run['max_epochs']} epochs, each of {run['examples_per_epoch']:,} examples"
-        line += f"; {run['examples_per_second']:,.0f} examples/s on {self.device}"
+        line += f"; {run['examples_per_second']:,.0f} examples/s on {run['device']}"
         if not self.profile.full:
             line = f"{self.profile}: {line}"
         if in_notebook():
@@ -289,9 +343,20 @@ class Trainer(HyperParameters):
         else:
             print(line)
 
-    def _choose_device(self) -> tuple[Any, int]:
-        """The device to train on, and how many GPUs that makes."""
+    def _find_gpus(self) -> list[Any]:
+        """The machine's GPUs."""
         raise NotImplementedError
+
+    def _cpu(self) -> Any:
+        """The machine's CPU."""
+        raise NotImplementedError
+
+    def _device_name(self) -> str:
+        return str(self.device)
+
+    def _prepare_optimizer(self) -> None:
+        """Get the optimizer, and what a step of it needs."""
+        self.optim = self.model.configure_optimizers()
 
     def _set_training(self, training: bool) -> None:
         """Switch layers such as dropout between training and validation."""

@@ -150,25 +150,24 @@ class BatchLoader:
     """Iterate over a data set in batches, in a new order each time if asked to shuffle.
 
     Attributes:
-        data: The images and labels.
+        examples: Examples in the data set.
         batch_size: Examples in a batch; the last one may be shorter.
         order: Gives the order of an epoch's examples from their number.
-        transform: Turns ``uint8`` images (n, height, width) and labels (n,) into a framework's tensors.
+        take: Gives the batch of the examples with these indices.
     """
 
-    data: Images
+    examples: int
     batch_size: int
     order: Callable[[int], np.ndarray]
-    transform: Callable[[np.ndarray, np.ndarray], tuple[Any, Any]]
+    take: Callable[[np.ndarray], tuple[Any, ...]]
 
     def __len__(self) -> int:
-        return -(-len(self.data) // self.batch_size)
+        return -(-self.examples // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        order = self.order(len(self.data))
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        order = self.order(self.examples)
         for start in range(0, len(order), self.batch_size):
-            batch = order[start : start + self.batch_size]
-            yield self.transform(self.data.images[batch], self.data.labels[batch])
+            yield self.take(order[start : start + self.batch_size])
 
 
 def _find(name: str, folder: Path) -> bytes:

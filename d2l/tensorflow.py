@@ -1,7 +1,8 @@
 """The helper for TensorFlow with Keras 3."""
 
 import os
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,7 +10,6 @@ import numpy as np
 
 from . import core
 from .board import ProgressBoard
-from .core import DataModule
 from .hyperparameters import HyperParameters, add_to_class
 from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
@@ -34,7 +34,7 @@ try:
     with _quiet_stderr():
         import tensorflow as tf
 except ModuleNotFoundError as error:
-    raise core.missing_framework(error, "tensorflow", "tensorflow") from error
+    raise core.missing_framework(error, ["tensorflow"], "tensorflow") from error
 
 __all__ = [
     "HyperParameters",
@@ -43,13 +43,22 @@ __all__ = [
     "Module",
     "DataModule",
     "Trainer",
+    "SyntheticRegressionData",
+    "LinearRegressionScratch",
+    "SGD",
+    "LinearRegression",
     "Classifier",
     "FashionMNIST",
+    "SoftmaxRegression",
     "cpu",
     "gpu",
     "num_gpus",
     "try_gpu",
     "try_all_gpus",
+    "corr2d",
+    "LeNet",
+    "Residual",
+    "ResNeXtBlock",
     "plot",
     "show_images",
     "use_svg_display",
@@ -78,9 +87,25 @@ class Module(core.Module, tf.keras.Model):
     def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> tf.Tensor:
         return super().__call__(*args, training=self.training if training is None else training, **kwargs)
 
+    @property
+    def trainable_variables(self) -> list[Any]:
+        """The layers' variables, and those that the model itself has as attributes, which Keras 3 does not know."""
+        own = [value for value in vars(self).values() if isinstance(value, tf.Variable) and value.trainable]
+        return [*super().trainable_variables, *own]
+
     def configure_optimizers(self) -> tf.keras.optimizers.Optimizer:
         """Stochastic gradient descent with the learning rate ``self.lr``."""
         return tf.keras.optimizers.SGD(self.lr)
+
+
+class DataModule(core.DataModule):
+    """Base class of data sets: see `d2l.core.DataModule`."""
+
+    def _permutation(self, n: int) -> np.ndarray:
+        return tf.random.shuffle(tf.range(n)).numpy()
+
+    def _take(self, tensor: tf.Tensor, indices: np.ndarray) -> tf.Tensor:
+        return tf.gather(tensor, indices)
 
 
 class Trainer(core.Trainer):
@@ -89,25 +114,26 @@ class Trainer(core.Trainer):
     The steps of training and validation are compiled into graphs.
     """
 
-    def prepare_model(self, model: Module) -> None:
-        """Join model and trainer, and compile the steps anew."""
-        super().prepare_model(model)
-        self._compiled_train = tf.function(self._train_metrics)
-        self._compiled_validate = tf.function(self._validate_metrics)
-
     def clip_gradients(self, grad_clip_val: float, grads: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """The gradients, scaled all together such that their L2 norm is at most ``grad_clip_val``."""
         return tf.clip_by_global_norm(grads, grad_clip_val)[0]
 
+    def _find_gpus(self) -> list[str]:
+        return [f"gpu:{i}" for i in range(num_gpus())]
+
+    def _cpu(self) -> str:
+        return "cpu"
+
+    def _prepare_optimizer(self) -> None:
+        super()._prepare_optimizer()
+        self._compiled_train = tf.function(self._train_metrics)
+        self._compiled_validate = tf.function(self._validate_metrics)
+
     def _report(self) -> None:
         # A device context around fit decides where the model lives.
-        variable = self.model.trainable_variables[0].value
-        self.device = tf.DeviceSpec.from_string(variable.device).device_type.lower()
+        device = tf.DeviceSpec.from_string(tf.convert_to_tensor(self.model.trainable_variables[0]).device)
+        self.gpus = [] if device.device_type == "CPU" else [f"gpu:{device.device_index}"]
         super()._report()
-
-    def _choose_device(self) -> tuple[str, int]:
-        found = min(self.num_gpus, num_gpus(), 1)
-        return ("gpu" if found else "cpu"), found
 
     def _set_training(self, training: bool) -> None:
         self.model.training = training
@@ -139,6 +165,64 @@ class Trainer(core.Trainer):
         return metrics
 
 
+class SyntheticRegressionData(core.SyntheticRegressionData, DataModule):
+    """Examples of a linear function with noise: see `d2l.core.SyntheticRegressionData`."""
+
+    def _normal(self, *shape: int) -> tf.Tensor:
+        return tf.random.normal(shape)
+
+
+class LinearRegressionScratch(Module):
+    """Linear regression without layers: weights ``w`` (num_inputs, 1), drawn from N(0, sigma²), and a bias ``b``."""
+
+    def __init__(self, num_inputs: int, lr: float, sigma: float = 0.01):
+        super().__init__()
+        self.save_hyperparameters()
+        self.w = tf.Variable(sigma * tf.random.normal((num_inputs, 1)))
+        self.b = tf.Variable(tf.zeros(1))
+
+    def forward(self, X: tf.Tensor) -> tf.Tensor:
+        """``X w + b``, of shape (n, 1)."""
+        return X @ self.w + self.b
+
+    def loss(self, y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """Half of the mean squared error."""
+        return tf.reduce_mean((y_hat - tf.reshape(y, tf.shape(y_hat))) ** 2 / 2)
+
+    def configure_optimizers(self) -> "SGD":
+        """`SGD` with the learning rate ``self.lr``."""
+        return SGD(self.lr)
+
+
+class SGD(HyperParameters):
+    """Minibatch stochastic gradient descent: ``param -= lr * gradient``."""
+
+    def __init__(self, lr: float):
+        self.save_hyperparameters()
+
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[tf.Tensor, tf.Variable]]) -> None:
+        """Update the variables by their gradients."""
+        for grad, param in grads_and_vars:
+            param.assign_sub(self.lr * grad)
+
+
+class LinearRegression(Module):
+    """Linear regression with a layer, whose weights are first drawn from N(0, 0.01²)."""
+
+    def __init__(self, lr: float):
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = tf.keras.layers.Dense(1, kernel_initializer=tf.keras.initializers.RandomNormal(stddev=0.01))
+
+    def loss(self, y_hat: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """The mean squared error."""
+        return tf.reduce_mean((y_hat - tf.reshape(y, tf.shape(y_hat))) ** 2)
+
+    def get_w_b(self) -> tuple[np.ndarray, np.ndarray]:
+        """Weights (inputs, 1) and bias (1,)."""
+        return self.net.get_weights()[0], self.net.get_weights()[1]
+
+
 class Classifier(core.Classifier, Module):
     """Base class of classification models."""
 
@@ -165,19 +249,25 @@ class Classifier(core.Classifier, Module):
         self._print_layers(shapes)
 
 
-class FashionMNIST(core.FashionMNIST):
+class FashionMNIST(core.FashionMNIST, DataModule):
     """Fashion-MNIST in batches of X (n, height, width, 1) ``float32`` and y (n,) ``int32``.
 
     See `d2l.core.FashionMNIST`.
     """
 
-    def _permutation(self, n: int) -> np.ndarray:
-        return tf.random.shuffle(tf.range(n)).numpy()
-
     def _tensors(self, images: np.ndarray, labels: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
         rows, columns = tf.constant(self._resize_rows), tf.constant(self._resize_columns)
         X = tf.cast(images, tf.float32) / 255
         return (rows @ X @ tf.transpose(columns))[..., tf.newaxis], tf.cast(labels, tf.int32)
+
+
+class SoftmaxRegression(Classifier):
+    """A linear classifier over images taken as vectors."""
+
+    def __init__(self, num_outputs: int, lr: float):
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = tf.keras.Sequential([tf.keras.layers.Flatten(), tf.keras.layers.Dense(num_outputs)])
 
 
 def cpu() -> Any:
@@ -203,3 +293,86 @@ def try_gpu(i: int = 0) -> Any:
 def try_all_gpus() -> list[Any]:
     """All GPUs; if there is none, the CPU."""
     return [gpu(i) for i in range(num_gpus())] or [cpu()]
+
+
+def corr2d(X: tf.Tensor, K: tf.Tensor) -> tf.Tensor:
+    """Cross-correlation of a matrix X with a kernel K, without padding: (a, b) and (h, w) give (a-h+1, b-w+1)."""
+    X, K = tf.convert_to_tensor(X), tf.convert_to_tensor(K)
+    kernel = tf.cast(K, X.dtype)[..., None, None]
+    return tf.nn.conv2d(X[None, ..., None], kernel, strides=1, padding="VALID")[0, ..., 0]
+
+
+class LeNet(Classifier):
+    """LeNet-5 with sigmoids and average pooling: see `d2l.torch.LeNet`."""
+
+    def __init__(self, lr: float = 0.1, num_classes: int = 10):
+        super().__init__()
+        self.save_hyperparameters()
+        layers = tf.keras.layers
+        self.net = tf.keras.Sequential(
+            [
+                layers.Conv2D(6, kernel_size=5, padding="same", activation="sigmoid"),
+                layers.AvgPool2D(pool_size=2, strides=2),
+                layers.Conv2D(16, kernel_size=5, activation="sigmoid"),
+                layers.AvgPool2D(pool_size=2, strides=2),
+                layers.Flatten(),
+                layers.Dense(120, activation="sigmoid"),
+                layers.Dense(84, activation="sigmoid"),
+                layers.Dense(num_classes),
+            ]
+        )
+
+
+class Residual(tf.keras.Model):
+    """Two convolutions with batch normalization beside a shortcut: see `d2l.torch.Residual`."""
+
+    def __init__(self, num_channels: int, use_1x1conv: bool = False, strides: int = 1):
+        super().__init__()
+        layers = tf.keras.layers
+        self.pad = layers.ZeroPadding2D(1)
+        self.conv1 = layers.Conv2D(num_channels, kernel_size=3, strides=strides)
+        self.conv2 = layers.Conv2D(num_channels, kernel_size=3, padding="same")
+        self.conv3 = layers.Conv2D(num_channels, kernel_size=1, strides=strides) if use_1x1conv else None
+        self.bn1 = _batch_norm()
+        self.bn2 = _batch_norm()
+
+    def call(self, X: tf.Tensor) -> tf.Tensor:
+        """The block's output for X (n, height, width, channels)."""
+        Y = tf.nn.relu(self.bn1(self.conv1(self.pad(X))))
+        Y = self.bn2(self.conv2(Y))
+        return tf.nn.relu(Y + (self.conv3(X) if self.conv3 else X))
+
+
+class ResNeXtBlock(tf.keras.Model):
+    """A residual block with a grouped convolution between two of 1 by 1: see `d2l.torch.ResNeXtBlock`."""
+
+    def __init__(self, num_channels: int, groups: int, bot_mul: float, use_1x1conv: bool = False, strides: int = 1):
+        super().__init__()
+        layers = tf.keras.layers
+        width = round(num_channels * bot_mul)
+        self.pad = layers.ZeroPadding2D(1)
+        self.conv1 = layers.Conv2D(width, kernel_size=1)
+        self.conv2 = layers.Conv2D(width, kernel_size=3, strides=strides, groups=width // groups)
+        self.conv3 = layers.Conv2D(num_channels, kernel_size=1)
+        self.conv4 = layers.Conv2D(num_channels, kernel_size=1, strides=strides) if use_1x1conv else None
+        self.bn1 = _batch_norm()
+        self.bn2 = _batch_norm()
+        self.bn3 = _batch_norm()
+        self.bn4 = _batch_norm() if use_1x1conv else None
+
+    def call(self, X: tf.Tensor) -> tf.Tensor:
+        """The block's output for X (n, height, width, channels)."""
+        Y = tf.nn.relu(self.bn1(self.conv1(X)))
+        Y = tf.nn.relu(self.bn2(self.conv2(self.pad(Y))))
+        Y = self.bn3(self.conv3(Y))
+        return tf.nn.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 else X))
+
+
+def _batch_norm() -> tf.keras.layers.BatchNormalization:
+    return tf.keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
+
+
+# What follows is taken from the chapter: classes marked there with #@save, and the names that config.ini gives tensors.
+d2l = sys.modules[__name__]
+# fmt: off
+#################   WARNING   ################

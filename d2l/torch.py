@@ -1,13 +1,14 @@
 """The helper for PyTorch."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from . import core
 from .board import ProgressBoard
-from .core import DataModule
 from .hyperparameters import HyperParameters, add_to_class
 from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
@@ -16,7 +17,7 @@ try:
     import torch
     from torch import nn
 except ModuleNotFoundError as error:
-    raise core.missing_framework(error, "torch", "pytorch") from error
+    raise core.missing_framework(error, ["torch"], "pytorch") from error
 
 __all__ = [
     "HyperParameters",
@@ -25,14 +26,23 @@ __all__ = [
     "Module",
     "DataModule",
     "Trainer",
+    "SyntheticRegressionData",
+    "LinearRegressionScratch",
+    "SGD",
+    "LinearRegression",
     "Classifier",
     "FashionMNIST",
+    "SoftmaxRegression",
     "cpu",
     "gpu",
     "num_gpus",
     "try_gpu",
     "try_all_gpus",
+    "corr2d",
     "init_cnn",
+    "LeNet",
+    "Residual",
+    "ResNeXtBlock",
     "plot",
     "show_images",
     "use_svg_display",
@@ -59,6 +69,20 @@ class Module(core.Module, nn.Module):
         """Stochastic gradient descent with the learning rate ``self.lr``."""
         return torch.optim.SGD(self.parameters(), lr=self.lr)
 
+    def apply_init(self, inputs: Sequence[torch.Tensor], init: Callable[[nn.Module], None] | None = None) -> None:
+        """Give lazy layers their shapes by a pass of ``inputs``, then call ``init`` with every part of ``self.net``."""
+        with _evaluating(self):
+            self(*inputs)
+        if init is not None:
+            self.net.apply(init)
+
+
+class DataModule(core.DataModule):
+    """Base class of data sets: see `d2l.core.DataModule`."""
+
+    def _permutation(self, n: int) -> np.ndarray:
+        return torch.randperm(n).numpy()
+
 
 class Trainer(core.Trainer):
     """Fit a model to data: see `d2l.core.Trainer`."""
@@ -76,9 +100,11 @@ class Trainer(core.Trainer):
         """Scale all gradients together such that their L2 norm is at most ``grad_clip_val``."""
         nn.utils.clip_grad_norm_(model.parameters(), grad_clip_val)
 
-    def _choose_device(self) -> tuple[torch.device, int]:
-        found = min(self.num_gpus, num_gpus(), 1)
-        return (gpu() if found else cpu()), found
+    def _find_gpus(self) -> list[torch.device]:
+        return [gpu(i) for i in range(num_gpus())]
+
+    def _cpu(self) -> torch.device:
+        return cpu()
 
     def _set_training(self, training: bool) -> None:
         self.model.train(training)
@@ -96,6 +122,71 @@ class Trainer(core.Trainer):
             self.model.validation_step(batch)
 
 
+class SyntheticRegressionData(core.SyntheticRegressionData, DataModule):
+    """Examples of a linear function with noise: see `d2l.core.SyntheticRegressionData`."""
+
+    def _normal(self, *shape: int) -> torch.Tensor:
+        return torch.randn(shape)
+
+
+class LinearRegressionScratch(Module):
+    """Linear regression without layers: weights ``w`` (num_inputs, 1), drawn from N(0, sigma²), and a bias ``b``."""
+
+    def __init__(self, num_inputs: int, lr: float, sigma: float = 0.01):
+        super().__init__()
+        self.save_hyperparameters()
+        self.w = nn.Parameter(sigma * torch.randn(num_inputs, 1))
+        self.b = nn.Parameter(torch.zeros(1))
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """``X w + b``, of shape (n, 1)."""
+        return X @ self.w + self.b
+
+    def loss(self, y_hat: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Half of the mean squared error."""
+        return ((y_hat - y.reshape(y_hat.shape)) ** 2 / 2).mean()
+
+    def configure_optimizers(self) -> "SGD":
+        """`SGD` with the learning rate ``self.lr``."""
+        return SGD([self.w, self.b], self.lr)
+
+
+class SGD(HyperParameters):
+    """Minibatch stochastic gradient descent: ``param -= lr * gradient``."""
+
+    def __init__(self, params: Sequence[torch.Tensor], lr: float):
+        self.save_hyperparameters()
+
+    def step(self) -> None:
+        """Update the parameters by their gradients."""
+        with torch.no_grad():
+            for param in self.params:
+                param -= self.lr * param.grad
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for param in self.params:
+            param.grad = None
+
+
+class LinearRegression(Module):
+    """Linear regression with a layer, whose weights are first drawn from N(0, 0.01²)."""
+
+    def __init__(self, lr: float):
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = nn.LazyLinear(1)
+        _initialize(self.net, lambda layer: (nn.init.normal_(layer.weight, std=0.01), nn.init.zeros_(layer.bias)))
+
+    def loss(self, y_hat: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The mean squared error."""
+        return nn.functional.mse_loss(y_hat, y.reshape(y_hat.shape))
+
+    def get_w_b(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights (1, inputs) and bias (1,)."""
+        return self.net.weight.data, self.net.bias.data
+
+
 class Classifier(core.Classifier, Module):
     """Base class of classification models."""
 
@@ -111,32 +202,35 @@ class Classifier(core.Classifier, Module):
 
     def layer_summary(self, X_shape: Sequence[int]) -> None:
         """Print the shape of each layer's output for an input of shape ``X_shape``."""
-        training = self.training
-        self.eval()
         parameter = next(self.parameters(), torch.empty(0))
         X = torch.zeros(*X_shape, device=parameter.device)
         shapes = []
-        with torch.no_grad():
+        with _evaluating(self):
             for layer in self.net:
                 X = layer(X)
                 shapes.append((type(layer).__name__, X.shape))
-        self.train(training)
         self._print_layers(shapes)
 
 
-class FashionMNIST(core.FashionMNIST):
+class FashionMNIST(core.FashionMNIST, DataModule):
     """Fashion-MNIST in batches of X (n, 1, height, width) ``float32`` and y (n,) ``int64``.
 
     See `d2l.core.FashionMNIST`.
     """
 
-    def _permutation(self, n: int) -> np.ndarray:
-        return torch.randperm(n).numpy()
-
     def _tensors(self, images: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         rows, columns = torch.from_numpy(self._resize_rows), torch.from_numpy(self._resize_columns)
         X = torch.from_numpy(images).float() / 255
         return (rows @ X @ columns.T).unsqueeze(1), torch.from_numpy(labels).long()
+
+
+class SoftmaxRegression(Classifier):
+    """A linear classifier over images taken as vectors."""
+
+    def __init__(self, num_outputs: int, lr: float):
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = nn.Sequential(nn.Flatten(), nn.LazyLinear(num_outputs))
 
 
 def cpu() -> torch.device:
@@ -164,23 +258,140 @@ def try_all_gpus() -> list[torch.device]:
     return [gpu(i) for i in range(num_gpus())] or [cpu()]
 
 
+def corr2d(X: torch.Tensor, K: torch.Tensor) -> torch.Tensor:
+    """Cross-correlation of a matrix X with a kernel K, without padding: (a, b) and (h, w) give (a-h+1, b-w+1)."""
+    return nn.functional.conv2d(X[None, None], K[None, None].to(X.dtype))[0, 0]
+
+
 def init_cnn(module: nn.Module) -> None:
     """Initialize a linear or convolutional layer's weight uniformly, after Glorot and Bengio (2010).
 
     For ``model.apply(init_cnn)``. A lazy layer is initialized once its first input has given it its shape.
     """
-    if not isinstance(module, (nn.Linear, nn.Conv2d)):
-        return
-    if nn.parameter.is_lazy(module.weight):
+    if isinstance(module, (nn.Linear, nn.Conv2d)):
+        _initialize(module, lambda layer: nn.init.xavier_uniform_(layer.weight))
+
+
+class LeNet(Classifier):
+    """LeNet-5 with sigmoids and average pooling, for images of one channel and 28 by 28 pixels.
+
+    After LeCun et al., "Gradient-based learning applied to document recognition", 1998.
+    """
+
+    def __init__(self, lr: float = 0.1, num_classes: int = 10):
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = nn.Sequential(
+            nn.LazyConv2d(6, kernel_size=5, padding=2),
+            nn.Sigmoid(),
+            nn.AvgPool2d(kernel_size=2, stride=2),
+            nn.LazyConv2d(16, kernel_size=5),
+            nn.Sigmoid(),
+            nn.AvgPool2d(kernel_size=2, stride=2),
+            nn.Flatten(),
+            nn.LazyLinear(120),
+            nn.Sigmoid(),
+            nn.LazyLinear(84),
+            nn.Sigmoid(),
+            nn.LazyLinear(num_classes),
+        )
+        self.net.apply(init_cnn)
+
+
+class Residual(nn.Module):
+    """Two convolutions with batch normalization beside a shortcut: ReLU(F(X) + X).
+
+    After He et al., "Deep residual learning for image recognition", 2016.
+
+    Args:
+        num_channels: Channels of the output.
+        use_1x1conv: Whether the shortcut has a convolution, for another number of channels or another size.
+        strides: Strides of the first convolution and of the shortcut's.
+    """
+
+    def __init__(self, num_channels: int, use_1x1conv: bool = False, strides: int = 1):
+        super().__init__()
+        self.conv1 = nn.LazyConv2d(num_channels, kernel_size=3, padding=1, stride=strides)
+        self.conv2 = nn.LazyConv2d(num_channels, kernel_size=3, padding=1)
+        self.conv3 = nn.LazyConv2d(num_channels, kernel_size=1, stride=strides) if use_1x1conv else None
+        self.bn1 = nn.LazyBatchNorm2d()
+        self.bn2 = nn.LazyBatchNorm2d()
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """The block's output for X (n, channels, height, width)."""
+        Y = nn.functional.relu(self.bn1(self.conv1(X)))
+        Y = self.bn2(self.conv2(Y))
+        return nn.functional.relu(Y + (self.conv3(X) if self.conv3 else X))
+
+
+class ResNeXtBlock(nn.Module):
+    """A residual block with a grouped convolution between two of 1 by 1.
+
+    After Xie et al., "Aggregated residual transformations for deep neural networks", 2017.
+
+    Args:
+        num_channels: Channels of the output.
+        groups: Channels in a group of the grouped convolution.
+        bot_mul: Channels of the grouped convolution as a share of ``num_channels``.
+        use_1x1conv: Whether the shortcut has a convolution, for another number of channels or another size.
+        strides: Strides of the grouped convolution and of the shortcut's.
+    """
+
+    def __init__(self, num_channels: int, groups: int, bot_mul: float, use_1x1conv: bool = False, strides: int = 1):
+        super().__init__()
+        width = round(num_channels * bot_mul)
+        self.conv1 = nn.LazyConv2d(width, kernel_size=1)
+        self.conv2 = nn.LazyConv2d(width, kernel_size=3, padding=1, stride=strides, groups=width // groups)
+        self.conv3 = nn.LazyConv2d(num_channels, kernel_size=1)
+        self.conv4 = nn.LazyConv2d(num_channels, kernel_size=1, stride=strides) if use_1x1conv else None
+        self.bn1 = nn.LazyBatchNorm2d()
+        self.bn2 = nn.LazyBatchNorm2d()
+        self.bn3 = nn.LazyBatchNorm2d()
+        self.bn4 = nn.LazyBatchNorm2d() if use_1x1conv else None
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """The block's output for X (n, channels, height, width)."""
+        Y = nn.functional.relu(self.bn1(self.conv1(X)))
+        Y = nn.functional.relu(self.bn2(self.conv2(Y)))
+        Y = self.bn3(self.conv3(Y))
+        return nn.functional.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 else X))
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Run ``model`` as in validation: without gradients, dropout off, batch normalization by its running averages."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+
+
+def _initialize(layer: nn.Module, init: Callable[[nn.Module], Any]) -> None:
+    """Call ``init`` with a layer now or, if it is lazy, once its first input has given it its shape."""
+    if nn.parameter.is_lazy(layer.weight):
         # Hooks run in the order of their making, so the layer's own has made the weight when this one runs.
-        module.register_forward_pre_hook(_initialize_once)
+        layer.register_forward_pre_hook(_InitializeOnce(init))
     else:
-        nn.init.xavier_uniform_(module.weight)
+        init(layer)
 
 
-def _initialize_once(layer: nn.Module, _: Any) -> None:
-    """Hook before a lazy layer's first pass. It takes itself off, also where ``layer`` is a copy."""
-    nn.init.xavier_uniform_(layer.weight)
-    hooks = layer._forward_pre_hooks
-    for key in [key for key, hook in hooks.items() if hook is _initialize_once]:
-        del hooks[key]
+class _InitializeOnce:
+    """Hook before a lazy layer's first pass. It takes itself off, also where the layer is a copy."""
+
+    def __init__(self, init: Callable[[nn.Module], Any]):
+        self.init = init
+
+    def __call__(self, layer: nn.Module, _: Any) -> None:
+        self.init(layer)
+        hooks = layer._forward_pre_hooks
+        for key in [key for key, hook in hooks.items() if hook is self]:
+            del hooks[key]
+
+
+# What follows is taken from the chapter: classes marked there with #@save, and the names that config.ini gives tensors.
+d2l = sys.modules[__name__]
+# fmt: off
+#################   WARNING   ################
