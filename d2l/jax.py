@@ -1,87 +1,512 @@
-#################   WARNING   ################
-# The below part is generated automatically through:
-#    d2lbook build lib
-# Don't edit it directly
+"""The helper for JAX with Flax (linen) and Optax."""
+
+import random
+import signal
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from . import core
+from .board import ProgressBoard
+from .hyperparameters import HyperParameters, add_to_class
+from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
+from .profile import SEED, current_profile
+
+try:
+    import jax
+    import optax
+    from flax import linen as nn
+    from flax.training import train_state
+    from jax import numpy as jnp
+except ModuleNotFoundError as error:
+    raise core.missing_framework(error, ["jax", "flax", "optax"], "jax") from error
+
+__all__ = [
+    "HyperParameters",
+    "add_to_class",
+    "ProgressBoard",
+    "Module",
+    "DataModule",
+    "Trainer",
+    "SyntheticRegressionData",
+    "LinearRegressionScratch",
+    "SGD",
+    "LinearRegression",
+    "Classifier",
+    "FashionMNIST",
+    "SoftmaxRegression",
+    "cpu",
+    "gpu",
+    "num_gpus",
+    "try_gpu",
+    "try_all_gpus",
+    "corr2d",
+    "get_seed",
+    "get_key",
+    "LeNet",
+    "Residual",
+    "ResNeXtBlock",
+    "plot",
+    "show_images",
+    "use_svg_display",
+    "set_figsize",
+    "set_axes",
+]
+
+if current_profile().smoke:
+    random.seed(SEED)
+
+Params = Mapping[str, Any]
 
 
-class AlexNet(d2l.Classifier):
-    """Defined in :numref:`sec_alexnet`"""
+class TrainState(train_state.TrainState):
+    """What training changes: parameters, the optimizer's state, batch statistics, and the random state of dropout."""
+
+    batch_stats: Any
+    dropout_rng: jax.Array
+
+
+class Module(core.Module, nn.Module):
+    """Base class of models: see `d2l.core.Module`.
+
+    The parameters are not in the model but in the trainer's ``state``, and methods that need them are given them.
+    A model whose layers differ between training and validation declares a field ``training: bool = True``.
+    """
+
+    plot_train_per_epoch: int = field(default=2, init=False)
+    plot_valid_per_epoch: int = field(default=1, init=False)
+    board: ProgressBoard = field(default_factory=lambda: ProgressBoard(xlabel="epoch"), init=False)
+
+    def __call__(self, X: jax.Array, *args: Any, **kwargs: Any) -> jax.Array:
+        """What Flax runs for ``model.apply(variables, X)``: `forward`."""
+        return self.forward(X, *args, **kwargs)
+
+    def loss(self, params: Params, X: Sequence[jax.Array], y: jax.Array, state: TrainState) -> jax.Array:
+        """The loss of the predictions for the inputs ``X`` against ``y``, a scalar: for a subclass to define."""
+        raise NotImplementedError(f"{type(self).__name__} defines no loss(params, X, y, state)")
+
+    def training_step(self, params: Params, batch: Sequence[jax.Array], state: TrainState) -> tuple[jax.Array, Params]:
+        """Plot the loss of one training batch, whose last element is the target; return it and its gradients."""
+        loss, grads = jax.value_and_grad(self.loss)(params, batch[:-1], batch[-1], state)
+        self.plot("loss", loss, train=True)
+        return loss, grads
+
+    def validation_step(self, params: Params, batch: Sequence[jax.Array], state: TrainState) -> None:
+        """Plot the loss of one validation batch."""
+        self.plot("loss", self.loss(params, batch[:-1], batch[-1], state), train=False)
+
+    def configure_optimizers(self) -> optax.GradientTransformation:
+        """Stochastic gradient descent with the learning rate ``self.lr``."""
+        return optax.sgd(self.lr)
+
+    def apply_init(self, dummy_input: Sequence[jax.Array], key: Any) -> Params:
+        """The model's variables, drawn with ``key``, their shapes from a pass of ``dummy_input``."""
+        return self.init(key, *dummy_input)
+
+
+class DataModule(core.DataModule):
+    """Base class of data sets: see `d2l.core.DataModule`."""
+
+    def _permutation(self, n: int) -> np.ndarray:
+        return np.asarray(jax.random.permutation(get_key(), n))
+
+
+class Trainer(core.Trainer):
+    """Fit a model to data: see `d2l.core.Trainer`.
+
+    The steps of training and validation are compiled. Each fit starts from new parameters, which are then in
+    ``state.params``.
+    """
+
+    def fit(self, model: Module, data: DataModule, key: jax.Array | None = None) -> None:
+        """Train ``model`` on ``data``, from parameters drawn with ``key``."""
+        self._key = get_key() if key is None else key
+        with jax.default_device(self.device):
+            super().fit(model, data)
+
+    def prepare_batch(self, batch: Sequence[Any]) -> Sequence[jax.Array]:
+        """Bring a batch to the device."""
+        return [jax.device_put(x, self.device) for x in batch]
+
+    def clip_gradients(self, grad_clip_val: float, grads: Params) -> Params:
+        """The gradients, scaled all together such that their L2 norm is at most ``grad_clip_val``."""
+        return optax.clip_by_global_norm(grad_clip_val).update(grads, optax.EmptyState())[0]
+
+    def _find_gpus(self) -> list[jax.Device]:
+        return [gpu(i) for i in range(num_gpus())]
+
+    def _cpu(self) -> jax.Device:
+        return cpu()
+
+    def _device_name(self) -> str:
+        return self.device.platform
+
+    def _prepare_optimizer(self) -> None:
+        super()._prepare_optimizer()
+        self._set_training(True)
+        params_key, dropout_key = jax.random.split(self._key)
+        inputs = next(iter(self.train_dataloader))[:-1]
+        variables = self.model.apply_init(inputs, key={"params": params_key, "dropout": dropout_key})
+        self.state = TrainState.create(
+            apply_fn=self.model.apply,
+            params=variables["params"],
+            tx=self.optim,
+            batch_stats=variables.get("batch_stats", {}),
+            dropout_rng=dropout_key,
+        )
+        if self.state.opt_state is optax.EmptyState:
+            # An optimizer without a state may give this class where an object of it is meant.
+            self.state = self.state.replace(opt_state=optax.EmptyState())
+        # The old state's memory is given to the new one.
+        self._compiled_train = jax.jit(self._train_metrics, donate_argnums=0)
+        self._compiled_validate = jax.jit(self._validate_metrics)
+
+    def _set_training(self, training: bool) -> None:
+        self.model.training = training
+
+    def _train(self, batch: Sequence[jax.Array]) -> None:
+        with _uninterrupted():
+            self.state, metrics = self._compiled_train(self.state, batch)
+        for key, value in metrics.items():
+            self.log(key, value, train=True)
+
+    def _validate(self, batch: Sequence[jax.Array]) -> None:
+        for key, value in self._compiled_validate(self.state, batch).items():
+            self.log(key, value, train=False)
+
+    def _train_metrics(self, state: TrainState, batch: Sequence[jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
+        with self._capture() as metrics:
+            value, grads = self.model.training_step(state.params, batch, state)
+        if self.gradient_clip_val > 0:
+            grads = self.clip_gradients(self.gradient_clip_val, grads)
+        changed = {"dropout_rng": jax.random.split(state.dropout_rng)[0]}
+        if state.batch_stats:
+            changed["batch_stats"] = value[1]["batch_stats"]
+        # Of a plain dict, a compiled function would sort the keys.
+        return state.apply_gradients(grads=grads, **changed), OrderedDict(metrics)
+
+    def _validate_metrics(self, state: TrainState, batch: Sequence[jax.Array]) -> dict[str, jax.Array]:
+        with self._capture() as metrics:
+            self.model.validation_step(state.params, batch, state)
+        return OrderedDict(metrics)
+
+
+class SyntheticRegressionData(core.SyntheticRegressionData, DataModule):
+    """Examples of a linear function with noise: see `d2l.core.SyntheticRegressionData`."""
+
+    def _normal(self, *shape: int) -> jax.Array:
+        return jax.random.normal(get_key(), shape)
+
+
+class LinearRegressionScratch(Module):
+    """Linear regression without layers: weights ``w`` (num_inputs, 1), drawn from N(0, sigma²), and a bias ``b``."""
+
+    num_inputs: int
+    lr: float
+    sigma: float = 0.01
+
+    def setup(self) -> None:
+        """Make the parameters."""
+        self.w = self.param("w", nn.initializers.normal(self.sigma), (self.num_inputs, 1))
+        self.b = self.param("b", nn.initializers.zeros, (1,))
+
+    def forward(self, X: jax.Array) -> jax.Array:
+        """``X w + b``, of shape (n, 1)."""
+        return X @ self.w + self.b
+
+    def loss(self, params: Params, X: Sequence[jax.Array], y: jax.Array, state: TrainState) -> jax.Array:
+        """Half of the mean squared error."""
+        y_hat = state.apply_fn({"params": params}, *X)
+        return ((y_hat - y.reshape(y_hat.shape)) ** 2 / 2).mean()
+
+    def configure_optimizers(self) -> "SGD":
+        """`SGD` with the learning rate ``self.lr``."""
+        return SGD(self.lr)
+
+
+class SGD(HyperParameters):
+    """Minibatch stochastic gradient descent: ``param -= lr * gradient``. It has the methods that Optax asks for."""
+
+    def __init__(self, lr: float):
+        self.save_hyperparameters()
+
+    def init(self, params: Params) -> optax.EmptyState:
+        """The optimizer's state before the first step."""
+        return optax.EmptyState()
+
+    def update(self, updates: Params, state: Any, params: Params | None = None) -> tuple[Params, Any]:
+        """What to add to the parameters, from their gradients ``updates``; and the next state."""
+        return jax.tree.map(lambda grad: -self.lr * grad, updates), state
+
+
+class LinearRegression(Module):
+    """Linear regression with a layer, whose weights are first drawn from N(0, 0.01²)."""
+
+    lr: float
+
+    def setup(self) -> None:
+        """Make the layer."""
+        self.net = nn.Dense(1, kernel_init=nn.initializers.normal(0.01))
+
+    def loss(self, params: Params, X: Sequence[jax.Array], y: jax.Array, state: TrainState) -> jax.Array:
+        """The mean squared error."""
+        y_hat = state.apply_fn({"params": params}, *X)
+        return ((y_hat - y.reshape(y_hat.shape)) ** 2).mean()
+
+    def get_w_b(self, state: TrainState) -> tuple[jax.Array, jax.Array]:
+        """Weights (inputs, 1) and bias (1,)."""
+        return state.params["net"]["kernel"], state.params["net"]["bias"]
+
+
+class Classifier(core.Classifier, Module):
+    """Base class of classification models."""
+
+    def training_step(
+        self, params: Params, batch: Sequence[jax.Array], state: TrainState
+    ) -> tuple[tuple[jax.Array, Params], Params]:
+        """Plot the loss of one training batch; return what `loss` does, and the gradients."""
+        value, grads = jax.value_and_grad(self.loss, has_aux=True)(params, batch[:-1], batch[-1], state)
+        self.plot("loss", value[0], train=True)
+        return value, grads
+
+    def validation_step(self, params: Params, batch: Sequence[jax.Array], state: TrainState) -> None:
+        """Plot loss and accuracy of one validation batch."""
+        self.plot("loss", self.loss(params, batch[:-1], batch[-1], state)[0], train=False)
+        self.plot("acc", self.accuracy(params, batch[:-1], batch[-1], state), train=False)
+
+    def loss(
+        self, params: Params, X: Sequence[jax.Array], Y: jax.Array, state: TrainState, averaged: bool = True
+    ) -> tuple[jax.Array, Params]:
+        """Cross-entropy of the logits (..., classes) for the inputs ``X`` against the class numbers ``Y`` (...).
+
+        Returns:
+            The loss, and the batch statistics that the pass has updated: ``{}`` or ``{"batch_stats": ...}``.
+        """
+        variables = {"params": params, "batch_stats": state.batch_stats}
+        rngs = {"dropout": state.dropout_rng}
+        Y_hat, updates = state.apply_fn(variables, *X, mutable=["batch_stats"], rngs=rngs)
+        Y_hat, Y = Y_hat.reshape(-1, Y_hat.shape[-1]), Y.reshape(-1)
+        losses = optax.softmax_cross_entropy_with_integer_labels(Y_hat, Y)
+        return (losses.mean() if averaged else losses), updates
+
+    def accuracy(
+        self, params: Params, X: Sequence[jax.Array], Y: jax.Array, state: TrainState, averaged: bool = True
+    ) -> jax.Array:
+        """Share of examples whose largest logit is that of their class, or 1 and 0 per example."""
+        variables = {"params": params, "batch_stats": state.batch_stats}
+        Y_hat = state.apply_fn(variables, *X, rngs={"dropout": state.dropout_rng})
+        correct = (Y_hat.reshape(-1, Y_hat.shape[-1]).argmax(axis=1) == Y.reshape(-1)).astype(jnp.float32)
+        return correct.mean() if averaged else correct
+
+    def layer_summary(self, X_shape: Sequence[int], key: jax.Array | None = None) -> None:
+        """Print the shape of each layer's output for an input of shape ``X_shape``."""
+        model = self.clone(training=False) if "training" in self.__dataclass_fields__ else self
+        X = jnp.zeros(X_shape)
+        bound = model.bind(model.init(get_key() if key is None else key, X))
+        shapes = []
+        for layer in bound.net.layers:
+            X = layer(X)
+            shapes.append((_layer_name(layer), X.shape))
+        self._print_layers(shapes)
+
+
+class FashionMNIST(core.FashionMNIST, DataModule):
+    """Fashion-MNIST in batches of X (n, height, width, 1) ``float32`` and y (n,) ``int32``.
+
+    See `d2l.core.FashionMNIST`.
+    """
+
+    def _tensors(self, images: np.ndarray, labels: np.ndarray) -> tuple[jax.Array, jax.Array]:
+        X = jnp.asarray(images, jnp.float32) / 255
+        return (self._resize_rows @ X @ self._resize_columns.T)[..., None], jnp.asarray(labels, jnp.int32)
+
+
+class SoftmaxRegression(Classifier):
+    """A linear classifier over images taken as vectors."""
+
+    num_outputs: int
+    lr: float
+
+    def setup(self) -> None:
+        """Make the layers."""
+        self.net = nn.Sequential([_flatten, nn.Dense(self.num_outputs)])
+
+
+def cpu() -> jax.Device:
+    """The CPU."""
+    return jax.devices("cpu")[0]
+
+
+def gpu(i: int = 0) -> jax.Device:
+    """The ``i``-th GPU."""
+    return jax.devices("gpu")[i]
+
+
+def num_gpus() -> int:
+    """Number of GPUs that can be used."""
+    try:
+        return len(jax.devices("gpu"))
+    except RuntimeError:  # how JAX says that there are none
+        return 0
+
+
+def try_gpu(i: int = 0) -> jax.Device:
+    """The ``i``-th GPU if there is one, else the CPU."""
+    return gpu(i) if i < num_gpus() else cpu()
+
+
+def try_all_gpus() -> list[jax.Device]:
+    """All GPUs; if there is none, the CPU."""
+    return [gpu(i) for i in range(num_gpus())] or [cpu()]
+
+
+def corr2d(X: jax.Array, K: jax.Array) -> jax.Array:
+    """Cross-correlation of a matrix X with a kernel K, without padding: (a, b) and (h, w) give (a-h+1, b-w+1)."""
+    return jax.lax.conv(X[None, None], K[None, None].astype(X.dtype), (1, 1), "VALID")[0, 0]
+
+
+def get_seed() -> int:
+    """A random number to seed with, from Python's own random state."""
+    return random.randrange(10**6)
+
+
+def get_key() -> jax.Array:
+    """A new key for JAX's random functions."""
+    return jax.random.PRNGKey(get_seed())
+
+
+class LeNet(Classifier):
+    """LeNet-5 with sigmoids and average pooling: see `d2l.torch.LeNet`."""
 
     lr: float = 0.1
     num_classes: int = 10
-    training: bool = True
+    kernel_init: Callable[[], Any] = nn.initializers.xavier_uniform
 
-    def setup(self):
-        glorot = nn.initializers.glorot_uniform()
-        conv, dense = partial(nn.Conv, kernel_init=glorot), partial(nn.Dense, kernel_init=glorot)
-        pool = partial(nn.max_pool, window_shape=(3, 3), strides=(2, 2))
-        dropout = partial(nn.Dropout, 0.5, deterministic=not self.training)
+    def setup(self) -> None:
+        """Make the layers."""
+        conv, dense = (partial(layer, kernel_init=self.kernel_init()) for layer in (nn.Conv, nn.Dense))
+        pool = partial(nn.avg_pool, window_shape=(2, 2), strides=(2, 2))
         self.net = nn.Sequential(
             [
-                conv(96, kernel_size=(11, 11), strides=4, padding="VALID"),
-                nn.relu,
+                conv(6, kernel_size=(5, 5), padding=2),
+                nn.sigmoid,
                 pool,
-                conv(256, kernel_size=(5, 5), padding=2),
-                nn.relu,
+                conv(16, kernel_size=(5, 5), padding="VALID"),
+                nn.sigmoid,
                 pool,
-                conv(384, kernel_size=(3, 3), padding=1),
-                nn.relu,
-                conv(384, kernel_size=(3, 3), padding=1),
-                nn.relu,
-                conv(256, kernel_size=(3, 3), padding=1),
-                nn.relu,
-                pool,
-                lambda X: X.reshape(X.shape[0], -1),
-                dense(4096),
-                nn.relu,
-                dropout(),
-                dense(4096),
-                nn.relu,
-                dropout(),
+                _flatten,
+                dense(120),
+                nn.sigmoid,
+                dense(84),
+                nn.sigmoid,
                 dense(self.num_classes),
             ]
         )
 
 
-# Alias defined in config.ini
-nn_Module = nn.Module
-size = lambda x: x.size
-transpose = lambda x: x.T
-numpy = np.asarray
-to = jax.device_put
-sigmoid = jax.nn.sigmoid
-rand = lambda *shape: jax.random.uniform(get_key(), shape)
-randn = lambda *shape: jax.random.normal(get_key(), shape)
+class Residual(nn.Module):
+    """Two convolutions with batch normalization beside a shortcut: see `d2l.torch.Residual`.
 
-ones_like = jnp.ones_like
-ones = jnp.ones
-zeros_like = jnp.zeros_like
-zeros = jnp.zeros
-tensor = jnp.array
-arange = jnp.arange
-meshgrid = jnp.meshgrid
-linspace = jnp.linspace
-sin = jnp.sin
-sinh = jnp.sinh
-cos = jnp.cos
-cosh = jnp.cosh
-tanh = jnp.tanh
-exp = jnp.exp
-log = jnp.log
-abs = jnp.abs
-eye = jnp.eye
-matmul = jnp.matmul
-batch_matmul = jnp.matmul
-concat = jnp.concatenate
-stack = jnp.stack
-float32 = jnp.float32
-int32 = jnp.int32
-int64 = jnp.int64
-expand_dims = jnp.expand_dims
-reshape = lambda x, *args, **kwargs: x.reshape(*args, **kwargs)
-astype = lambda x, *args, **kwargs: x.astype(*args, **kwargs)
-repeat = lambda x, *args, **kwargs: x.repeat(*args, **kwargs)
-swapaxes = lambda x, *args, **kwargs: x.swapaxes(*args, **kwargs)
-reduce_sum = lambda x, *args, **kwargs: x.sum(*args, **kwargs)
-reduce_mean = lambda x, *args, **kwargs: x.mean(*args, **kwargs)
-argmax = lambda x, *args, **kwargs: x.argmax(*args, **kwargs)
+    ``training`` says whether batch normalization takes the batch's own statistics.
+    """
+
+    num_channels: int
+    use_1x1conv: bool = False
+    strides: int | tuple[int, int] = (1, 1)
+    training: bool = True
+
+    def setup(self) -> None:
+        """Make the layers."""
+        self.conv1 = nn.Conv(self.num_channels, kernel_size=(3, 3), padding=1, strides=self.strides)
+        self.conv2 = nn.Conv(self.num_channels, kernel_size=(3, 3), padding=1)
+        self.conv3 = nn.Conv(self.num_channels, (1, 1), strides=self.strides) if self.use_1x1conv else None
+        self.bn1 = _batch_norm(self.training)
+        self.bn2 = _batch_norm(self.training)
+
+    def __call__(self, X: jax.Array) -> jax.Array:
+        """The block's output for X (n, height, width, channels)."""
+        Y = nn.relu(self.bn1(self.conv1(X)))
+        Y = self.bn2(self.conv2(Y))
+        return nn.relu(Y + (self.conv3(X) if self.conv3 else X))
+
+
+class ResNeXtBlock(nn.Module):
+    """A residual block with a grouped convolution between two of 1 by 1: see `d2l.torch.ResNeXtBlock`.
+
+    ``training`` says whether batch normalization takes the batch's own statistics.
+    """
+
+    num_channels: int
+    groups: int
+    bot_mul: float
+    use_1x1conv: bool = False
+    strides: int | tuple[int, int] = (1, 1)
+    training: bool = True
+
+    def setup(self) -> None:
+        """Make the layers."""
+        width = round(self.num_channels * self.bot_mul)
+        groups = width // self.groups
+        self.conv1 = nn.Conv(width, kernel_size=(1, 1))
+        self.conv2 = nn.Conv(width, (3, 3), padding=1, strides=self.strides, feature_group_count=groups)
+        self.conv3 = nn.Conv(self.num_channels, kernel_size=(1, 1))
+        self.conv4 = nn.Conv(self.num_channels, (1, 1), strides=self.strides) if self.use_1x1conv else None
+        self.bn1 = _batch_norm(self.training)
+        self.bn2 = _batch_norm(self.training)
+        self.bn3 = _batch_norm(self.training)
+        self.bn4 = _batch_norm(self.training) if self.use_1x1conv else None
+
+    def __call__(self, X: jax.Array) -> jax.Array:
+        """The block's output for X (n, height, width, channels)."""
+        Y = nn.relu(self.bn1(self.conv1(X)))
+        Y = nn.relu(self.bn2(self.conv2(Y)))
+        Y = self.bn3(self.conv3(Y))
+        return nn.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 else X))
+
+
+def _batch_norm(training: bool) -> nn.BatchNorm:
+    return nn.BatchNorm(use_running_average=not training, momentum=0.9, epsilon=1e-5)
+
+
+def _flatten(X: jax.Array) -> jax.Array:
+    return X.reshape(X.shape[0], -1)
+
+
+def _layer_name(layer: Any) -> str:
+    """A layer's class or, as activations and pooling are functions in Flax, the function's name."""
+    if isinstance(layer, nn.Module):
+        return type(layer).__name__
+    return getattr(layer, "func", layer).__name__.strip("_<>")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back.
+
+    A compiled step gives its arguments' memory away: interrupted before its result is assigned, it would leave
+    no parameters at all.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = []
+    handler = signal.signal(signal.SIGINT, lambda *args: came.append(args))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if came and callable(handler):
+        handler(*came[0])
+
+
+# What follows is taken from the chapter: classes marked there with #@save, and the names that config.ini gives tensors.
+d2l = sys.modules[__name__]
+# fmt: off
+#################   WARNING   ################

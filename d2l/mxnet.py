@@ -1,28 +1,28 @@
 """The helper for MXNet."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
-import numpy
+import numpy as onp  # MXNet's own arrays have the name np here
 
 from . import core
 from .board import ProgressBoard
-from .core import DataModule
 from .hyperparameters import HyperParameters, add_to_class
 from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
 
-if "bool" not in vars(numpy):
+if "bool" not in vars(onp):
     # MXNet 1.9.1 reads this name on import; NumPy dropped it in 1.24.
-    numpy.bool = bool
+    onp.bool = bool
 
 try:
     import mxnet as mx
-    from mxnet import autograd, gluon, np, npx
+    from mxnet import autograd, gluon, init, np, npx
     from mxnet.gluon import nn
 except ModuleNotFoundError as error:
     note = "MXNet has wheels for Linux on x86-64 only and needs NumPy below 2, so Python up to 3.12."
-    raise core.missing_framework(error, "mxnet", "mxnet", note) from error
+    raise core.missing_framework(error, ["mxnet"], "mxnet", note) from error
 
 __all__ = [
     "HyperParameters",
@@ -31,13 +31,22 @@ __all__ = [
     "Module",
     "DataModule",
     "Trainer",
+    "SyntheticRegressionData",
+    "LinearRegressionScratch",
+    "SGD",
+    "LinearRegression",
     "Classifier",
     "FashionMNIST",
+    "SoftmaxRegression",
     "cpu",
     "gpu",
     "num_gpus",
     "try_gpu",
     "try_all_gpus",
+    "corr2d",
+    "LeNet",
+    "Residual",
+    "ResNeXtBlock",
     "plot",
     "show_images",
     "use_svg_display",
@@ -49,7 +58,7 @@ npx.set_np()
 
 if current_profile().smoke:
     mx.random.seed(SEED)
-    numpy.random.seed(SEED)
+    onp.random.seed(SEED)
 
 
 class Module(core.Module, nn.Block):
@@ -67,15 +76,50 @@ class Module(core.Module, nn.Block):
         """Stochastic gradient descent with the learning rate ``self.lr``."""
         return gluon.Trainer(self.collect_params(), "sgd", {"learning_rate": self.lr})
 
+    def parameters(self) -> Any:
+        """The layers' parameters by name or, in a model without layers, its arrays as a list."""
+        return self.collect_params() or self.get_scratch_params()
+
+    def get_scratch_params(self) -> list[np.ndarray]:
+        """The arrays with gradients that the model and the models in it have as attributes."""
+        arrays = []
+        for value in vars(self).values():
+            if isinstance(value, np.ndarray) and value.grad is not None:
+                arrays.append(value)
+            elif isinstance(value, Module):
+                arrays += value.get_scratch_params()
+        return arrays
+
+    def set_scratch_params_device(self, device: mx.Context) -> None:
+        """Bring those arrays to ``device``."""
+        for name, value in list(vars(self).items()):
+            if isinstance(value, np.ndarray) and value.grad is not None and value.ctx != device:
+                setattr(self, name, value.as_in_ctx(device))
+                getattr(self, name).attach_grad()
+            elif isinstance(value, Module):
+                value.set_scratch_params_device(device)
+
+
+class DataModule(core.DataModule):
+    """Base class of data sets: see `d2l.core.DataModule`."""
+
+    def _permutation(self, n: int) -> onp.ndarray:
+        order = np.arange(n, dtype=np.int32)
+        np.random.shuffle(order)
+        return order.asnumpy()
+
+    def _take(self, tensor: np.ndarray, indices: onp.ndarray) -> np.ndarray:
+        return tensor[np.array(indices, dtype=np.int32)]
+
 
 class Trainer(core.Trainer):
     """Fit a model to data: see `d2l.core.Trainer`."""
 
     def prepare_model(self, model: Module) -> None:
-        """Join model and trainer, bring the model to the device and let it be compiled."""
+        """Join model and trainer, and bring the model to the device."""
         super().prepare_model(model)
         model.collect_params().reset_ctx(self.device)
-        _hybridize(model)
+        model.set_scratch_params_device(self.device)
 
     def prepare_batch(self, batch: Sequence[Any]) -> Sequence[Any]:
         """Bring a batch to the device."""
@@ -83,12 +127,19 @@ class Trainer(core.Trainer):
 
     def clip_gradients(self, grad_clip_val: float, model: Module) -> None:
         """Scale all gradients together such that their L2 norm is at most ``grad_clip_val``."""
-        grads = [p.grad(self.device).as_nd_ndarray() for p in model.collect_params().values() if p.grad_req != "null"]
-        gluon.utils.clip_global_norm(grads, grad_clip_val)
+        grads = [p.grad(self.device) for p in model.collect_params().values() if p.grad_req != "null"]
+        grads += [array.grad for array in model.get_scratch_params()]
+        gluon.utils.clip_global_norm([grad.as_nd_ndarray() for grad in grads], grad_clip_val)
 
-    def _choose_device(self) -> tuple[mx.Context, int]:
-        found = min(self.num_gpus, num_gpus(), 1)
-        return (gpu() if found else cpu()), found
+    def _find_gpus(self) -> list[mx.Context]:
+        return [gpu(i) for i in range(num_gpus())]
+
+    def _cpu(self) -> mx.Context:
+        return cpu()
+
+    def _prepare_optimizer(self) -> None:
+        super()._prepare_optimizer()
+        _hybridize(self.model)
 
     def _set_training(self, training: bool) -> None:
         """Nothing to do: MXNet trains while it records gradients, and predicts otherwise."""
@@ -105,6 +156,67 @@ class Trainer(core.Trainer):
 
     def _validate(self, batch: Sequence[np.ndarray]) -> None:
         self.model.validation_step(batch)
+
+
+class SyntheticRegressionData(core.SyntheticRegressionData, DataModule):
+    """Examples of a linear function with noise: see `d2l.core.SyntheticRegressionData`."""
+
+    def _normal(self, *shape: int) -> np.ndarray:
+        return np.random.normal(size=shape)
+
+
+class LinearRegressionScratch(Module):
+    """Linear regression without layers: weights ``w`` (num_inputs, 1), drawn from N(0, sigma²), and a bias ``b``."""
+
+    def __init__(self, num_inputs: int, lr: float, sigma: float = 0.01):
+        super().__init__()
+        self.save_hyperparameters()
+        self.w = np.random.normal(scale=sigma, size=(num_inputs, 1))
+        self.b = np.zeros(1)
+        self.w.attach_grad()
+        self.b.attach_grad()
+
+    def forward(self, X: np.ndarray) -> np.ndarray:
+        """``X w + b``, of shape (n, 1)."""
+        return X @ self.w + self.b
+
+    def loss(self, y_hat: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Half of the mean squared error."""
+        return ((y_hat - y.reshape(y_hat.shape)) ** 2 / 2).mean()
+
+    def configure_optimizers(self) -> "SGD":
+        """`SGD` with the learning rate ``self.lr``."""
+        return SGD([self.w, self.b], self.lr)
+
+
+class SGD(HyperParameters):
+    """Minibatch stochastic gradient descent: ``param -= lr * gradient``."""
+
+    def __init__(self, params: Sequence[np.ndarray], lr: float):
+        self.save_hyperparameters()
+
+    def step(self, _: Any) -> None:
+        """Update the parameters by their gradients. The argument is the batch size that Gluon's optimizers ask for."""
+        for param in self.params:
+            param -= self.lr * param.grad
+
+
+class LinearRegression(Module):
+    """Linear regression with a layer, whose weights are first drawn from N(0, 0.01²)."""
+
+    def __init__(self, lr: float):
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = nn.Dense(1)
+        self.net.initialize(init.Normal(sigma=0.01))
+
+    def loss(self, y_hat: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """The mean squared error."""
+        return ((y_hat - y.reshape(y_hat.shape)) ** 2).mean()
+
+    def get_w_b(self) -> tuple[np.ndarray, np.ndarray]:
+        """Weights (1, inputs) and bias (1,)."""
+        return self.net.weight.data(), self.net.bias.data()
 
 
 class Classifier(core.Classifier, Module):
@@ -131,22 +243,28 @@ class Classifier(core.Classifier, Module):
         self._print_layers(shapes)
 
 
-class FashionMNIST(core.FashionMNIST):
+class FashionMNIST(core.FashionMNIST, DataModule):
     """Fashion-MNIST in batches of X (n, 1, height, width) ``float32`` and y (n,) ``int32``.
 
     See `d2l.core.FashionMNIST`.
     """
 
-    def _permutation(self, n: int) -> numpy.ndarray:
-        order = np.arange(n, dtype=np.int32)
-        np.random.shuffle(order)
-        return order.asnumpy()
-
-    def _tensors(self, images: numpy.ndarray, labels: numpy.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _tensors(self, images: onp.ndarray, labels: onp.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rows, columns = np.array(self._resize_rows), np.array(self._resize_columns)
         X = np.array(images, dtype=np.float32) / 255
         X = np.matmul(np.matmul(rows, X), columns.T)
         return np.expand_dims(X, 1), np.array(labels, dtype=np.int32)
+
+
+class SoftmaxRegression(Classifier):
+    """A linear classifier over images taken as vectors."""
+
+    def __init__(self, num_outputs: int, lr: float):
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = nn.HybridSequential()
+        self.net.add(nn.Flatten(), nn.Dense(num_outputs))
+        self.net.initialize()
 
 
 def cpu() -> mx.Context:
@@ -174,6 +292,80 @@ def try_all_gpus() -> list[mx.Context]:
     return [gpu(i) for i in range(num_gpus())] or [cpu()]
 
 
+def corr2d(X: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """Cross-correlation of a matrix X with a kernel K, without padding: (a, b) and (h, w) give (a-h+1, b-w+1)."""
+    kernel = K.astype(X.dtype)[None, None]
+    return npx.convolution(X[None, None], kernel, kernel=K.shape, num_filter=1, no_bias=True)[0, 0]
+
+
+class LeNet(Classifier):
+    """LeNet-5 with sigmoids and average pooling: see `d2l.torch.LeNet`."""
+
+    def __init__(self, lr: float = 0.1, num_classes: int = 10):
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = nn.HybridSequential()
+        self.net.add(
+            nn.Conv2D(6, kernel_size=5, padding=2, activation="sigmoid"),
+            nn.AvgPool2D(pool_size=2, strides=2),
+            nn.Conv2D(16, kernel_size=5, activation="sigmoid"),
+            nn.AvgPool2D(pool_size=2, strides=2),
+            nn.Dense(120, activation="sigmoid"),
+            nn.Dense(84, activation="sigmoid"),
+            nn.Dense(num_classes),
+        )
+        self.net.initialize(init.Xavier())
+
+
+class Residual(nn.Block):
+    """Two convolutions with batch normalization beside a shortcut: see `d2l.torch.Residual`."""
+
+    def __init__(self, num_channels: int, use_1x1conv: bool = False, strides: int = 1, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.conv1 = nn.Conv2D(num_channels, kernel_size=3, padding=1, strides=strides)
+        self.conv2 = nn.Conv2D(num_channels, kernel_size=3, padding=1)
+        self.conv3 = nn.Conv2D(num_channels, kernel_size=1, strides=strides) if use_1x1conv else None
+        self.bn1 = nn.BatchNorm()
+        self.bn2 = nn.BatchNorm()
+
+    def forward(self, X: np.ndarray) -> np.ndarray:
+        """The block's output for X (n, channels, height, width)."""
+        Y = npx.relu(self.bn1(self.conv1(X)))
+        Y = self.bn2(self.conv2(Y))
+        return npx.relu(Y + (self.conv3(X) if self.conv3 else X))
+
+
+class ResNeXtBlock(nn.Block):
+    """A residual block with a grouped convolution between two of 1 by 1: see `d2l.torch.ResNeXtBlock`."""
+
+    def __init__(
+        self,
+        num_channels: int,
+        groups: int,
+        bot_mul: float,
+        use_1x1conv: bool = False,
+        strides: int = 1,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        width = round(num_channels * bot_mul)
+        self.conv1 = nn.Conv2D(width, kernel_size=1)
+        self.conv2 = nn.Conv2D(width, kernel_size=3, padding=1, strides=strides, groups=width // groups)
+        self.conv3 = nn.Conv2D(num_channels, kernel_size=1)
+        self.conv4 = nn.Conv2D(num_channels, kernel_size=1, strides=strides) if use_1x1conv else None
+        self.bn1 = nn.BatchNorm()
+        self.bn2 = nn.BatchNorm()
+        self.bn3 = nn.BatchNorm()
+        self.bn4 = nn.BatchNorm() if use_1x1conv else None
+
+    def forward(self, X: np.ndarray) -> np.ndarray:
+        """The block's output for X (n, channels, height, width)."""
+        Y = npx.relu(self.bn1(self.conv1(X)))
+        Y = npx.relu(self.bn2(self.conv2(Y)))
+        Y = self.bn3(self.conv3(Y))
+        return npx.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 else X))
+
+
 def _hybridize(block: nn.Block) -> None:
     """Let every part of ``block`` that can be compiled be compiled."""
     for child in block._children.values():
@@ -181,3 +373,9 @@ def _hybridize(block: nn.Block) -> None:
             child.hybridize(static_alloc=True, static_shape=True)
         else:
             _hybridize(child)
+
+
+# What follows is taken from the chapter: classes marked there with #@save, and the names that config.ini gives tensors.
+d2l = sys.modules[__name__]
+# fmt: off
+#################   WARNING   ################
