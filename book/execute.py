@@ -112,9 +112,9 @@ def write_notebook(notebook: NotebookNode, path: Path) -> None:
     part.replace(path)
 
 
-def cell_code(section: Section) -> str:
-    """Hash of what the section's cells say."""
-    return _hash(cell.source for cell in section.code_cells)
+def cell_code(notebook: NotebookNode) -> str:
+    """Hash of a notebook's code: comments and layout do not count."""
+    return _hash(_bare(cell.source) for cell in notebook.cells if cell.cell_type == "code")
 
 
 def helper_code(tab: str) -> str:
@@ -128,11 +128,15 @@ def run_code(section: Section) -> str:
     """Hash of all that a smoke run of the section depends on: its cells, the helper, the versions, the images."""
     samples = [path.read_bytes().hex() for path in sorted((ROOT / "d2l" / "sample").glob("*.gz"))]
     versions = (ROOT / "constraints.txt").read_text("utf-8")
-    return _hash([cell_code(section), helper_code(section.tab), versions, *samples])
+    return _hash([cell_code(section.notebook), helper_code(section.tab), versions, *samples])
 
 
 def _bare(source: str) -> str:
-    tree = ast.parse(source)
+    """Code without comments, docstrings and layout. What only IPython understands stays as it is."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return source
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if (

@@ -43,7 +43,6 @@ def record(sections: list[Section], tab: str, profile: str) -> None:
     for section in mine:
         # Taken before the run, which may take hours: the code may be edited meanwhile.
         recording = {
-            "cells": cell_code(section),
             "helper": helper_code(tab),
             "date": datetime.date.today().isoformat(),
             "hardware": hardware(),
@@ -69,11 +68,10 @@ def load_recording(section: Section) -> NotebookNode | None:
     if not path.exists():
         return None
     notebook = nbformat.read(path, as_version=4)
-    recording = notebook.metadata["recording"]
-    if recording["cells"] != cell_code(section):
+    if cell_code(notebook) != cell_code(section.notebook):
         print(f"{section}: the recording is stale, its cells have changed: make record TAB={section.tab}")
         return None
-    if recording["helper"] != helper_code(section.tab):
+    if notebook.metadata["recording"]["helper"] != helper_code(section.tab):
         print(f"{section}: recorded with an earlier version of the helper: make record TAB={section.tab} renews it")
     return notebook
 

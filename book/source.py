@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import nbformat
@@ -131,6 +132,15 @@ def check_source(path: Path, tabs: list[str]) -> None:
         raise BookError(f"{block}: the tab block that begins here never ends")
 
 
+def d2lbook_build() -> ModuleType:
+    """d2lbook's module ``build``, which takes seconds to import."""
+    with warnings.catch_warnings():
+        # d2l-notedown imports pkg_resources, which says on import that it will go away.
+        warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
+        from d2lbook import build
+    return build
+
+
 @in_root
 def compile_sections() -> list[Section]:
     """Check all sources and compile them for each tab, into ``_build/notebooks/TAB`` and as a list, tab by tab.
@@ -143,15 +153,10 @@ def compile_sections() -> list[Section]:
     tabs = configured_tabs()
     for path in source_files():
         check_source(path, tabs)
-    # Imported late: d2lbook takes seconds to import, and the checks above should not wait for it.
-    with warnings.catch_warnings():
-        # d2l-notedown imports pkg_resources, which says on import that it will go away.
-        warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
-        from d2lbook import build
-        from d2lbook.config import Config
+    build = d2lbook_build()
     sections = []
     for tab in tabs:
-        config = Config(tab=tab)
+        config = build.Config(tab=tab)
         for source in source_files():
             name = source.relative_to(ROOT).with_suffix("")
             target = COMPILED / "d2lbook.ipynb"

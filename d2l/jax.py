@@ -510,3 +510,72 @@ def _uninterrupted() -> Iterator[None]:
 d2l = sys.modules[__name__]
 # fmt: off
 #################   WARNING   ################
+# The below part is generated automatically through:
+#    d2lbook build lib
+# Don't edit it directly
+
+class AlexNet(d2l.Classifier):
+    """Defined in :numref:`sec_alexnet`"""
+    lr: float = 0.1
+    num_classes: int = 10
+    training: bool = True
+
+    def setup(self):
+        glorot = nn.initializers.glorot_uniform()
+        conv, dense = partial(nn.Conv, kernel_init=glorot), partial(nn.Dense, kernel_init=glorot)
+        pool = partial(nn.max_pool, window_shape=(3, 3), strides=(2, 2))
+        dropout = partial(nn.Dropout, 0.5, deterministic=not self.training)
+        self.net = nn.Sequential([
+            conv(96, kernel_size=(11, 11), strides=4, padding='VALID'), nn.relu, pool,
+            conv(256, kernel_size=(5, 5), padding=2), nn.relu, pool,
+            conv(384, kernel_size=(3, 3), padding=1), nn.relu,
+            conv(384, kernel_size=(3, 3), padding=1), nn.relu,
+            conv(256, kernel_size=(3, 3), padding=1), nn.relu, pool,
+            lambda X: X.reshape(X.shape[0], -1),
+            dense(4096), nn.relu, dropout(),
+            dense(4096), nn.relu, dropout(),
+            dense(self.num_classes)])
+
+
+# Alias defined in config.ini
+nn_Module = nn.Module
+size = lambda x: x.size
+transpose = lambda x: x.T
+numpy = np.asarray
+to = jax.device_put
+sigmoid = jax.nn.sigmoid
+rand = lambda *shape: jax.random.uniform(get_key(), shape)
+randn = lambda *shape: jax.random.normal(get_key(), shape)
+
+ones_like = jnp.ones_like
+ones = jnp.ones
+zeros_like = jnp.zeros_like
+zeros = jnp.zeros
+tensor = jnp.array
+arange = jnp.arange
+meshgrid = jnp.meshgrid
+linspace = jnp.linspace
+sin = jnp.sin
+sinh = jnp.sinh
+cos = jnp.cos
+cosh = jnp.cosh
+tanh = jnp.tanh
+exp = jnp.exp
+log = jnp.log
+abs = jnp.abs
+eye = jnp.eye
+matmul = jnp.matmul
+batch_matmul = jnp.matmul
+concat = jnp.concatenate
+stack = jnp.stack
+float32 = jnp.float32
+int32 = jnp.int32
+int64 = jnp.int64
+expand_dims = jnp.expand_dims
+reshape = lambda x, *args, **kwargs: x.reshape(*args, **kwargs)
+astype = lambda x, *args, **kwargs: x.astype(*args, **kwargs)
+repeat = lambda x, *args, **kwargs: x.repeat(*args, **kwargs)
+swapaxes = lambda x, *args, **kwargs: x.swapaxes(*args, **kwargs)
+reduce_sum = lambda x, *args, **kwargs: x.sum(*args, **kwargs)
+reduce_mean = lambda x, *args, **kwargs: x.mean(*args, **kwargs)
+argmax = lambda x, *args, **kwargs: x.argmax(*args, **kwargs)

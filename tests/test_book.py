@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from book import recordings
 from book.execute import helper_code, run, run_code, with_outputs
 from book.pages import INPUTS
-from book.recordings import RUN_MIME, cell_code, load_recording, show_results
+from book.recordings import RUN_MIME, load_recording, show_results
 from book.reference import reference_path
 from book.source import ROOT, BookError, Section, check_source, configured_tabs, hand_out, is_installed, source_notebook
 
@@ -170,7 +170,6 @@ def recorded(section: Section, tmp_path, monkeypatch, **changes: str) -> None:
     output = nbformat.v4.new_output("display_data", {RUN_MIME: {}, "text/plain": "val_acc 0.9 after 10 of 10 epochs"})
     notebook.cells[0].outputs = [output]
     notebook.metadata["recording"] = {
-        "cells": cell_code(section),
         "helper": helper_code("pytorch"),
         "date": "2026-01-31",
         "seconds": 1234,
@@ -201,11 +200,16 @@ def test_current_recording_is_shown_with_its_provenance(tmp_path, monkeypatch):
 
 def test_recording_of_other_cells_is_not_shown_and_named_stale(tmp_path, monkeypatch, capsys):
     section = small_section("fit()")
-    recorded(section, tmp_path, monkeypatch, cells="of another cell")
+    recorded(small_section("fit(epochs=1)"), tmp_path, monkeypatch)
     shown = str(show_results(section, smoke_outputs(section)).cells[0].outputs)
     assert "val_acc 0.9" not in shown and "smoke run" not in shown
     assert "No full run of this cell is recorded" in shown
     assert "the recording is stale" in capsys.readouterr().out
+
+
+def test_recording_of_cells_with_other_comments_is_shown(tmp_path, monkeypatch):
+    recorded(small_section("fit()"), tmp_path, monkeypatch)
+    assert load_recording(small_section("fit()  #@save")) is not None
 
 
 def test_recording_with_another_helper_is_shown_and_named(tmp_path, monkeypatch, capsys):

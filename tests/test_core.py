@@ -193,9 +193,9 @@ def test_board_reads_a_value_only_when_its_point_is_due():
     class Costly:
         reads = 0
 
-        def __float__(self):
+        def __array__(self, dtype=None, copy=None):
             Costly.reads += 1
-            return 1.0
+            return np.array(1.0)
 
     board = ProgressBoard()
     board.draw(0, Costly(), "loss", every_n=2)
@@ -388,8 +388,11 @@ def test_counted_loader_can_be_gone_through_again():
 class PlainTrainer(core.Trainer):
     """A trainer on a machine without GPU, for no framework."""
 
-    def _choose_device(self):
-        return "cpu", 0
+    def _find_gpus(self):
+        return []
+
+    def _cpu(self):
+        return "cpu"
 
     def _set_training(self, training):
         pass

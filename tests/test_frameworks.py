@@ -3,9 +3,13 @@
 import copy
 import importlib
 import inspect
+import random
 import re
+import signal
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,12 +17,42 @@ import pytest
 from d2l import core, data
 from d2l.profile import Profile
 
-NAMES = ("torch", "tensorflow", "mxnet")
-EXTRAS = {"torch": "pytorch", "tensorflow": "tensorflow", "mxnet": "mxnet"}
+NAMES = ("torch", "tensorflow", "mxnet", "jax")
+EXTRAS = {"torch": "pytorch", "tensorflow": "tensorflow", "mxnet": "mxnet", "jax": "jax"}
 PIXELS = 28 * 28
 
 
-class Torch:
+class Adapter:
+    """What the tests need of a framework whose models hold their own weights."""
+
+    own_names = ()
+
+    def tiny(self, lr, dropout, hidden):
+        adapter = self
+
+        class Tiny(self.d2l.Classifier):
+            def __init__(self, lr):
+                super().__init__()
+                self.save_hyperparameters()
+                self.net = adapter.net(hidden, dropout)
+
+        return Tiny(lr)
+
+    def fit(self, trainer, model, loaders):
+        trainer.fit(model, loaders)
+
+    def predict(self, model, X):
+        return model(X)
+
+    def loss(self, model, Y_hat, Y, averaged=True):
+        return model.loss(Y_hat, Y, averaged=averaged)
+
+    def accuracy(self, model, Y_hat, Y, averaged=True):
+        return model.accuracy(Y_hat, Y, averaged=averaged)
+
+
+class Torch(Adapter):
+    own_names = ("init_cnn",)
     channel_axis = 1
     label_type = "int64"
     layer_names = ("Flatten", "Linear", "ReLU", "Dropout", "Linear")
@@ -46,7 +80,7 @@ class Torch:
         return self.lib.is_grad_enabled()
 
 
-class TensorFlow:
+class TensorFlow(Adapter):
     channel_axis = 3
     label_type = "int32"
     layer_names = ("Flatten", "Dense", "Dropout", "Dense")
@@ -69,7 +103,7 @@ class TensorFlow:
         return model.get_weights()
 
 
-class MXNet:
+class MXNet(Adapter):
     channel_axis = 1
     label_type = "int32"
     layer_names = ("Flatten", "Dense", "Dropout", "Dense")
@@ -96,24 +130,92 @@ class MXNet:
         return self.lib.autograd.is_recording() or self.lib.autograd.is_training()
 
 
-ADAPTERS = {"torch": Torch, "tensorflow": TensorFlow, "mxnet": MXNet}
+class JAX(Adapter):
+    """The weights are the trainer's: each fit draws them from the key given here."""
+
+    own_names = ("get_seed", "get_key")
+    channel_axis = 3
+    label_type = "int32"
+    layer_names = ("lambda", "Dense", "relu", "Dropout", "Dense")
+    seed = staticmethod(random.seed)
+
+    def __init__(self):
+        self.d2l = importlib.import_module("d2l.jax")
+        self.lib = importlib.import_module("jax")
+        self.key = self.lib.random.PRNGKey(1)
+
+    def tiny(self, lr, dropout, hidden):
+        nn, rate, width = self.d2l.nn, dropout, hidden
+
+        class Tiny(self.d2l.Classifier):
+            lr: float
+            training: bool = True
+
+            def setup(self):
+                drop = nn.Dropout(rate, deterministic=not self.training)
+                flatten = lambda X: X.reshape(X.shape[0], -1)  # noqa: E731
+                self.net = nn.Sequential([flatten, nn.Dense(width), nn.relu, drop, nn.Dense(10)])
+
+        return Tiny(lr)
+
+    def fit(self, trainer, model, loaders):
+        trainer.fit(model, loaders, key=self.key)
+
+    def variables(self, model):
+        if hasattr(getattr(model, "trainer", None), "state"):
+            return {"params": model.trainer.state.params}
+        X = np.zeros((1, *shape_of_image(self)), np.float32)
+        return model.apply_init((X,), dict(zip(("params", "dropout"), self.lib.random.split(self.key), strict=True)))
+
+    def predict(self, model, X):
+        return model.clone(training=False).apply(self.variables(model), X)
+
+    def loss(self, model, Y_hat, Y, averaged=True):
+        return model.loss({}, (Y_hat,), Y, self.state, averaged)[0]
+
+    def accuracy(self, model, Y_hat, Y, averaged=True):
+        return model.accuracy({}, (Y_hat,), Y, self.state, averaged)
+
+    def tensor(self, values):
+        return self.lib.numpy.asarray(values)
+
+    def weights(self, model):
+        return [np.array(leaf) for leaf in self.lib.tree.leaves(self.variables(model))]
+
+    # Of a network that gives out what it is given.
+    state = SimpleNamespace(
+        batch_stats={}, dropout_rng=None, apply_fn=lambda _, X, mutable=(), rngs=None: (X, {}) if mutable else X
+    )
+
+
+ADAPTERS = {"torch": Torch, "tensorflow": TensorFlow, "mxnet": MXNet, "jax": JAX}
+
+
+def adapter(name):
+    try:
+        importlib.import_module(f"d2l.{name}")
+    except ImportError as error:
+        pytest.skip(f"{name} is not installed here: {error}")
+    return ADAPTERS[name]()
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def fw(request):
     """One framework: its helper module as ``d2l`` and what tests need beside it."""
-    try:
-        importlib.import_module(f"d2l.{request.param}")
-    except ImportError as error:
-        pytest.skip(f"{request.param} is not installed here: {error}")
-    return ADAPTERS[request.param]()
+    return adapter(request.param)
+
+
+@pytest.fixture(scope="module", params=("torch", "tensorflow", "mxnet"))
+def stateful(request):
+    """One of the frameworks whose models hold their own weights."""
+    return adapter(request.param)
 
 
 @pytest.fixture(autouse=True)
 def seeded(request):
     """Each test of a framework starts from the same random state, whichever tests ran before."""
-    if "fw" in request.fixturenames:
-        request.getfixturevalue("fw").seed(1)
+    for name in {"fw", "stateful"} & set(request.fixturenames):
+        request.getfixturevalue(name).seed(1)
 
 
 @pytest.fixture
@@ -135,19 +237,12 @@ def sample(fw, monkeypatch):
 
 def tiny(fw, lr=0.1, dropout=0.0, hidden=16):
     """A classifier of one hidden layer."""
-
-    class Tiny(fw.d2l.Classifier):
-        def __init__(self, lr):
-            super().__init__()
-            self.save_hyperparameters()
-            self.net = fw.net(hidden, dropout)
-
-    return Tiny(lr)
+    return fw.tiny(lr, dropout, hidden)
 
 
 def made(fw, model):
     """The model with its weights made, by one pass."""
-    model(fw.tensor(np.zeros((1, *shape_of_image(fw)), np.float32)))
+    fw.predict(model, fw.tensor(np.zeros((1, *shape_of_image(fw)), np.float32)))
     return model
 
 
@@ -204,7 +299,7 @@ def losses_of(logits, labels):
 
 def over_all_examples(fw, model, batches):
     """Mean loss and accuracy over the examples of all batches, in NumPy from the model's logits."""
-    logits = np.concatenate([numbers(model(X)) for X, _ in batches])
+    logits = np.concatenate([numbers(fw.predict(model, X)) for X, _ in batches])
     labels = np.concatenate([numbers(y) for _, y in batches])
     return losses_of(logits, labels).mean(), (logits.argmax(axis=1) == labels).mean()
 
@@ -228,22 +323,31 @@ def test_public_names_are_the_same_in_the_same_order(fw):
         "Module",
         "DataModule",
         "Trainer",
+        "SyntheticRegressionData",
+        "LinearRegressionScratch",
+        "SGD",
+        "LinearRegression",
         "Classifier",
         "FashionMNIST",
+        "SoftmaxRegression",
         "cpu",
         "gpu",
         "num_gpus",
         "try_gpu",
         "try_all_gpus",
+        "corr2d",
+        "LeNet",
+        "Residual",
+        "ResNeXtBlock",
         "plot",
         "show_images",
         "use_svg_display",
         "set_figsize",
         "set_axes",
     ]
-    assert [name for name in fw.d2l.__all__ if name != "init_cnn"] == expected
+    assert [name for name in fw.d2l.__all__ if name not in fw.own_names] == expected
+    assert set(fw.own_names) < set(fw.d2l.__all__)
     assert all(hasattr(fw.d2l, name) for name in fw.d2l.__all__)
-    assert ("init_cnn" in fw.d2l.__all__) == (fw.d2l.__name__ == "d2l.torch")
 
 
 @pytest.mark.parametrize(
@@ -252,7 +356,6 @@ def test_public_names_are_the_same_in_the_same_order(fw):
         ("Trainer", ["max_epochs", "num_gpus", "gradient_clip_val"]),
         ("FashionMNIST", ["batch_size", "resize", "root"]),
         ("DataModule", ["root", "num_workers"]),
-        ("Classifier", ["plot_train_per_epoch", "plot_valid_per_epoch"]),
     ],
 )
 def test_constructors_take_the_same_arguments(fw, name, arguments):
@@ -417,7 +520,7 @@ def test_dropout_acts_in_training_only_and_metrics_are_means_over_examples(fw, f
     """
     train, val = batches_of(fw, [16, 3]), batches_of(fw, [16, 16, 2])
     model = tiny(fw, lr=0.0, dropout=0.5, hidden=64)
-    fw.d2l.Trainer(max_epochs=3).fit(model, Loaders(train, val))
+    fw.fit(fw.d2l.Trainer(max_epochs=3), model, Loaders(train, val))
     loss, accuracy = over_all_examples(fw, model, val)
     np.testing.assert_allclose(ys(model, "val_loss"), [loss] * 3, rtol=1e-5)
     np.testing.assert_allclose(ys(model, "val_acc"), [accuracy] * 3, rtol=1e-5)
@@ -448,20 +551,19 @@ def test_validation_updates_nothing_and_records_no_gradients(fw, full_run):
     model = made(fw, tiny(fw))
     validation_step = model.validation_step
 
-    def watched_step(batch):
+    def watched_step(*args):
         if hasattr(fw, "records_gradients"):
             recorded.append(fw.records_gradients())
-        validation_step(batch)
+        validation_step(*args)
 
     def snapshot():
         snapshots.append(fw.weights(model))
 
     object.__setattr__(model, "validation_step", watched_step)
     train, val = batches_of(fw, [8]), batches_of(fw, [8, 8])
-    fw.d2l.Trainer(max_epochs=1).fit(
-        model, Loaders(Watched(train, before=snapshot), Watched(val, before=snapshot, after=snapshot))
-    )
-    start, trained, validated = snapshots
+    loaders = Loaders(Watched(train, before=snapshot), Watched(val, before=snapshot, after=snapshot))
+    fw.fit(fw.d2l.Trainer(max_epochs=1), model, loaders)
+    start, trained, validated = snapshots[-3:]
     assert step_length(start, trained) > 0
     assert step_length(trained, validated) == 0
     assert not any(recorded)
@@ -472,7 +574,7 @@ def test_step_is_that_of_gradient_descent(fw, full_run):
     (batch,) = batches_of(fw, [8])
     model = made(fw, tiny(fw, lr=1e-3))
     before, (loss_before, _) = fw.weights(model), over_all_examples(fw, model, [batch])
-    fw.d2l.Trainer(max_epochs=1).fit(model, Loaders([batch], None))
+    fw.fit(fw.d2l.Trainer(max_epochs=1), model, Loaders([batch], None))
     loss_after, _ = over_all_examples(fw, model, [batch])
     gradient = step_length(before, fw.weights(model)) / 1e-3
     assert loss_before - loss_after == pytest.approx(1e-3 * gradient**2, rel=0.1)
@@ -484,7 +586,8 @@ def test_gradient_clipping_bounds_the_step(fw, full_run):
         fw.seed(1)
         model = made(fw, tiny(fw, lr=1.0))
         before = fw.weights(model)
-        fw.d2l.Trainer(max_epochs=1, gradient_clip_val=clip).fit(model, Loaders(batches_of(fw, [8]), None))
+        trainer = fw.d2l.Trainer(max_epochs=1, gradient_clip_val=clip)
+        fw.fit(trainer, model, Loaders(batches_of(fw, [8]), None))
         lengths.append(step_length(before, fw.weights(model)))
     free, clipped, not_reached = lengths
     assert free > 0.1
@@ -492,9 +595,11 @@ def test_gradient_clipping_bounds_the_step(fw, full_run):
     assert not_reached == pytest.approx(free, rel=1e-4)
 
 
-def test_fit_goes_on_from_the_weights_of_the_last_fit(fw, sample, full_run):
+def test_fit_goes_on_from_the_weights_of_the_last_fit(stateful, full_run):
+    fw = stateful
+    loaders = Loaders(batches_of(fw, [32] * 4), batches_of(fw, [32]))
     model = tiny(fw)
-    dataset = sample(batch_size=64)
+    dataset = loaders
     trainer = fw.d2l.Trainer(max_epochs=2)
     trainer.fit(model, dataset)
     first = ys(model, "val_loss")
@@ -506,7 +611,8 @@ def test_fit_goes_on_from_the_weights_of_the_last_fit(fw, sample, full_run):
     assert len(ys(model, "val_loss")) == 1
 
 
-def test_trainer_fits_a_second_model(fw, full_run):
+def test_trainer_fits_a_second_model(stateful, full_run):
+    fw = stateful
     trainer = fw.d2l.Trainer(max_epochs=1)
     loaders = Loaders(batches_of(fw, [8]), batches_of(fw, [8]))
     models = [made(fw, tiny(fw)) for _ in range(2)]
@@ -531,8 +637,8 @@ def test_interrupted_fit_leaves_its_curves_and_can_be_called_again(fw, full_run)
 
     class Interrupted(Watched):
         def __iter__(self):
-            epochs.append(None)
             yield from self.batches[:3]
+            epochs.append(None)
             if len(epochs) == 2:
                 raise KeyboardInterrupt
             yield self.batches[3]
@@ -555,7 +661,7 @@ def test_model_predicts_alike_after_fit(fw, sample):
     model = tiny(fw, dropout=0.5)
     fw.d2l.Trainer(max_epochs=1).fit(model, dataset)
     X, _ = next(iter(dataset.val_dataloader()))
-    np.testing.assert_array_equal(numbers(model(X)), numbers(model(X)))
+    np.testing.assert_array_equal(numbers(fw.predict(model, X)), numbers(fw.predict(model, X)))
 
 
 @pytest.mark.parametrize(("profile", "beginning"), [("full", ""), ("smoke", "smoke run: ")])
@@ -614,10 +720,10 @@ def test_loss_and_accuracy(fw, shape):
     Y_hat = fw.tensor(LOGITS.reshape(*shape, 3))
     Y = fw.tensor(LABELS.reshape(shape).astype(fw.label_type))
     losses, correct = losses_of(LOGITS.astype(float), LABELS), np.array([1, 0, 1, 0])
-    np.testing.assert_allclose(numbers(model.loss(Y_hat, Y, averaged=False)), losses, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(float(model.loss(Y_hat, Y)), losses.mean(), rtol=1e-5)
-    np.testing.assert_array_equal(numbers(model.accuracy(Y_hat, Y, averaged=False)), correct)
-    assert float(model.accuracy(Y_hat, Y)) == 0.5
+    np.testing.assert_allclose(numbers(fw.loss(model, Y_hat, Y, averaged=False)), losses, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(float(fw.loss(model, Y_hat, Y)), losses.mean(), rtol=1e-5)
+    np.testing.assert_array_equal(numbers(fw.accuracy(model, Y_hat, Y, averaged=False)), correct)
+    assert float(fw.accuracy(model, Y_hat, Y)) == 0.5
 
 
 def test_layer_summary_prints_each_layer(fw, capsys):
@@ -628,13 +734,15 @@ def test_layer_summary_prints_each_layer(fw, capsys):
     assert found == [(name, str(shape)) for name, shape in zip(fw.layer_names, shapes, strict=True)]
 
 
-def test_layer_summary_leaves_the_model_as_it_was(fw, sample, full_run):
+def test_layer_summary_leaves_the_model_as_it_was(stateful, full_run):
+    fw = stateful
+    loaders = Loaders(batches_of(fw, [32] * 4), batches_of(fw, [32]))
     model = tiny(fw, dropout=0.5)
     model.layer_summary((1, *shape_of_image(fw)))
     before = fw.weights(model)
     model.layer_summary((3, *shape_of_image(fw)))
     assert step_length(before, fw.weights(model)) == 0
-    fw.d2l.Trainer(max_epochs=2).fit(model, sample(batch_size=64))
+    fw.d2l.Trainer(max_epochs=2).fit(model, loaders)
     model.layer_summary((1, *shape_of_image(fw)))
 
 
@@ -704,3 +812,28 @@ def test_tensorflow_dropout_can_be_asked_for_in_a_call():
     X = fw.lib.ones((4, 28, 28, 1))
     assert (numbers(model(X, training=True)) != numbers(model(X, training=True))).any()
     np.testing.assert_array_equal(numbers(model(X, training=False)), numbers(model(X)))
+
+
+def test_jax_trainer_starts_each_fit_anew_and_keeps_its_state(full_run):
+    fw = adapter("jax")
+    model, trainer = tiny(fw), fw.d2l.Trainer(max_epochs=1)
+    loaders = Loaders(batches_of(fw, [8]), batches_of(fw, [8]))
+    states = []
+    for _ in range(2):
+        fw.fit(trainer, model, loaders)
+        states.append(fw.weights(model))
+    assert step_length(*states) == 0
+    trainer.fit(model, loaders)
+    assert step_length(states[1], fw.weights(model)) > 0
+
+
+def test_jax_keeps_its_parameters_when_interrupted_in_a_step(full_run):
+    """Ctrl-C at any moment of a compiled step, which gives away the memory of the parameters it is given."""
+    fw = adapter("jax")
+    model, trainer = tiny(fw, hidden=2000), fw.d2l.Trainer(max_epochs=1000)
+    timer = threading.Timer(1.5, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        fw.fit(trainer, model, Loaders(batches_of(fw, [256] * 4), None))
+    assert all(np.isfinite(leaf).all() for leaf in fw.weights(model))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
