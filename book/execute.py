@@ -56,6 +56,8 @@ def run(section: Section, profile: str) -> NotebookNode:
     """
     notebook = copy.deepcopy(section.notebook)
     data = Path(os.environ.get("D2L_DATA") or ROOT / "data").resolve()
+    folder = (NOTEBOOKS / section.tab / section.name).parent
+    folder.mkdir(parents=True, exist_ok=True)
     env = {**os.environ, "D2L_DATA": str(data), "D2L_PROFILE": profile}
     with tqdm(total=len(section.code_cells), unit="cell", desc=str(section), bar_format=_BAR) as bar:
         client = _Client(
@@ -64,7 +66,8 @@ def run(section: Section, profile: str) -> NotebookNode:
             timeout=None,
             # Without it ipykernel warns that other users of the machine could listen.
             config=Config({"KernelManager": {"transport_encryption": "auto"}}),
-            resources={"metadata": {"path": str((NOTEBOOKS / section.tab / section.name).parent)}},
+            resources={"metadata": {"path": str(folder)}},
+            record_timing=False,
             on_cell_executed=lambda **_: bar.update(),
         )
         try:

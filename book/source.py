@@ -153,25 +153,32 @@ def compile_sections() -> list[Section]:
     tabs = configured_tabs()
     for path in source_files():
         check_source(path, tabs)
-    build = d2lbook_build()
     sections = []
     for tab in tabs:
-        config = build.Config(tab=tab)
         for source in source_files():
             name = source.relative_to(ROOT).with_suffix("")
-            target = COMPILED / "d2lbook.ipynb"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            build._process_and_eval_notebook(None, str(source), str(target), False, config)
-            if not target.stat().st_size:  # how d2lbook says that a source has nothing for this tab
-                continue
-            notebook = _finish(nbformat.read(target, as_version=4), tab)
-            hand_out(notebook, Path(tab) / f"{name}.ipynb")
-            sections.append(Section(str(name), tab, notebook))
+            notebook = compile_source(source, tab)
+            if notebook is not None:
+                hand_out(notebook, Path(tab) / f"{name}.ipynb")
+                sections.append(Section(str(name), tab, notebook))
     for source in source_files():
         hand_out(source_notebook(source), "all" / source.relative_to(ROOT).with_suffix(".ipynb"))
+    build = d2lbook_build()
     for tab in [*tabs, "all"]:
-        build.Builder(config)._copy_resources(".", str(NOTEBOOKS / tab))
+        build.Builder(build.Config())._copy_resources(".", str(NOTEBOOKS / tab))
     return sections
+
+
+@in_root
+def compile_source(source: Path, tab: str) -> NotebookNode | None:
+    """Compile one source for one tab; ``None`` if it has nothing for it."""
+    build = d2lbook_build()
+    target = COMPILED / "d2lbook.ipynb"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    build._process_and_eval_notebook(None, str(source), str(target), False, build.Config(tab=tab))
+    if not target.stat().st_size:  # how d2lbook says that there is nothing
+        return None
+    return _finish(nbformat.read(target, as_version=4), tab)
 
 
 def hand_out(notebook: NotebookNode, name: Path) -> None:
