@@ -222,6 +222,7 @@ class Trainer(HyperParameters):
         ValueError: A count is not a whole number, or an argument is negative.
     """
 
+    progress: Progress | None = None
     _captured: dict[str, Any] | None = None
 
     def __init__(self, max_epochs: int, num_gpus: int = 0, gradient_clip_val: float = 0):
@@ -234,6 +235,11 @@ class Trainer(HyperParameters):
         self.gpus = self._find_gpus()[: min(num_gpus, 1)]
         if num_gpus > len(self.gpus):
             print(f"num_gpus={num_gpus}: {len(self.gpus) or 'no'} GPU in use, training on {self._device_name()}")
+
+    @property
+    def num_epochs(self) -> int:
+        """Passes over the training data that the run profile leaves of ``max_epochs``."""
+        return min(self.max_epochs, current_profile().epochs or self.max_epochs)
 
     @property
     def device(self) -> Any:
@@ -263,23 +269,21 @@ class Trainer(HyperParameters):
 
         Interrupted, it leaves the model with its weights so far and the board with its curves; it can be called again.
         """
-        self.profile = current_profile()
-        self.num_epochs = min(self.max_epochs, self.profile.epochs or self.max_epochs)
         self.prepare_data(data)
         self.prepare_model(model)
         self._prepare_optimizer()
-        self.epoch = self.train_batch_idx = self.val_batch_idx = 0
+        self.train_batch_idx = self.val_batch_idx = 0
         total = self.num_epochs * (self.num_train_batches + self.num_val_batches)
         with Progress(total, slow=not self.gpus) as self.progress:
             self.train_dataloader = CountedLoader(self.train_dataloader, self.progress, train=True)
             if self.val_dataloader is not None:
                 self.val_dataloader = CountedLoader(self.val_dataloader, self.progress, train=False)
             try:
-                while self.epoch < self.num_epochs:
-                    self.progress.describe(f"epoch {self.epoch + 1}/{self.num_epochs}")
+                for epoch in range(self.num_epochs):
+                    self.epoch = epoch
+                    self.progress.describe(f"epoch {epoch + 1}/{self.num_epochs}")
                     self.fit_epoch()
                     model.board.flush()
-                    self.epoch += 1
             finally:
                 model.board.flush()
         if self.num_epochs:
@@ -310,7 +314,8 @@ class Trainer(HyperParameters):
             x = self.epoch + 1
             points, batches = self.model.plot_valid_per_epoch, self.num_val_batches
         label = ("train_" if train else "val_") + key
-        self.model.board.draw(x, value, label, every_n=-(-batches // points), weight=self.progress.examples)
+        weight = self.progress.examples if self.progress else 1
+        self.model.board.draw(x, value, label, every_n=-(-batches // points), weight=weight)
 
     @contextmanager
     def _capture(self) -> Iterator[dict[str, Any]]:
@@ -321,11 +326,29 @@ class Trainer(HyperParameters):
         finally:
             self._captured = None
 
+    def _compiled(self, step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+        """A step in compiled form, made once for the model and the optimizer; as it is, if it cannot be compiled."""
+        steps = vars(self).setdefault("_steps", {})
+        model, optim, compiled = steps.get(step.__name__, (None, None, None))
+        if model is not self.model or optim is not self.optim:
+            try:
+                compiled = self._compile(step, *arguments)
+            except Exception as error:  # whatever a model's own code may raise
+                print(f"A step that cannot be compiled runs as it is, slower ({type(error).__name__})")
+                compiled = step
+            steps[step.__name__] = self.model, self.optim, compiled
+        return compiled
+
+    def _compile(self, step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+        """Compile a step for arguments like these."""
+        raise NotImplementedError
+
     def _report(self) -> None:
         """State the run's last numbers in one line."""
+        profile = current_profile()
         final = {label: points[-1][1] for label, points in self.model.board.curves.items()}
         run = {
-            "profile": str(self.profile),
+            "profile": str(profile),
             "epochs": self.num_epochs,
             "max_epochs": self.max_epochs,
             "examples_per_epoch": self.progress.train_examples // self.num_epochs,
@@ -336,8 +359,8 @@ class Trainer(HyperParameters):
         line = ", ".join(f"{label} {value:.3f}" for label, value in final.items())
         line += f" after {run['epochs']} of {run['max_epochs']} epochs, each of {run['examples_per_epoch']:,} examples"
         line += f"; {run['examples_per_second']:,.0f} examples/s on {run['device']}"
-        if not self.profile.full:
-            line = f"{self.profile}: {line}"
+        if not profile.full:
+            line = f"{profile}: {line}"
         if in_notebook():
             self.progress.output.show({"text/plain": line, RUN_MIME: run})
         else:

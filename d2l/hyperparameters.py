@@ -12,12 +12,12 @@ class HyperParameters:
         """Save the arguments of the calling method as attributes, and all of them in ``self.hparams``.
 
         Args:
-            ignore: Names of arguments not to save.
+            ignore: Names of arguments not to save; those that begin with an underscore are not saved either.
         """
         frame = inspect.currentframe().f_back
         names, varargs, varkw, values = inspect.getargvalues(frame)
         names = [*names[1:], *filter(None, (varargs, varkw))]
-        new = {name: values[name] for name in names if name not in set(ignore)}
+        new = {name: values[name] for name in names if name not in set(ignore) and not name.startswith("_")}
         self.hparams = {**getattr(self, "hparams", {}), **new}
         for name, value in new.items():
             setattr(self, name, value)

@@ -164,21 +164,26 @@ class Trainer(core.Trainer):
         if self.state.opt_state is optax.EmptyState:
             # An optimizer without a state may give this class where an object of it is meant.
             self.state = self.state.replace(opt_state=optax.EmptyState())
-        # The old state's memory is given to the new one.
-        self._compiled_train = jax.jit(self._train_metrics, donate_argnums=0)
-        self._compiled_validate = jax.jit(self._validate_metrics)
+
+    def _compile(self, step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+        # A training step gives its old state's memory to the new one; validation keeps the state.
+        compiled = jax.jit(step, donate_argnums=0 if step == self._train_metrics else ())
+        compiled.trace(*arguments)
+        return compiled
 
     def _set_training(self, training: bool) -> None:
         self.model.training = training
 
     def _train(self, batch: Sequence[jax.Array]) -> None:
+        step = self._compiled(self._train_metrics, self.state, batch)
         with _uninterrupted():
-            self.state, metrics = self._compiled_train(self.state, batch)
+            self.state, metrics = step(self.state, batch)
         for key, value in metrics.items():
             self.log(key, value, train=True)
 
     def _validate(self, batch: Sequence[jax.Array]) -> None:
-        for key, value in self._compiled_validate(self.state, batch).items():
+        step = self._compiled(self._validate_metrics, self.state, batch)
+        for key, value in step(self.state, batch).items():
             self.log(key, value, train=False)
 
     def _train_metrics(self, state: TrainState, batch: Sequence[jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:

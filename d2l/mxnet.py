@@ -74,17 +74,21 @@ class Module(core.Module, nn.Block):
 
     def configure_optimizers(self) -> gluon.Trainer:
         """Stochastic gradient descent with the learning rate ``self.lr``."""
-        return gluon.Trainer(self.collect_params(), "sgd", {"learning_rate": self.lr})
+        params = self.parameters()
+        if isinstance(params, list):
+            return SGD(params, self.lr)
+        return gluon.Trainer(params, "sgd", {"learning_rate": self.lr})
 
     def parameters(self) -> Any:
         """The layers' parameters by name or, in a model without layers, its arrays as a list."""
-        return self.collect_params() or self.get_scratch_params()
+        params = self.collect_params()
+        return params if isinstance(params, gluon.ParameterDict) and params.keys() else self.get_scratch_params()
 
     def get_scratch_params(self) -> list[np.ndarray]:
-        """The arrays with gradients that the model and the models in it have as attributes."""
+        """The arrays that the model and the models in it have as attributes."""
         arrays = []
         for value in vars(self).values():
-            if isinstance(value, np.ndarray) and value.grad is not None:
+            if isinstance(value, np.ndarray):
                 arrays.append(value)
             elif isinstance(value, Module):
                 arrays += value.get_scratch_params()
@@ -93,9 +97,10 @@ class Module(core.Module, nn.Block):
     def set_scratch_params_device(self, device: mx.Context) -> None:
         """Bring those arrays to ``device``."""
         for name, value in list(vars(self).items()):
-            if isinstance(value, np.ndarray) and value.grad is not None and value.ctx != device:
+            if isinstance(value, np.ndarray) and value.ctx != device:
                 setattr(self, name, value.as_in_ctx(device))
-                getattr(self, name).attach_grad()
+                if value.grad is not None:
+                    getattr(self, name).attach_grad()
             elif isinstance(value, Module):
                 value.set_scratch_params_device(device)
 
@@ -118,7 +123,9 @@ class Trainer(core.Trainer):
     def prepare_model(self, model: Module) -> None:
         """Join model and trainer, and bring the model to the device."""
         super().prepare_model(model)
-        model.collect_params().reset_ctx(self.device)
+        params = model.parameters()
+        if isinstance(params, gluon.ParameterDict):
+            params.reset_ctx(self.device)
         model.set_scratch_params_device(self.device)
 
     def prepare_batch(self, batch: Sequence[Any]) -> Sequence[Any]:
@@ -127,9 +134,11 @@ class Trainer(core.Trainer):
 
     def clip_gradients(self, grad_clip_val: float, model: Module) -> None:
         """Scale all gradients together such that their L2 norm is at most ``grad_clip_val``."""
-        grads = [p.grad(self.device) for p in model.collect_params().values() if p.grad_req != "null"]
-        grads += [array.grad for array in model.get_scratch_params()]
-        gluon.utils.clip_global_norm([grad.as_nd_ndarray() for grad in grads], grad_clip_val)
+        params, arrays = model.parameters(), model.get_scratch_params()
+        if isinstance(params, gluon.ParameterDict):
+            arrays += [param.data(self.device) for param in params.values()]
+        grads = [array.grad.as_nd_ndarray() for array in arrays if array.grad is not None]
+        gluon.utils.clip_global_norm(grads, grad_clip_val)
 
     def _find_gpus(self) -> list[mx.Context]:
         return [gpu(i) for i in range(num_gpus())]

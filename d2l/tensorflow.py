@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -82,7 +82,11 @@ class Module(core.Module, tf.keras.Model):
 
     def call(self, X: tf.Tensor, *args: Any, training: bool | None = None) -> tf.Tensor:
         """What Keras runs for ``model(X)``: `forward`, with layers such as dropout told whether this is training."""
-        return self.forward(X, *args)
+        kept, self.training = self.training, training
+        try:
+            return self.forward(X, *args)
+        finally:
+            self.training = kept
 
     def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> tf.Tensor:
         return super().__call__(*args, training=self.training if training is None else training, **kwargs)
@@ -124,10 +128,10 @@ class Trainer(core.Trainer):
     def _cpu(self) -> str:
         return "cpu"
 
-    def _prepare_optimizer(self) -> None:
-        super()._prepare_optimizer()
-        self._compiled_train = tf.function(self._train_metrics)
-        self._compiled_validate = tf.function(self._validate_metrics)
+    def _compile(self, step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+        compiled = tf.function(step)
+        compiled.get_concrete_function(*arguments)
+        return compiled
 
     def _report(self) -> None:
         # A device context around fit decides where the model lives.
@@ -142,11 +146,11 @@ class Trainer(core.Trainer):
         if not self.model.built:
             # Variables are made here, outside of the compiled step.
             self.model(*batch[:-1], training=False)
-        for key, value in self._compiled_train(batch).items():
+        for key, value in self._compiled(self._train_metrics, batch)(batch).items():
             self.log(key, value, train=True)
 
     def _validate(self, batch: Sequence[tf.Tensor]) -> None:
-        for key, value in self._compiled_validate(batch).items():
+        for key, value in self._compiled(self._validate_metrics, batch)(batch).items():
             self.log(key, value, train=False)
 
     def _train_metrics(self, batch: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -113,9 +113,11 @@ class Trainer(core.Trainer):
         loss = self.model.training_step(batch)
         self.optim.zero_grad()
         loss.backward()
-        if self.gradient_clip_val > 0:
-            self.clip_gradients(self.gradient_clip_val, self.model)
-        self.optim.step()
+        # Optimizers written by hand change parameters in place.
+        with torch.no_grad():
+            if self.gradient_clip_val > 0:
+                self.clip_gradients(self.gradient_clip_val, self.model)
+            self.optim.step()
 
     def _validate(self, batch: Sequence[torch.Tensor]) -> None:
         with torch.no_grad():
@@ -159,9 +161,8 @@ class SGD(HyperParameters):
 
     def step(self) -> None:
         """Update the parameters by their gradients."""
-        with torch.no_grad():
-            for param in self.params:
-                param -= self.lr * param.grad
+        for param in self.params:
+            param.data -= self.lr * param.grad
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
