@@ -114,7 +114,7 @@ class DataModule(core.DataModule):
         return order.asnumpy()
 
     def _take(self, tensor: np.ndarray, indices: onp.ndarray) -> np.ndarray:
-        return tensor[np.array(indices, dtype=np.int32)]
+        return np.take(tensor, np.array(indices, dtype=np.int32), axis=0)
 
 
 class Trainer(core.Trainer):

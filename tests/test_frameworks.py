@@ -837,3 +837,61 @@ def test_jax_keeps_its_parameters_when_interrupted_in_a_step(full_run):
         fw.fit(trainer, model, Loaders(batches_of(fw, [256] * 4), None))
     assert all(np.isfinite(leaf).all() for leaf in fw.weights(model))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "jax"])
+def test_a_step_that_cannot_be_compiled_runs_as_it_is(name, full_run, capsys):
+    """A step that reads a number in the middle, as one does to look for an error."""
+    fw = adapter(name)
+    model = tiny(fw)
+    training_step, losses = model.training_step, []
+
+    def reading_step(*args):
+        value = training_step(*args)
+        losses.append(np.asarray(value if name == "tensorflow" else value[0][0]).item())
+        return value
+
+    object.__setattr__(model, "training_step", reading_step)
+    fw.fit(fw.d2l.Trainer(max_epochs=2), model, Loaders(batches_of(fw, [8, 8]), None))
+    assert "cannot be compiled runs as it is" in capsys.readouterr().out
+    assert len(losses) == 4
+    assert len(ys(model, "train_loss")) == 4
+
+
+def test_fit_may_be_written_anew_over_the_trainers_parts(fw, full_run):
+    class Plain(fw.d2l.Trainer):
+        def fit(self, model, data):
+            self.prepare_data(data)
+            self.prepare_model(model)
+            self.optim = model.configure_optimizers()
+            if fw.d2l.__name__ == "d2l.jax":
+                self._key = fw.key
+                self._prepare_optimizer()
+            self.epoch = self.train_batch_idx = self.val_batch_idx = 0
+            for self.epoch in range(self.max_epochs):  # noqa: B020
+                self.fit_epoch()
+
+    model = tiny(fw)
+    Plain(max_epochs=2).fit(model, Loaders(batches_of(fw, [8, 8]), batches_of(fw, [8])))
+    assert len(ys(model, "val_loss")) == 2
+
+
+def test_models_of_plain_tensors_learn_and_their_gradients_can_be_clipped(fw, full_run):
+    data = fw.d2l.SyntheticRegressionData(fw.tensor(np.array([2, -3.4], np.float32)), 4.2, batch_size=16)
+    for clip in (0, 10):
+        model = fw.d2l.LinearRegressionScratch(2, lr=0.05)
+        fw.d2l.Trainer(max_epochs=4, gradient_clip_val=clip).fit(model, data)
+        assert ys(model, "val_loss")[-1] < 0.01
+    model = fw.d2l.LinearRegression(lr=0.05)
+    trainer = fw.d2l.Trainer(max_epochs=4)
+    trainer.fit(model, data)
+    w, b = model.get_w_b(trainer.state) if fw.d2l.__name__ == "d2l.jax" else model.get_w_b()
+    np.testing.assert_allclose(np.ravel(numbers(w)), [2, -3.4], atol=0.05)
+    np.testing.assert_allclose(np.ravel(numbers(b)), [4.2], atol=0.05)
+
+
+def test_mxnet_parameters_are_the_layers_or_the_arrays():
+    fw = adapter("mxnet")
+    scratch = fw.d2l.LinearRegressionScratch(2, lr=0.1)
+    assert scratch.parameters()[0] is scratch.w
+    assert len(tiny(fw).parameters().keys()) == 4
