@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 BOOK := $(PYTHON) -m book
 export D2L_DATA ?= $(CURDIR)/data
 
-.PHONY: help book test notebooks serve lab data record reference lib format clean
+.PHONY: help book test notebooks serve lab data record reference chapters lib format clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -35,6 +35,9 @@ record: .venv/installed ## Run one framework in full and keep its outputs: make 
 reference: .venv/installed ## Renew the outputs that make test compares the notebooks with
 	@$(BOOK) reference
 
+chapters: .venv/installed ## Run the sections that the helper is tested with, and renew their table
+	@$(BOOK) chapters
+
 lib: .venv/installed ## Take what the chapter marks #@save, and the aliases of config.ini, into the helper d2l
 	@$(BOOK) lib
 
@@ -52,7 +55,7 @@ clean: ## Remove what was built; the environment and downloaded data stay
 	    python=; \
 	done; \
 	if [ -z "$$python" ]; then echo "error: Python 3.11 or 3.12 is needed; found neither" >&2; exit 1; fi; \
-	echo "Installing the environment into .venv: about 4 GB, three to ten minutes, once."; \
+	echo "Installing the environment into .venv: about 5 GB, three to ten minutes, once."; \
 	$$python -m venv .venv; \
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	    --editable '.[pytorch,tensorflow,mxnet,jax,book,test]'

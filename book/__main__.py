@@ -90,11 +90,18 @@ def lib() -> None:
             print(f"Renewed {module.relative_to(ROOT)}")
 
 
+def chapters() -> None:
+    """Run the sections that the helper is tested with, and renew their table."""
+    from .chapters import renew_table
+
+    renew_table()
+
+
 def main() -> int:
     """Parse the command line and run a command."""
     parser = argparse.ArgumentParser(prog="python -m book", description="Build the book from its Markdown sources.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (build, data, notebooks, reference, lib):
+    for command in (build, data, notebooks, reference, chapters, lib):
         commands.add_parser(command.__name__, help=command.__doc__).set_defaults(run=lambda args, run=command: run())
     recorder = commands.add_parser("record", help=record.__doc__)
     recorder.add_argument("tab")

@@ -1,14 +1,10 @@
 """The helper under sections written as a book's chapters are: models and trainers extended, models of many kinds."""
 
-from pathlib import Path
-
 import pytest
 
+from book.chapters import CHAPTERS, SECTIONS, TABLE
 from book.execute import run
 from book.source import FRAMEWORKS, Section, compile_source, is_installed
-
-CHAPTERS = Path(__file__).parent / "chapters"
-SECTIONS = sorted(path.stem for path in CHAPTERS.glob("*.md") if path.stem != "README")
 
 
 @pytest.mark.parametrize("tab", FRAMEWORKS)
@@ -19,3 +15,11 @@ def test_chapter_runs(name, tab):
     notebook = compile_source(CHAPTERS / f"{name}.md", tab)
     assert notebook is not None, f"{name} has no cells for {tab}"
     run(Section(f"chapters/{name}", tab, notebook), "smoke")
+
+
+def test_table_says_of_every_section_that_it_passes():
+    """Else: make chapters. That the sections do pass is for the tests above to show."""
+    rows = TABLE.read_text("utf-8").splitlines()
+    assert [row for row in rows if row.startswith("| [")] == [
+        f"| [{name}]({name}.md) | {' | '.join(['pass'] * len(FRAMEWORKS))} |" for name in SECTIONS
+    ]

@@ -1,4 +1,4 @@
-"""The rendered pages in a real browser: nothing missing, three tabs that act as one, no other host asked."""
+"""The rendered pages in a real browser: nothing missing, tabs that act as one, no other host asked."""
 
 import shutil
 from collections.abc import Iterator
