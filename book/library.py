@@ -11,11 +11,15 @@ def library() -> dict[Path, str]:
     """The text that each framework's module of the helper should have, by path, as d2lbook extracts it.
 
     Raises:
-        BookError: A module has no line that says where d2lbook's part begins.
+        BookError: ``config.ini`` names no module for a tab, or a module has no place for what d2lbook writes.
     """
     build = d2lbook_build()
     config = build.Config()
-    modules = {tab: ROOT / config.library[tab]["lib_file"] for tab in configured_tabs()}
+    modules = {}
+    for tab in configured_tabs():
+        if "lib_file" not in config.library.get(tab, {}):
+            raise BookError(f"config.ini: no section [library-{tab}] with a lib_file")
+        modules[tab] = ROOT / config.library[tab]["lib_file"]
     with tempfile.TemporaryDirectory() as folder:
         for tab, module in modules.items():
             text = module.read_text("utf-8")

@@ -120,8 +120,13 @@ class DataModule(HyperParameters):
             tensors: The tensors, such as inputs and targets; a batch has a part of each.
             train: Whether to shuffle anew each epoch.
             indices: The examples to take.
+
+        Raises:
+            ValueError: The tensors have different numbers of examples.
         """
         tensors = tuple(tensor[indices] for tensor in tensors)
+        if len({len(tensor) for tensor in tensors}) != 1:
+            raise ValueError(f"tensors with different numbers of examples: {[len(tensor) for tensor in tensors]}")
         return self._loader(len(tensors[0]), train, lambda batch: tuple(self._take(t, batch) for t in tensors))
 
     def _loader(self, examples: int, train: bool, take: Callable[[np.ndarray], tuple[Any, ...]]) -> BatchLoader:
@@ -222,6 +227,7 @@ class Trainer(HyperParameters):
         ValueError: A count is not a whole number, or an argument is negative.
     """
 
+    gpus: Sequence[Any] = ()
     progress: Progress | None = None
     _captured: dict[str, Any] | None = None
 

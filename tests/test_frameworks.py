@@ -488,6 +488,28 @@ def test_visualize_shows_images_and_class_names(fw, sample):
     plt.close("all")
 
 
+def test_loader_of_tensors_gives_every_example_once_in_a_new_order(fw):
+    class Numbers(fw.d2l.DataModule):
+        def __init__(self):
+            super().__init__()
+            self.batch_size = 4
+
+    module = Numbers()
+    X = fw.tensor(np.arange(20, dtype=np.float32).reshape(10, 2))
+    y = fw.tensor(np.arange(10, dtype=np.float32))
+    training, validation = (module.get_tensorloader((X, y), train, slice(1, None)) for train in (True, False))
+    assert len(training) == 3
+    assert [len(numbers(labels)) for _, labels in training] == [4, 4, 1]
+    for inputs, labels in training:
+        np.testing.assert_array_equal(numbers(inputs)[:, 0], 2 * numbers(labels))
+    orders = [np.concatenate([numbers(labels) for _, labels in training]) for _ in range(2)]
+    assert (orders[0] != orders[1]).any()
+    assert set(orders[0]) == set(range(1, 10))
+    np.testing.assert_array_equal(np.concatenate([numbers(labels) for _, labels in validation]), np.arange(1, 10))
+    with pytest.raises(ValueError, match=r"different numbers of examples: \[10, 9\]"):
+        module.get_tensorloader((X, y[1:]), train=True)
+
+
 # Training
 
 

@@ -64,6 +64,12 @@ def test_module_without_a_place_for_generated_code_is_left_alone(tmp_path, monke
     assert module.read_text() == "written by hand"
 
 
+def test_tab_without_a_module_is_named(monkeypatch):
+    monkeypatch.setattr("book.library.configured_tabs", lambda: ["pytorch", "keras"])
+    with pytest.raises(BookError, match=r"no section \[library-keras\]"):
+        library()
+
+
 def test_alexnet_of_the_helper_is_that_of_the_page(tab, sections):
     code = next(
         cell.source for s in sections if s.tab == tab for cell in s.code_cells if "class AlexNet" in cell.source
