@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from .hyperparameters import HyperParameters
-from .notebook import Output, in_notebook
+from .notebook import Output, at_end_of_cell, in_notebook
 from .plotting import SVG_STYLE, set_axes, to_numpy
 
 CURVES_MIME = "application/vnd.d2l.curves+json"
@@ -56,6 +56,8 @@ class ProgressBoard(HyperParameters):
         self._pending: dict[str, list[tuple[float, Any, float]]] = {}
         self._output = Output()
         self._drawn_at = 0.0
+        self._stale = False  # whether there are points that the picture does not show
+        self._ending = False  # whether the end of the cell will show them
 
     def draw(self, x: float, y: Any, label: str, every_n: int = 1, weight: float = 1) -> None:
         """Add a point to the curve ``label``.
@@ -72,6 +74,9 @@ class ProgressBoard(HyperParameters):
             self._settle(label)
             if time.monotonic() - self._drawn_at >= REDRAW_SECONDS:
                 self.render()
+            elif not self._ending and in_notebook():
+                self._ending = True
+                at_end_of_cell(self._render_rest)
 
     def flush(self) -> None:
         """Turn points still waiting for their average into points of the curves, and show them all."""
@@ -82,11 +87,18 @@ class ProgressBoard(HyperParameters):
     def render(self) -> None:
         """Show the curves as they are now."""
         self._drawn_at = time.monotonic()
+        self._stale = False
         if not self.display or not self.curves or not in_notebook():
             return
         data = {"xlabel": self.xlabel, "curves": self.curves}
         names = ", ".join(self.curves)
         self._output.show({"image/svg+xml": self._svg(), CURVES_MIME: data, "text/plain": f"{names} by {self.xlabel}"})
+
+    def _render_rest(self) -> None:
+        """Show the points that came too soon after the last picture for one of their own."""
+        self._ending = False
+        if self._stale:
+            self.render()
 
     def _settle(self, label: str) -> None:
         points = self._pending.pop(label, [])
@@ -95,6 +107,7 @@ class ProgressBoard(HyperParameters):
             x = sum(x * weight for x, _, weight in points) / total
             y = sum(to_numpy(y).item() * weight for _, y, weight in points) / total
             self.curves.setdefault(label, []).append((x, y))
+            self._stale = True
 
     def _svg(self) -> str:
         if self.axes is not None:

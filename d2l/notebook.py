@@ -1,5 +1,6 @@
 """Outputs in a notebook that can be replaced while a cell runs."""
 
+from collections.abc import Callable
 from typing import Any
 
 from IPython import get_ipython
@@ -25,3 +26,14 @@ class Output:
             self._handle = display(data, raw=True, display_id=True)
         else:
             self._handle.update(data, raw=True)
+
+
+def at_end_of_cell(function: Callable[[], None]) -> None:
+    """Call ``function`` once, when the cell that runs now has ended."""
+    events = get_ipython().events
+
+    def once(*_: Any) -> None:
+        events.unregister("post_run_cell", once)
+        function()
+
+    events.register("post_run_cell", once)

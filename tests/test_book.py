@@ -17,6 +17,7 @@ from book.pages import INPUTS
 from book.recordings import RUN_MIME, load_recording, show_results
 from book.reference import reference_path
 from book.source import ROOT, BookError, Section, check_source, configured_tabs, hand_out, is_installed, source_notebook
+from d2l.board import CURVES_MIME
 
 TABS = configured_tabs()
 
@@ -161,6 +162,19 @@ def test_failing_cell_is_named_with_section_tab_number_and_traceback(tmp_path, m
         run(small_section("x = 1", "x / 0"), "smoke")
     assert "pytorch chapter_test/small: cell 2 of 2 failed" in str(error.value)
     assert "ZeroDivisionError" in str(error.value)
+
+
+def test_a_boards_last_points_are_shown_when_the_cell_ends():
+    """A loop that is over before the board would draw a second picture, and another in the next cell."""
+    section = small_section(
+        "from d2l.board import ProgressBoard",
+        "board = ProgressBoard('x')\nfor x in range(100):\n    board.draw(x, x**2, 'square')",
+        "board.draw(100, 10_000, 'square')\nboard.draw(101, 10_201, 'square')",
+    )
+    cells = run(section, "smoke").cells
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert len(outputs) == 1
+    assert outputs[0].data[CURVES_MIME]["curves"]["square"] == [[x, x**2] for x in range(102)]
 
 
 def recorded(section: Section, tmp_path, monkeypatch, **changes: str) -> None:

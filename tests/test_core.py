@@ -149,7 +149,9 @@ def shown(monkeypatch):
         handle.update(bundle, raw)
         return handle
 
-    monkeypatch.setattr(notebook, "get_ipython", lambda: SimpleNamespace(kernel=object()))
+    events = SimpleNamespace(register=lambda *_: None, unregister=lambda *_: None)
+    shell = SimpleNamespace(kernel=object(), events=events)
+    monkeypatch.setattr(notebook, "get_ipython", lambda: shell)
     monkeypatch.setattr(notebook, "display", display)
     return shown
 
