@@ -55,7 +55,7 @@ clean: ## Remove what was built; the environment and downloaded data stay
 	    python=; \
 	done; \
 	if [ -z "$$python" ]; then echo "error: Python 3.11 or 3.12 is needed; found neither" >&2; exit 1; fi; \
-	echo "Installing the environment into .venv: about 5 GB, three to ten minutes, once."; \
+	echo "Installing the environment into .venv: 5 to 9 GB, three to ten minutes, once."; \
 	$$python -m venv .venv; \
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	    --editable '.[pytorch,tensorflow,mxnet,jax,book,test]'
