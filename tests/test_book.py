@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from book import recordings
-from book.execute import helper_code, run, run_code, with_outputs
+from book.execute import cell_code, helper_code, run, run_code, with_outputs
 from book.pages import INPUTS
 from book.recordings import RUN_MIME, load_recording, show_results
 from book.reference import reference_path
@@ -262,3 +262,10 @@ def test_every_source_counts_as_an_input_of_the_page():
     inputs = {path for pattern in INPUTS for path in ROOT.glob(pattern)}
     for name in ("index.md", "chapter_cnn/alexnet.md", "config.ini", "references.bib", "theme/book.js", "d2l/core.py"):
         assert ROOT / name in inputs
+
+
+def test_code_is_told_apart_by_what_it_does_and_not_by_comments_or_docstrings():
+    same = ["def f(x):\n    return x", "# why\ndef f(x):\n    '''What.'''\n    return  x"]
+    assert len({cell_code(small_section(code).notebook) for code in same}) == 1
+    other = ["def f(x):\n    return -x", "def f(x=1):\n    return x", "def f(x):\n    return [x]", "%magic"]
+    assert len({cell_code(small_section(code).notebook) for code in [*same, *other]}) == 5
