@@ -527,11 +527,13 @@ class AlexNet(d2l.Classifier):
 
     def setup(self):
         glorot = nn.initializers.glorot_uniform()
-        conv, dense = partial(nn.Conv, kernel_init=glorot), partial(nn.Dense, kernel_init=glorot)
+        conv, dense = (partial(nn.Conv, kernel_init=glorot),
+                       partial(nn.Dense, kernel_init=glorot))
         pool = partial(nn.max_pool, window_shape=(3, 3), strides=(2, 2))
         dropout = partial(nn.Dropout, 0.5, deterministic=not self.training)
         self.net = nn.Sequential([
-            conv(96, kernel_size=(11, 11), strides=4, padding='VALID'), nn.relu, pool,
+            conv(96, kernel_size=(11, 11), strides=4, padding='VALID'),
+            nn.relu, pool,
             conv(256, kernel_size=(5, 5), padding=2), nn.relu, pool,
             conv(384, kernel_size=(3, 3), padding=1), nn.relu,
             conv(384, kernel_size=(3, 3), padding=1), nn.relu,
