@@ -1,5 +1,7 @@
 """The numbers in the prose are those that the code computes."""
 
+import importlib
+
 import pytest
 
 from book.source import ROOT
@@ -9,15 +11,9 @@ LAYERS = (torch.nn.Conv2d, torch.nn.Linear)
 
 
 @pytest.fixture(scope="module")
-def alexnet(sections):
+def alexnet():
     """The page's own PyTorch model, with its layers' output shapes and multiply-adds from a real forward pass."""
-    section = next(s for s in sections if s.name == "chapter_cnn/alexnet" and s.tab == "pytorch")
-    names = {}
-    for cell in section.code_cells:
-        exec(cell.source, names)
-        if "class AlexNet" in cell.source:
-            break
-    model = names["AlexNet"]().eval()
+    model = importlib.import_module("d2l.torch").AlexNet().eval()
     for layer in model.net:
         layer.register_forward_hook(lambda layer, _, output: setattr(layer, "output_shape", tuple(output.shape[1:])))
     with torch.no_grad():
