@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from .source import NOTEBOOKS, ROOT, BookError, compile_sections, is_installed
+from .source import NOTEBOOKS, ROOT, BookError, compile_sections, is_installed, write_whole
 
 
 def build() -> None:
@@ -84,9 +84,7 @@ def lib() -> None:
 
     for module, text in library().items():
         if module.read_text("utf-8") != text:
-            part = module.with_suffix(".part")
-            part.write_text(text, "utf-8")
-            part.replace(module)
+            write_whole(text, module)
             print(f"Renewed {module.relative_to(ROOT)}")
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from xml.etree import ElementTree
 
-from .source import FRAMEWORKS, ROOT, BookError
+from .source import FRAMEWORKS, ROOT, BookError, write_whole
 
 CHAPTERS = ROOT / "tests" / "chapters"
 SECTIONS = sorted(path.stem for path in CHAPTERS.glob("*.md") if path.stem != "README")
@@ -29,7 +29,7 @@ def renew_table() -> None:
         BookError: A section failed; the table says which.
     """
     found = _results()
-    TABLE.write_text(INTRODUCTION + _table(found), "utf-8")
+    write_whole(INTRODUCTION + _table(found), TABLE)
     print(f"Written to {TABLE.relative_to(ROOT)}")
     failed = [f"{tab} {name}" for (name, tab), outcome in found.items() if outcome == "FAIL"]
     if failed:

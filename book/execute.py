@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 from tqdm import tqdm
 from traitlets.config import Config
 
-from .source import BUILD, FRAMEWORKS, NOTEBOOKS, ROOT, BookError, Section
+from .source import BUILD, FRAMEWORKS, NOTEBOOKS, ROOT, BookError, Section, write_whole
 
 CACHE = BUILD / "cache"
 
@@ -110,10 +110,7 @@ def with_outputs(section: Section, executed: NotebookNode) -> NotebookNode:
 
 def write_notebook(notebook: NotebookNode, path: Path) -> None:
     """Write a notebook such that ``path`` holds the old one or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    nbformat.write(notebook, part)
-    part.replace(path)
+    write_whole(nbformat.writes(notebook) + "\n", path)
 
 
 def cell_code(notebook: NotebookNode) -> str:

@@ -197,6 +197,14 @@ def hand_out(notebook: NotebookNode, name: Path) -> None:
         path.write_text(new, "utf-8")
 
 
+def write_whole(text: str, path: Path) -> None:
+    """Write a file such that ``path`` holds the old text or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(text, "utf-8")
+    part.replace(path)
+
+
 def source_notebook(path: Path) -> NotebookNode:
     """A source as one notebook with the cells of all tabs, which starts with a menu to choose the framework."""
     from d2lbook.notebook import read_markdown
