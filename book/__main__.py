@@ -8,15 +8,17 @@ from .source import NOTEBOOKS, ROOT, BookError, compile_sections, is_installed, 
 
 def build() -> None:
     """Compile, run what changed, render; go on past a section that fails and name it at the end."""
-    from .execute import run_cached
     from .pages import HTML, STAMP, inputs_hash, render
-    from .recordings import show_results
 
     page = HTML / "index.html"
     stamp = inputs_hash()
     if page.exists() and STAMP.exists() and STAMP.read_text() == stamp:
         print(f"Nothing has changed. The page: {page}")
         return
+    # Only now, since they take a second to import.
+    from .execute import run_cached
+    from .recordings import show_results
+
     STAMP.unlink(missing_ok=True)
     try:
         data()

@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 from tqdm import tqdm
 from traitlets.config import Config
 
-from .source import BUILD, FRAMEWORKS, NOTEBOOKS, ROOT, BookError, Section, write_whole
+from .source import BUILD, FRAMEWORKS, NOTEBOOKS, ROOT, BookError, Section, write_notebook
 
 CACHE = BUILD / "cache"
 
@@ -106,11 +106,6 @@ def with_outputs(section: Section, executed: NotebookNode) -> NotebookNode:
             source = next(done)
             cell.outputs, cell.execution_count = source.outputs, source.execution_count
     return notebook
-
-
-def write_notebook(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook such that ``path`` holds the old one or the new one, never a part."""
-    write_whole(nbformat.writes(notebook) + "\n", path)
 
 
 def cell_code(notebook: NotebookNode) -> str:

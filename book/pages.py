@@ -10,8 +10,7 @@ from pathlib import Path
 import pypandoc
 from nbformat import NotebookNode
 
-from .execute import write_notebook
-from .source import BUILD, ROOT, BookError, Section, configured_tabs, in_root
+from .source import BUILD, ROOT, BookError, Section, configured_tabs, in_root, write_notebook
 
 HTML = BUILD / "html"
 STAMP = BUILD / "html.stamp"

@@ -14,8 +14,8 @@ from nbformat import NotebookNode
 from d2l.core import RUN_MIME
 from d2l.profile import parse_profile
 
-from .execute import cell_code, helper_code, run, with_outputs, write_notebook
-from .source import FRAMEWORKS, ROOT, BookError, Section, is_installed
+from .execute import cell_code, helper_code, run, with_outputs
+from .source import FRAMEWORKS, ROOT, BookError, Section, is_installed, write_notebook
 
 RECORDINGS = ROOT / "recordings"
 

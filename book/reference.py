@@ -4,8 +4,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from .execute import write_notebook
-from .source import ROOT, Section
+from .source import ROOT, Section, write_notebook
 
 REFERENCES = ROOT / "tests" / "reference"
 

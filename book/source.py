@@ -205,6 +205,11 @@ def write_whole(text: str, path: Path) -> None:
     part.replace(path)
 
 
+def write_notebook(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook such that ``path`` holds the old one or the new one, never a part."""
+    write_whole(nbformat.writes(notebook) + "\n", path)
+
+
 def source_notebook(path: Path) -> NotebookNode:
     """A source as one notebook with the cells of all tabs, which starts with a menu to choose the framework."""
     from d2lbook.notebook import read_markdown
