@@ -14,6 +14,8 @@ from .plotting import SVG_STYLE, set_axes, to_numpy
 
 CURVES_MIME = "application/vnd.d2l.curves+json"
 REDRAW_SECONDS = 0.5
+DRAWING_SHARE = 0.02  # of the time may go into pictures that the next one replaces
+LONGEST_WAIT_SECONDS = 10.0
 
 
 class ProgressBoard(HyperParameters):
@@ -53,9 +55,9 @@ class ProgressBoard(HyperParameters):
     def clear(self) -> None:
         """Forget all points and start a new picture."""
         self.curves: dict[str, list[tuple[float, float]]] = {}
-        self._pending: dict[str, list[tuple[float, Any, float]]] = {}
+        self._pending: dict[str, _Average] = {}
         self._output = Output()
-        self._drawn_at = 0.0
+        self._next_drawing = 0.0
         self._stale = False  # whether there are points that the picture does not show
         self._ending = False  # whether the end of the cell will show them
 
@@ -68,31 +70,45 @@ class ProgressBoard(HyperParameters):
             every_n: Average this many points into one.
             weight: Share of this point in that average, such as its number of examples.
         """
-        pending = self._pending.setdefault(label, [])
-        pending.append((x, y, weight))
-        if len(pending) >= every_n:
+        average = self._pending.setdefault(label, _Average())
+        average.add(x, y, weight)
+        if average.count >= every_n:
             self._settle(label)
-            if time.monotonic() - self._drawn_at >= REDRAW_SECONDS:
-                self.render()
-            elif not self._ending and in_notebook():
-                self._ending = True
-                at_end_of_cell(self._render_rest)
+            self._render_if_due()
+
+    def settle(self) -> None:
+        """Turn points still waiting for their average into points of the curves, and show them when it is time to."""
+        for label in list(self._pending):
+            self._settle(label)
+        self._render_if_due()
 
     def flush(self) -> None:
         """Turn points still waiting for their average into points of the curves, and show them all."""
         for label in list(self._pending):
             self._settle(label)
-        self.render()
+        if self._stale:
+            self.render()
 
     def render(self) -> None:
         """Show the curves as they are now."""
-        self._drawn_at = time.monotonic()
+        start = time.monotonic()
         self._stale = False
         if not self.display or not self.curves or not in_notebook():
             return
         data = {"xlabel": self.xlabel, "curves": self.curves}
         names = ", ".join(self.curves)
         self._output.show({"image/svg+xml": self._svg(), CURVES_MIME: data, "text/plain": f"{names} by {self.xlabel}"})
+        end = time.monotonic()
+        self._next_drawing = end + min(max(REDRAW_SECONDS, (end - start) / DRAWING_SHARE), LONGEST_WAIT_SECONDS)
+
+    def _render_if_due(self) -> None:
+        if not self._stale:
+            return
+        if time.monotonic() >= self._next_drawing:
+            self.render()
+        elif not self._ending and in_notebook():
+            self._ending = True
+            at_end_of_cell(self._render_rest)
 
     def _render_rest(self) -> None:
         """Show the points that came too soon after the last picture for one of their own."""
@@ -101,13 +117,8 @@ class ProgressBoard(HyperParameters):
             self.render()
 
     def _settle(self, label: str) -> None:
-        points = self._pending.pop(label, [])
-        if points:
-            total = sum(weight for _, _, weight in points)
-            x = sum(x * weight for x, _, weight in points) / total
-            y = sum(to_numpy(y).item() * weight for _, y, weight in points) / total
-            self.curves.setdefault(label, []).append((x, y))
-            self._stale = True
+        self.curves.setdefault(label, []).append(self._pending.pop(label).point())
+        self._stale = True
 
     def _svg(self) -> str:
         if self.axes is not None:
@@ -128,3 +139,22 @@ class ProgressBoard(HyperParameters):
         with rc_context(SVG_STYLE):
             figure.savefig(buffer, format="svg", metadata={"Date": None})
         return buffer.getvalue()
+
+
+class _Average:
+    """The weighted mean of points, whose y may be tensors: their sum grows where they are, and is read once."""
+
+    def __init__(self):
+        self.count = 0
+        self.weight = self.x = self.y = 0
+
+    def add(self, x: float, y: Any, weight: float) -> None:
+        """Take a point in."""
+        self.count += 1
+        self.weight += weight
+        self.x += x * weight
+        self.y = self.y + y * weight  # in place would change the caller's tensor
+
+    def point(self) -> tuple[float, float]:
+        """The mean of the points taken in."""
+        return self.x / self.weight, to_numpy(self.y).item() / self.weight

@@ -1,10 +1,10 @@
 """The part of the helper that touches no tensor library; each framework's module builds on it."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from .board import ProgressBoard
 from .data import CLASSES, BatchLoader, Images, check_size, load_fashion_mnist, resize_matrix
@@ -95,10 +95,12 @@ class DataModule(HyperParameters):
 
     Args:
         root: The data folder.
-        num_workers: Worker processes, for data loaders that use them.
+        num_workers: Worker processes, for data loaders that use them: by default four, or one per core if that is less.
     """
 
-    def __init__(self, root: str = "../data", num_workers: int = 4):
+    _device: Any = None  # where the tensors of new loaders go: a trainer sets its own
+
+    def __init__(self, root: str = "../data", num_workers: int = min(4, os.cpu_count() or 1)):
         self.save_hyperparameters()
 
     def get_dataloader(self, train: bool) -> Any:
@@ -116,6 +118,8 @@ class DataModule(HyperParameters):
     def get_tensorloader(self, tensors: Sequence[Any], train: bool, indices: slice = slice(None)) -> BatchLoader:
         """Batches of ``self.batch_size`` examples from tensors whose first axis counts the examples.
 
+        In training, the tensors are brought to the device whole, and batches are taken from them there.
+
         Args:
             tensors: The tensors, such as inputs and targets; a batch has a part of each.
             train: Whether to shuffle anew each epoch.
@@ -127,16 +131,26 @@ class DataModule(HyperParameters):
         tensors = tuple(tensor[indices] for tensor in tensors)
         if len({len(tensor) for tensor in tensors}) != 1:
             raise ValueError(f"tensors with different numbers of examples: {[len(tensor) for tensor in tensors]}")
-        return self._loader(len(tensors[0]), train, lambda batch: tuple(self._take(t, batch) for t in tensors))
+        return self._loader(tensors, train, lambda *batch: batch)
 
-    def _loader(self, examples: int, train: bool, take: Callable[[np.ndarray], tuple[Any, ...]]) -> BatchLoader:
-        return BatchLoader(examples, self.batch_size, self._permutation if train else np.arange, take)
+    def _loader(self, tensors: Sequence[Any], train: bool, make_batch: Callable[..., tuple[Any, ...]]) -> BatchLoader:
+        """Batches that ``make_batch`` makes of the examples taken from each tensor."""
+        examples = len(tensors[0])
+        tensors = [self._on_device(tensor) for tensor in tensors]
+        order = partial(self._order, examples, train, self._device)
+        return BatchLoader(
+            examples, self.batch_size, order, lambda batch: make_batch(*(self._take(t, batch) for t in tensors))
+        )
 
-    def _permutation(self, n: int) -> np.ndarray:
-        """Numbers from 0 to n - 1 in an order drawn from the framework's own random state."""
+    def _on_device(self, tensor: Any) -> Any:
+        """A tensor or an array as a tensor on the device."""
         raise NotImplementedError
 
-    def _take(self, tensor: Any, indices: np.ndarray) -> Any:
+    def _order(self, n: int, shuffle: bool, device: Any) -> Any:
+        """Numbers from 0 to n - 1, as they are or in an order drawn from the framework's own random state."""
+        raise NotImplementedError
+
+    def _take(self, tensor: Any, indices: Any) -> Any:
         """The examples of a tensor that have these indices."""
         return tensor[indices]
 
@@ -166,7 +180,8 @@ class FashionMNIST(DataModule):
     def get_dataloader(self, train: bool) -> BatchLoader:
         """Batches ``(X, y)``; X has values in [0, 1]."""
         data: Images = self.train if train else self.val
-        return self._loader(len(data), train, lambda batch: self._tensors(data.images[batch], data.labels[batch]))
+        rows, columns = self._on_device(self._resize_rows), self._on_device(self._resize_columns)
+        return self._loader((data.images, data.labels), train, partial(self._make_batch, rows, columns))
 
     def text_labels(self, indices: Sequence[int]) -> list[str]:
         """The classes' names for their numbers."""
@@ -178,8 +193,12 @@ class FashionMNIST(DataModule):
         n = nrows * ncols
         show_images([to_numpy(x) for x in X[:n]], nrows, ncols, titles=list(labels) or self.text_labels(y[:n]))
 
-    def _tensors(self, images: np.ndarray, labels: np.ndarray) -> tuple[Any, Any]:
-        """Scaled and resized images, and labels, as the framework's tensors."""
+    def _make_batch(self, rows: Any, columns: Any, images: Any, labels: Any) -> tuple[Any, Any]:
+        """Scaled and resized images, and class numbers, from ``uint8`` images and labels.
+
+        Args:
+            rows, columns: The matrices of `d2l.data.resize_matrix` for the two directions.
+        """
         raise NotImplementedError
 
 
@@ -222,21 +241,28 @@ class Trainer(HyperParameters):
         max_epochs: Passes over the training data.
         num_gpus: GPUs to use; if the machine has fewer, it says so and uses what there is.
         gradient_clip_val: Largest L2 norm of all gradients together; 0 does not clip.
+        precision: What layers compute in; parameters, their updates and losses are ``float32`` in any case.
+            With ``"auto"``, classifiers on a GPU that has it compute in ``bfloat16`` (PyTorch, JAX), TensorFlow on
+            a GPU as it does unasked in TensorFloat-32, and all else in ``float32``. ``"float32"`` is plain
+            ``float32``. ``"bfloat16"`` asks for it on any device (PyTorch, JAX).
 
     Raises:
-        ValueError: A count is not a whole number, or an argument is negative.
+        ValueError: A count is not a whole number, an argument is negative, or the framework lacks the precision.
     """
 
+    precisions = ("auto", "float32")
     gpus: Sequence[Any] = ()
     progress: Progress | None = None
     _captured: dict[str, Any] | None = None
 
-    def __init__(self, max_epochs: int, num_gpus: int = 0, gradient_clip_val: float = 0):
+    def __init__(self, max_epochs: int, num_gpus: int = 0, gradient_clip_val: float = 0, precision: str = "auto"):
         for name, count in (("max_epochs", max_epochs), ("num_gpus", num_gpus)):
             if not isinstance(count, int) or isinstance(count, bool) or count < 0:
                 raise ValueError(f"{name}={count!r}: give a whole number, 0 or more")
         if gradient_clip_val < 0:
             raise ValueError(f"gradient_clip_val={gradient_clip_val!r}: give a number, 0 or more")
+        if precision not in self.precisions:
+            raise ValueError(f"precision={precision!r}: give one of {', '.join(map(repr, self.precisions))}")
         self.save_hyperparameters()
         self.gpus = self._find_gpus()[: min(num_gpus, 1)]
         if num_gpus > len(self.gpus):
@@ -254,8 +280,12 @@ class Trainer(HyperParameters):
 
     def prepare_data(self, data: DataModule) -> None:
         """Get the data loaders and their lengths in batches."""
-        self.train_dataloader = data.train_dataloader()
-        self.val_dataloader = data.val_dataloader()
+        data._device = self.device
+        try:
+            self.train_dataloader = data.train_dataloader()
+            self.val_dataloader = data.val_dataloader()
+        finally:
+            data._device = None
         self.num_train_batches = len(self.train_dataloader)
         self.num_val_batches = len(self.val_dataloader) if self.val_dataloader is not None else 0
 
@@ -280,7 +310,7 @@ class Trainer(HyperParameters):
         self._prepare_optimizer()
         self.train_batch_idx = self.val_batch_idx = 0
         total = self.num_epochs * (self.num_train_batches + self.num_val_batches)
-        with Progress(total, slow=not self.gpus) as self.progress:
+        with Progress(total, slow=not self.gpus) as self.progress, self._arithmetic():
             self.train_dataloader = CountedLoader(self.train_dataloader, self.progress, train=True)
             if self.val_dataloader is not None:
                 self.val_dataloader = CountedLoader(self.val_dataloader, self.progress, train=False)
@@ -289,7 +319,7 @@ class Trainer(HyperParameters):
                     self.epoch = epoch
                     self.progress.describe(f"epoch {epoch + 1}/{self.num_epochs}")
                     self.fit_epoch()
-                    model.board.flush()
+                    model.board.settle()
             finally:
                 model.board.flush()
         if self.num_epochs:
@@ -371,6 +401,10 @@ class Trainer(HyperParameters):
             self.progress.output.show({"text/plain": line, RUN_MIME: run})
         else:
             print(line)
+
+    def _arithmetic(self) -> AbstractContextManager[Any]:
+        """The framework's settings for arithmetic while a model is trained."""
+        return nullcontext()
 
     def _find_gpus(self) -> list[Any]:
         """The machine's GPUs."""

@@ -85,9 +85,9 @@ def load_fashion_mnist(root: str | Path, profile: Profile) -> tuple[Images, Imag
         DataError: A file is in none of the known places and could not be downloaded.
     """
     if profile.smoke:
-        contents = [gzip.decompress((SAMPLE_FOLDER / f"{name}.gz").read_bytes()) for name in CHECKSUMS]
+        contents = (gzip.decompress((SAMPLE_FOLDER / f"{name}.gz").read_bytes()) for name in CHECKSUMS)
     else:
-        contents = [_find(name, data_folder(root)) for name in CHECKSUMS]
+        contents = (_find(name, data_folder(root)) for name in CHECKSUMS)
     train_images, train_labels, test_images, test_labels = map(read_idx, contents)
     sets = Images(train_images, train_labels), Images(test_images, test_labels)
     return tuple(images.first(profile.images) for images in sets)
@@ -110,7 +110,8 @@ def read_idx(content: bytes) -> np.ndarray:
     shape = np.frombuffer(content[4:start], ">u4")
     if len(content) != start + shape.prod():
         raise ValueError(f"the IDX header says {shape.tolist()}, the file holds {len(content) - start:,} values")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    # A copy, since frameworks share an array's memory only if it may be written to.
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
 
 
 def resize_matrix(size: int, original: int) -> np.ndarray:
@@ -152,21 +153,21 @@ class BatchLoader:
     Attributes:
         examples: Examples in the data set.
         batch_size: Examples in a batch; the last one may be shorter.
-        order: Gives the order of an epoch's examples from their number.
-        take: Gives the batch of the examples with these indices.
+        order: Gives the numbers of all examples, in the order of an epoch.
+        take: Gives the batch of the examples with these numbers.
     """
 
     examples: int
     batch_size: int
-    order: Callable[[int], np.ndarray]
-    take: Callable[[np.ndarray], tuple[Any, ...]]
+    order: Callable[[], Any]
+    take: Callable[[Any], tuple[Any, ...]]
 
     def __len__(self) -> int:
         return -(-self.examples // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        order = self.order(self.examples)
-        for start in range(0, len(order), self.batch_size):
+        order = self.order()
+        for start in range(0, self.examples, self.batch_size):
             yield self.take(order[start : start + self.batch_size])
 
 

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import field
 from functools import partial
 from typing import Any
@@ -114,8 +114,12 @@ class Module(core.Module, nn.Module):
 class DataModule(core.DataModule):
     """Base class of data sets: see `d2l.core.DataModule`."""
 
-    def _permutation(self, n: int) -> np.ndarray:
-        return np.asarray(jax.random.permutation(get_key(), n))
+    def _on_device(self, tensor: Any) -> jax.Array:
+        return jax.device_put(tensor, self._device)
+
+    def _order(self, n: int, shuffle: bool, device: jax.Device | None) -> np.ndarray:
+        # On the host, where a slice of it is not compiled anew for each place.
+        return np.asarray(jax.random.permutation(get_key(), n)) if shuffle else np.arange(n)
 
 
 class Trainer(core.Trainer):
@@ -124,6 +128,8 @@ class Trainer(core.Trainer):
     The steps of training and validation are compiled. Each fit starts from new parameters, which are then in
     ``state.params``.
     """
+
+    precisions = ("auto", "float32", "bfloat16")
 
     def fit(self, model: Module, data: DataModule, key: jax.Array | None = None) -> None:
         """Train ``model`` on ``data``, from parameters drawn with ``key``."""
@@ -138,6 +144,17 @@ class Trainer(core.Trainer):
     def clip_gradients(self, grad_clip_val: float, grads: Params) -> Params:
         """The gradients, scaled all together such that their L2 norm is at most ``grad_clip_val``."""
         return optax.clip_by_global_norm(grad_clip_val).update(grads, optax.EmptyState())[0]
+
+    def _arithmetic(self) -> AbstractContextManager[Any]:
+        return jax.default_matmul_precision("float32") if self.precision == "float32" else nullcontext()
+
+    def _apply(self) -> Callable[..., Any]:
+        """The model's ``apply``, in ``bfloat16`` where that is asked for or fast."""
+        major = getattr(self.device, "compute_capability", "").partition(".")[0]  # of NVIDIA's, such as 9.0
+        fast = major.isdecimal() and int(major) >= 8 and isinstance(self.model, Classifier)
+        if self.precision == "bfloat16" or (self.precision == "auto" and fast):
+            return partial(_apply_in_bfloat16, self.model)
+        return self.model.apply
 
     def _find_gpus(self) -> list[jax.Device]:
         return [gpu(i) for i in range(num_gpus())]
@@ -155,7 +172,7 @@ class Trainer(core.Trainer):
         inputs = next(iter(self.train_dataloader))[:-1]
         variables = self.model.apply_init(inputs, key={"params": params_key, "dropout": dropout_key})
         self.state = TrainState.create(
-            apply_fn=self.model.apply,
+            apply_fn=self._apply(),
             params=variables["params"],
             tx=self.optim,
             batch_stats=variables.get("batch_stats", {}),
@@ -328,9 +345,10 @@ class FashionMNIST(core.FashionMNIST, DataModule):
     See `d2l.core.FashionMNIST`.
     """
 
-    def _tensors(self, images: np.ndarray, labels: np.ndarray) -> tuple[jax.Array, jax.Array]:
-        X = jnp.asarray(images, jnp.float32) / 255
-        return (self._resize_rows @ X @ self._resize_columns.T)[..., None], jnp.asarray(labels, jnp.int32)
+    def _make_batch(
+        self, rows: jax.Array, columns: jax.Array, images: jax.Array, labels: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        return _scaled_and_resized(rows, columns, images), labels.astype(jnp.int32)
 
 
 class SoftmaxRegression(Classifier):
@@ -482,6 +500,24 @@ def _batch_norm(training: bool) -> nn.BatchNorm:
 
 def _flatten(X: jax.Array) -> jax.Array:
     return X.reshape(X.shape[0], -1)
+
+
+@jax.jit
+def _scaled_and_resized(rows: jax.Array, columns: jax.Array, images: jax.Array) -> jax.Array:
+    with jax.default_matmul_precision("float32"):  # a GPU would round the pixels to TensorFloat-32
+        return (rows @ (images.astype(jnp.float32) / 255) @ columns.T)[..., None]
+
+
+def _apply_in_bfloat16(model: nn.Module, variables: Params, *inputs: Any, **kwargs: Any) -> Any:
+    """What ``model.apply`` does, with parameters and inputs in ``bfloat16`` and outputs in ``float32``."""
+    variables = {**variables, "params": _as_type(jnp.bfloat16, variables["params"])}
+    output = model.apply(variables, *_as_type(jnp.bfloat16, inputs), **kwargs)
+    return _as_type(jnp.float32, output)
+
+
+def _as_type(dtype: Any, tree: Any) -> Any:
+    """The tree with its floating-point arrays converted."""
+    return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
 
 
 def _layer_name(layer: Any) -> str:

@@ -105,10 +105,14 @@ class Module(core.Module, tf.keras.Model):
 class DataModule(core.DataModule):
     """Base class of data sets: see `d2l.core.DataModule`."""
 
-    def _permutation(self, n: int) -> np.ndarray:
-        return tf.random.shuffle(tf.range(n)).numpy()
+    def _on_device(self, tensor: Any) -> tf.Tensor:
+        # On the device of the context, where a constant alone would not always be.
+        return tf.identity(tensor)
 
-    def _take(self, tensor: tf.Tensor, indices: np.ndarray) -> tf.Tensor:
+    def _order(self, n: int, shuffle: bool, device: Any) -> tf.Tensor:
+        return tf.random.shuffle(tf.range(n)) if shuffle else tf.range(n)
+
+    def _take(self, tensor: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
         return tf.gather(tensor, indices)
 
 
@@ -121,6 +125,15 @@ class Trainer(core.Trainer):
     def clip_gradients(self, grad_clip_val: float, grads: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """The gradients, scaled all together such that their L2 norm is at most ``grad_clip_val``."""
         return tf.clip_by_global_norm(grads, grad_clip_val)[0]
+
+    @contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        kept = tf.config.experimental.tensor_float_32_execution_enabled()
+        tf.config.experimental.enable_tensor_float_32_execution(kept and self.precision != "float32")
+        try:
+            yield
+        finally:
+            tf.config.experimental.enable_tensor_float_32_execution(kept)
 
     def _find_gpus(self) -> list[str]:
         return [f"gpu:{i}" for i in range(num_gpus())]
@@ -259,10 +272,10 @@ class FashionMNIST(core.FashionMNIST, DataModule):
     See `d2l.core.FashionMNIST`.
     """
 
-    def _tensors(self, images: np.ndarray, labels: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
-        rows, columns = tf.constant(self._resize_rows), tf.constant(self._resize_columns)
-        X = tf.cast(images, tf.float32) / 255
-        return (rows @ X @ tf.transpose(columns))[..., tf.newaxis], tf.cast(labels, tf.int32)
+    def _make_batch(
+        self, rows: tf.Tensor, columns: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return _scaled_and_resized(rows, columns, images), tf.cast(labels, tf.int32)
 
 
 class SoftmaxRegression(Classifier):
@@ -370,6 +383,15 @@ class ResNeXtBlock(tf.keras.Model):
         Y = tf.nn.relu(self.bn2(self.conv2(self.pad(Y))))
         Y = self.bn3(self.conv3(Y))
         return tf.nn.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 else X))
+
+
+# Of unknown shape, so that it is traced once; XLA makes one pass over the large images.
+@tf.function(
+    jit_compile=True,
+    input_signature=[tf.TensorSpec((None, None)), tf.TensorSpec((None, None)), tf.TensorSpec((None,) * 3, tf.uint8)],
+)
+def _scaled_and_resized(rows: tf.Tensor, columns: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    return (rows @ (tf.cast(images, tf.float32) / 255) @ tf.transpose(columns))[..., tf.newaxis]
 
 
 def _batch_norm() -> tf.keras.layers.BatchNormalization:

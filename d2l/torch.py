@@ -2,14 +2,14 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from . import core
 from .board import ProgressBoard
 from .hyperparameters import HyperParameters, add_to_class
+from .machine import keep_freed_memory
 from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
 
@@ -57,9 +57,19 @@ if current_profile().smoke:
 class Module(core.Module, nn.Module):
     """Base class of models: see `d2l.core.Module`."""
 
+    autocast_device: str | None = None  # set while a trainer has the layers compute in bfloat16
+
     def __init__(self, plot_train_per_epoch: int = 2, plot_valid_per_epoch: int = 1):
         nn.Module.__init__(self)
         self._plot_settings(plot_train_per_epoch, plot_valid_per_epoch)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What ``model(X)`` runs: `forward`, with its output in ``float32`` whatever the layers compute in."""
+        if self.autocast_device is None:
+            return super().__call__(*args, **kwargs)
+        with torch.autocast(self.autocast_device, torch.bfloat16):
+            output = super().__call__(*args, **kwargs)
+        return output.float() if isinstance(output, torch.Tensor) and output.is_floating_point() else output
 
     def plot(self, key: str, value: Any, train: bool) -> None:
         """Add a scalar of this step to the board, without its graph: see `d2l.core.Module.plot`."""
@@ -80,17 +90,31 @@ class Module(core.Module, nn.Module):
 class DataModule(core.DataModule):
     """Base class of data sets: see `d2l.core.DataModule`."""
 
-    def _permutation(self, n: int) -> np.ndarray:
-        return torch.randperm(n).numpy()
+    def _on_device(self, tensor: Any) -> torch.Tensor:
+        return torch.as_tensor(tensor, device=self._device)
+
+    def _order(self, n: int, shuffle: bool, device: torch.device | None) -> torch.Tensor:
+        return torch.randperm(n, device=device) if shuffle else torch.arange(n, device=device)
 
 
 class Trainer(core.Trainer):
     """Fit a model to data: see `d2l.core.Trainer`."""
 
+    precisions = ("auto", "float32", "bfloat16")
+
+    def prepare_data(self, data: DataModule) -> None:
+        """Get the data loaders and their lengths in batches; those of PyTorch's own class copy ahead to a GPU."""
+        super().prepare_data(data)
+        if self.gpus:
+            self.train_dataloader = _copied_ahead(self.train_dataloader, self.device)
+            self.val_dataloader = _copied_ahead(self.val_dataloader, self.device)
+
     def prepare_model(self, model: Module) -> None:
         """Join model and trainer, and bring the model to the device."""
         super().prepare_model(model)
         model.to(self.device)
+        if not self.gpus:
+            keep_freed_memory()
 
     def prepare_batch(self, batch: Sequence[Any]) -> Sequence[Any]:
         """Bring a batch to the device."""
@@ -99,6 +123,21 @@ class Trainer(core.Trainer):
     def clip_gradients(self, grad_clip_val: float, model: Module) -> None:
         """Scale all gradients together such that their L2 norm is at most ``grad_clip_val``."""
         nn.utils.clip_grad_norm_(model.parameters(), grad_clip_val)
+
+    @contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        with _plain_float32() if self.precision == "float32" and self.gpus else nullcontext():
+            self.model.autocast_device = self.device.type if self._computes_in_bfloat16() else None
+            try:
+                yield
+            finally:
+                self.model.autocast_device = None
+
+    def _computes_in_bfloat16(self) -> bool:
+        if self.precision == "auto" and self.gpus and isinstance(self.model, Classifier):
+            with torch.cuda.device(self.device):
+                return torch.cuda.is_bf16_supported(including_emulation=False)
+        return self.precision == "bfloat16"
 
     def _find_gpus(self) -> list[torch.device]:
         return [gpu(i) for i in range(num_gpus())]
@@ -219,10 +258,11 @@ class FashionMNIST(core.FashionMNIST, DataModule):
     See `d2l.core.FashionMNIST`.
     """
 
-    def _tensors(self, images: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        rows, columns = torch.from_numpy(self._resize_rows), torch.from_numpy(self._resize_columns)
-        X = torch.from_numpy(images).float() / 255
-        return (rows @ X @ columns.T).unsqueeze(1), torch.from_numpy(labels).long()
+    def _make_batch(
+        self, rows: torch.Tensor, columns: torch.Tensor, images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        X = images.float() / 255
+        return (rows @ X @ columns.T).unsqueeze(1), labels.long()
 
 
 class SoftmaxRegression(Classifier):
@@ -368,6 +408,52 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         model.train(training)
+
+
+@contextmanager
+def _plain_float32() -> Iterator[None]:
+    """Keep GPUs from rounding factors to TensorFloat-32."""
+    backends = torch.backends.cuda.matmul, torch.backends.cudnn
+    kept = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = False
+    try:
+        yield
+    finally:
+        for backend, allowed in zip(backends, kept, strict=True):
+            backend.allow_tf32 = allowed
+
+
+def _copied_ahead(loader: Any, device: torch.device) -> Any:
+    """A loader of PyTorch's own class with batches on the GPU, each copied while the one before it is trained on."""
+    if not isinstance(loader, torch.utils.data.DataLoader):
+        return loader
+    loader.pin_memory = True  # only from pinned memory does a copy run beside other work
+    return _CopiedAhead(loader, device)
+
+
+@dataclass(frozen=True)
+class _CopiedAhead:
+    loader: torch.utils.data.DataLoader
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[list[torch.Tensor]]:
+        copying, training = torch.cuda.Stream(self.device), torch.cuda.current_stream(self.device)
+        ready = None
+        for batch in self.loader:
+            with torch.cuda.stream(copying):
+                coming = [x.to(self.device, non_blocking=True) for x in batch]
+            if ready is not None:
+                yield ready
+            training.wait_stream(copying)
+            for x in coming:
+                x.record_stream(training)  # so that its memory is not reused before training is done with it
+            ready = coming
+        if ready is not None:
+            yield ready
 
 
 def _initialize(layer: nn.Module, init: Callable[[nn.Module], Any]) -> None:

@@ -191,19 +191,44 @@ def test_board_shows_points_that_wait_when_flushed():
     assert [len(points) for points in board.curves.values()] == [2, 1, 1]
 
 
-def test_board_reads_a_value_only_when_its_point_is_due():
-    class Costly:
-        reads = 0
+class OnDevice:
+    """A scalar that computes where it is, and counts how often it is read."""
 
-        def __array__(self, dtype=None, copy=None):
-            Costly.reads += 1
-            return np.array(1.0)
+    reads = 0
 
+    def __init__(self, value):
+        self.value = value
+
+    def __mul__(self, factor):
+        return OnDevice(self.value * factor)
+
+    def __radd__(self, other):
+        return OnDevice(self.value + getattr(other, "value", other))
+
+    __add__ = __radd__
+
+    def __array__(self, dtype=None, copy=None):
+        OnDevice.reads += 1
+        return np.array(self.value)
+
+
+def test_board_averages_where_the_values_are_and_reads_each_point_once():
     board = ProgressBoard()
-    board.draw(0, Costly(), "loss", every_n=2)
-    assert Costly.reads == 0
-    board.draw(1, Costly(), "loss", every_n=2)
-    assert Costly.reads == 2
+    reads = OnDevice.reads
+    board.draw(0, OnDevice(1.0), "loss", every_n=3, weight=2)
+    board.draw(1, OnDevice(2.0), "loss", every_n=3, weight=1)
+    assert OnDevice.reads == reads
+    board.draw(2, OnDevice(5.0), "loss", every_n=3, weight=1)
+    assert OnDevice.reads == reads + 1
+    assert board.curves == {"loss": [(0.75, 2.25)]}
+
+
+def test_board_leaves_the_values_that_it_averages_as_they_were():
+    board = ProgressBoard()
+    values = np.array(1.0), np.array(2.0)
+    for x, value in enumerate(values):
+        board.draw(x, value, "loss", every_n=2)
+    assert values == (1, 2)
 
 
 def test_cleared_board_forgets_points_drawn_and_waiting(shown):
@@ -247,6 +272,24 @@ def test_board_redraws_no_more_often_than_its_interval(shown, monkeypatch):
     clock.now += board_module.REDRAW_SECONDS
     board.draw(10, 1.0, "loss")
     assert len(shown) == 2
+
+
+def test_drawing_takes_a_small_share_of_the_time(shown, monkeypatch):
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(board_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    board = ProgressBoard(xlabel="epoch")
+    picture = board._svg
+
+    def slowly():
+        clock.now += 0.1
+        return picture()
+
+    monkeypatch.setattr(board, "_svg", slowly)
+    for x in range(200):
+        board.draw(x, 1.0, "loss")
+        clock.now += 1
+    assert len(shown) * 0.1 <= 0.02 * (clock.now - 100) + 0.1
+    assert len(shown) > 5
 
 
 def test_same_curves_give_the_same_picture(shown):

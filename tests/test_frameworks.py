@@ -1,8 +1,10 @@
 """The helper in each framework: the same names, the same pixels, and training that is right."""
 
+import contextlib
 import copy
 import importlib
 import inspect
+import os
 import random
 import re
 import signal
@@ -353,7 +355,7 @@ def test_public_names_are_the_same_in_the_same_order(fw):
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        ("Trainer", ["max_epochs", "num_gpus", "gradient_clip_val"]),
+        ("Trainer", ["max_epochs", "num_gpus", "gradient_clip_val", "precision"]),
         ("FashionMNIST", ["batch_size", "resize", "root"]),
         ("DataModule", ["root", "num_workers"]),
     ],
@@ -917,3 +919,165 @@ def test_mxnet_parameters_are_the_layers_or_the_arrays():
     scratch = fw.d2l.LinearRegressionScratch(2, lr=0.1)
     assert scratch.parameters()[0] is scratch.w
     assert len(tiny(fw).parameters().keys()) == 4
+
+
+# Speed, and what it must not change
+
+
+@pytest.fixture
+def gpu(fw):
+    if not fw.d2l.num_gpus():
+        pytest.skip("needs a GPU, and none is in use here")
+
+
+def test_trainer_has_batches_made_on_its_device_and_readers_have_theirs_as_before(fw, sample, full_run, monkeypatch):
+    data, devices = sample(batch_size=64), []
+    on_device = data._on_device
+    monkeypatch.setattr(data, "_on_device", lambda tensor: devices.append(data._device) or on_device(tensor))
+    trainer = fw.d2l.Trainer(max_epochs=1)
+    fw.fit(trainer, tiny(fw), data)
+    assert set(devices) == {trainer.device}
+    next(iter(data.val_dataloader()))
+    assert devices[-1] is None
+
+
+def test_images_stay_small_until_they_are_in_a_batch(fw, sample, monkeypatch):
+    data, kept = sample(batch_size=32, resize=(64, 64)), []
+    take = data._take
+    monkeypatch.setattr(data, "_take", lambda tensor, indices: kept.append(numbers(tensor)) or take(tensor, indices))
+    X, _ = next(iter(data.train_dataloader()))
+    assert numbers(X).size == 32 * 64 * 64
+    images, labels = kept
+    assert (images.dtype, images.shape) == (np.uint8, (256, 28, 28))
+    assert (labels.dtype, labels.shape) == (np.uint8, (256,))
+
+
+@pytest.mark.parametrize("precision", ["bfloat16x", "", None])
+def test_unknown_precision_names_the_known_ones(fw, precision):
+    with pytest.raises(ValueError, match=re.escape(f"precision={precision!r}: give one of 'auto', 'float32'")):
+        fw.d2l.Trainer(max_epochs=1, precision=precision)
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "mxnet"])
+def test_precision_that_a_framework_lacks_is_an_error(name):
+    with pytest.raises(ValueError, match="precision='bfloat16'"):
+        adapter(name).d2l.Trainer(max_epochs=1, precision="bfloat16")
+
+
+def test_plain_float32_is_what_the_cpu_computes_anyway(fw, sample, full_run):
+    curves = []
+    for precision in ("auto", "float32"):
+        fw.seed(0)
+        model = tiny(fw)
+        fw.fit(fw.d2l.Trainer(max_epochs=1, precision=precision), model, sample(batch_size=64))
+        curves.append(model.board.curves)
+    assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_bfloat16_is_for_layers_only_and_learns_as_well(name, monkeypatch):
+    fw = adapter(name)
+    monkeypatch.setenv("D2L_PROFILE", "smoke")
+    data = fw.d2l.FashionMNIST(batch_size=64)
+    monkeypatch.setenv("D2L_PROFILE", "full")
+    final = {}
+    for precision in ("float32", "bfloat16"):
+        fw.seed(0)
+        model = tiny(fw)
+        fw.fit(fw.d2l.Trainer(max_epochs=10, precision=precision), model, data)
+        assert all(weight.dtype == np.float32 for weight in fw.weights(model))
+        final[precision] = ys(model, "train_loss")[-1]
+    assert final["bfloat16"] != final["float32"]
+    assert final["bfloat16"] == pytest.approx(final["float32"], rel=0.1)
+
+
+def test_pytorchs_loss_is_of_float32_outputs_of_bfloat16_layers(full_run):
+    fw, seen = adapter("torch"), []
+
+    class Watching(fw.d2l.Classifier):
+        def __init__(self):
+            super().__init__()
+            self.lr, self.net = 0.1, fw.net(4, 0.0)
+            self.net[1].register_forward_hook(lambda layer, X, Y: seen.append(Y.dtype))
+
+        def loss(self, Y_hat, Y):
+            seen.append(Y_hat.dtype)
+            return super().loss(Y_hat, Y)
+
+    model, batches = Watching(), batches_of(fw, [8])
+    fw.d2l.Trainer(max_epochs=1, precision="bfloat16").fit(model, Loaders(batches, batches))
+    assert seen == [fw.lib.bfloat16, fw.lib.float32] * 2
+    assert model(batches[0][0]).dtype == fw.lib.float32
+    assert seen[-1] == fw.lib.float32  # after the run, layers compute as before
+
+
+def test_settings_of_the_process_are_those_asked_for_during_fit_and_those_of_before_after_it(full_run):
+    settings = {
+        "tensorflow": (lambda tf: tf.config.experimental.tensor_float_32_execution_enabled(), False),
+        "jax": (lambda jax: jax.config.jax_default_matmul_precision, "float32"),
+    }
+    for name, (setting, plain) in settings.items():
+        fw, during = adapter(name), []
+
+        class Watched(fw.d2l.Trainer):
+            def fit_epoch(self, fw=fw, setting=setting, during=during):
+                during.append(setting(fw.lib))
+                super().fit_epoch()
+
+        before, batches = setting(fw.lib), batches_of(fw, [8])
+        for precision in ("float32", "auto"):
+            fw.fit(Watched(max_epochs=1, precision=precision), tiny(fw), Loaders(batches, batches))
+        assert (during, setting(fw.lib)) == ([plain, before], before)
+        assert before != plain
+
+
+def test_pytorchs_plain_float32_rounds_nothing_to_tensorfloat():
+    fw = adapter("torch")
+    backends = fw.lib.backends.cuda.matmul, fw.lib.backends.cudnn
+    before = [backend.allow_tf32 for backend in backends]
+    with fw.d2l._plain_float32():
+        assert [backend.allow_tf32 for backend in backends] == [False, False]
+    assert [backend.allow_tf32 for backend in backends] == before
+
+
+@pytest.mark.parametrize(("siblings", "threads"), [("0\n", str(os.cpu_count())), ("0-1\n", "None"), ("0,8\n", "None")])
+def test_mxnet_uses_every_core(tmp_path, siblings, threads):
+    adapter("mxnet")
+    path = tmp_path / "siblings"
+    path.write_text(siblings)
+    code = (
+        "import os, pathlib, d2l.machine\n"
+        f"d2l.machine.SIBLINGS = pathlib.Path({str(path)!r})\n"
+        "import d2l.mxnet; print(os.environ.get('OMP_NUM_THREADS'))"
+    )
+    env = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    for own, expected in ((None, threads), ("1", "1")):
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            env=env | ({"OMP_NUM_THREADS": own} if own else {}),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert run.stdout.strip() == expected
+
+
+def test_training_on_a_gpu_learns_from_batches_that_are_there(fw, gpu, sample, full_run):
+    model, trainer = tiny(fw), fw.d2l.Trainer(max_epochs=10, num_gpus=1)
+    with fw.d2l.try_gpu() if fw.d2l.__name__ == "d2l.tensorflow" else contextlib.nullcontext():
+        fw.fit(trainer, model, sample(batch_size=64))
+    assert ys(model, "train_loss")[-1] < ys(model, "train_loss")[0]
+    assert "cpu" not in trainer._device_name().lower()
+
+
+def test_pytorchs_own_loader_is_copied_ahead_to_a_gpu(full_run):
+    fw = adapter("torch")
+    if not fw.d2l.num_gpus():
+        pytest.skip("needs a GPU, and none is in use here")
+    X, y = fw.lib.arange(60.0).reshape(10, 6), fw.lib.arange(10)
+    loader = fw.lib.utils.data.DataLoader(fw.lib.utils.data.TensorDataset(X, y), batch_size=4)
+    ahead = fw.d2l._copied_ahead(loader, fw.d2l.gpu())
+    batches = list(ahead)
+    assert len(batches) == len(ahead) == 3
+    assert all(tensor.is_cuda for batch in batches for tensor in batch)
+    assert fw.lib.cat([batch[1] for batch in batches]).cpu().equal(y)

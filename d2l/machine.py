@@ -1,0 +1,31 @@
+"""What the helper has to know of, or tell, the machine under a framework."""
+
+import ctypes
+import re
+import sys
+from pathlib import Path
+
+# Numbers of mallopt's settings, from glibc's malloc.h.
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+
+SIBLINGS = Path("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
+
+
+def cores_are_shown_twice() -> bool:
+    """Whether the system lists each core as two processors or more (simultaneous multithreading), as far as it says."""
+    return not SIBLINGS.exists() or len(re.findall(r"\d+", SIBLINGS.read_text())) > 1
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep memory that tensors free, for the next step's tensors.
+
+    glibc would give large blocks back to the system, and each step would begin with a page fault for every 4 KiB of
+    its activations. The setting is the process's and lasts until it ends. Does nothing with another C library.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, -1)
+        mallopt(M_TOP_PAD, 2**28)
