@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 BOOK := $(PYTHON) -m book
 export D2L_DATA ?= $(CURDIR)/data
 
-.PHONY: help book test notebooks serve lab data record reference chapters lib format clean
+.PHONY: help book test notebooks serve lab data record reference bench chapters lib format clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -34,6 +34,9 @@ record: .venv/installed ## Run one framework in full and keep its outputs: make 
 
 reference: .venv/installed ## Renew the outputs that make test compares the notebooks with
 	@$(BOOK) reference
+
+bench: .venv/installed ## Measure training, data, imports and builds against plain recipes and the machine: make bench [PARTS="speed build"]
+	@$(PYTHON) -m bench $(PARTS)
 
 chapters: .venv/installed ## Run the sections that the helper is tested with, and renew their table
 	@$(BOOK) chapters

@@ -1,0 +1,33 @@
+"""Train one framework with three seeds in two precisions, and print the accuracies: ``python -m bench.accuracy TAB``.
+
+``D2L_PROFILE`` may shorten the runs, as it does everywhere.
+"""
+
+import functools
+import importlib
+import json
+import sys
+
+from book.source import FRAMEWORKS as MODULES
+
+from .frameworks import FRAMEWORKS, run_cells
+
+SEEDS = 3
+PRECISIONS = ("auto", "float32")
+
+
+def measure(tab: str) -> dict[str, list[float]]:
+    """Final validation accuracies of the section's own cells, by precision, a seed each."""
+    framework, d2l = FRAMEWORKS[tab](), importlib.import_module(f"d2l.{MODULES[tab]}")
+    trainer, found = d2l.Trainer, {precision: [] for precision in PRECISIONS}
+    for seed in range(SEEDS):
+        for precision in PRECISIONS:
+            d2l.Trainer = functools.partial(trainer, precision=precision)
+            framework.seed(seed)
+            curves = run_cells(tab)["model"].board.curves
+            found[precision].append(curves["val_acc"][-1][1])
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(*sys.argv[1:])))

@@ -1,0 +1,31 @@
+"""Measure how long the book takes to compile, to render, to find unchanged, and to test."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+from book.source import BUILD, ROOT
+
+COMPILE_AND_RENDER = f"""
+from pathlib import Path
+from book.pages import render
+from book.source import compile_sections
+render([(section, section.notebook) for section in compile_sections()], Path({str(BUILD / "html_bench")!r}))
+"""
+
+
+def measure() -> Iterator[tuple[str, float]]:
+    """Seconds of each, with the start of a new process."""
+    yield "compile all tabs and render the pages, nothing executed", _seconds(sys.executable, "-c", COMPILE_AND_RENDER)
+    _seconds("make", "book")
+    yield "make book, nothing changed", _seconds("make", "book")
+    notebooks = [sys.executable, "-m", "pytest", "-q", "tests/reference"]
+    yield "every notebook against its stored outputs", _seconds(*notebooks)
+
+
+def _seconds(*command: str) -> float:
+    print("$", *command[:4], flush=True)
+    start = time.perf_counter()
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start

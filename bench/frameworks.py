@@ -1,0 +1,305 @@
+"""What the measurements need of each framework: matrix products, memory, and the plain recipe to compare with.
+
+The plain recipe is how a tutorial would train the same model without the helper: images are resized one by one,
+in worker processes where the framework's loader has them, and steps run as the framework runs them unasked,
+eagerly (in JAX, whose tutorials do so, under ``jit``) and in ``float32``.
+"""
+
+import importlib
+import os
+import random
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from book.source import ROOT, compile_source
+
+from .work import BATCH_SIZE, IMAGE
+
+WORKERS = min(4, os.cpu_count() or 1)
+
+
+def resized(image: np.ndarray) -> np.ndarray:
+    """An image (28, 28) ``uint8``, resized and scaled to [0, 1], ``float32``."""
+    return np.asarray(Image.fromarray(image).resize(IMAGE[::-1], Image.BILINEAR), np.float32) / 255
+
+
+def run_cells(tab: str) -> dict[str, Any]:
+    """Run the AlexNet section's own cells in this process; gives the names that they define."""
+    names: dict[str, Any] = {}
+    for cell in compile_source(ROOT / "chapter_cnn" / "alexnet.md", tab).cells:
+        if cell.cell_type == "code":
+            exec(cell.source, names)
+    return names
+
+
+class Torch:
+    """PyTorch."""
+
+    def __init__(self):
+        import torch
+
+        self.torch = torch
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.dtype = "bfloat16" if self.device.type == "cuda" else "float32"
+
+    def seed(self, number: int) -> None:
+        """Start the random numbers anew."""
+        self.torch.manual_seed(number)
+
+    def product(self, n: int) -> Callable[[], Any]:
+        """A function that multiplies two matrices (n, n) and waits for the result."""
+        a = self.torch.ones(n, n, device=self.device, dtype=getattr(self.torch, self.dtype))
+        return lambda: (a @ a)[0, 0].item()
+
+    def gpu_memory(self) -> int | None:
+        """Peak of the GPU's memory in bytes."""
+        return self.torch.cuda.max_memory_allocated() if self.device.type == "cuda" else None
+
+    def loader(self, images: np.ndarray, labels: np.ndarray, train: bool) -> Iterable[Any]:
+        """The plain recipe's batches."""
+        torch = self.torch
+        return torch.utils.data.DataLoader(
+            _Resized(images, labels), BATCH_SIZE, shuffle=train, num_workers=WORKERS, persistent_workers=True
+        )
+
+    def recipe(self) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+        """The plain recipe's steps of training and of validation, each giving a scalar."""
+        torch, d2l = self.torch, importlib.import_module("d2l.torch")
+        cross_entropy = torch.nn.functional.cross_entropy
+        model = d2l.AlexNet()
+        model.apply_init([torch.zeros(1, 1, *IMAGE)], d2l.init_cnn)
+        net = model.net.to(self.device)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+
+        def train(batch: Any) -> float:
+            net.train()
+            X, y = (tensor.to(self.device) for tensor in batch)
+            optimizer.zero_grad()
+            loss = cross_entropy(net(X), y)
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        @torch.no_grad()
+        def validate(batch: Any) -> float:
+            net.eval()
+            X, y = (tensor.to(self.device) for tensor in batch)
+            return (net(X).argmax(1) == y).float().mean().item()
+
+        return train, validate
+
+
+@dataclass(frozen=True)
+class _Resized:
+    """A map-style data set of resized images, as PyTorch's loader asks for."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
+        return resized(self.images[i])[np.newaxis], int(self.labels[i])
+
+
+class TensorFlow:
+    """TensorFlow."""
+
+    dtype = "float32"
+
+    def __init__(self):
+        self.d2l = importlib.import_module("d2l.tensorflow")
+        import tensorflow
+
+        self.tf = tensorflow
+
+    def seed(self, number: int) -> None:
+        """Start the random numbers anew."""
+        self.tf.keras.utils.set_random_seed(number)
+
+    def product(self, n: int) -> Callable[[], Any]:
+        """A function that multiplies two matrices (n, n) and waits for the result."""
+        a = self.tf.ones((n, n))
+        return lambda: float((a @ a)[0, 0])
+
+    def gpu_memory(self) -> int | None:
+        """Peak of the GPU's memory in bytes."""
+        return self.tf.config.experimental.get_memory_info("GPU:0")["peak"] if self.d2l.num_gpus() else None
+
+    def loader(self, images: np.ndarray, labels: np.ndarray, train: bool) -> Iterable[Any]:
+        """The plain recipe's batches."""
+        tf = self.tf
+
+        def prepare(image: Any, label: Any) -> tuple[Any, Any]:
+            return tf.image.resize(tf.cast(image[..., None], tf.float32) / 255, IMAGE), tf.cast(label, tf.int32)
+
+        examples = tf.data.Dataset.from_tensor_slices((images, labels))
+        examples = examples.shuffle(len(labels)) if train else examples
+        return examples.map(prepare, num_parallel_calls=WORKERS).batch(BATCH_SIZE)
+
+    def recipe(self) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+        """The plain recipe's steps of training and of validation, each giving a scalar."""
+        tf = self.tf
+        net = self.d2l.AlexNet().net
+        optimizer = tf.keras.optimizers.SGD(0.01)
+        cross_entropy = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+        def train(batch: Any) -> float:
+            X, y = batch
+            with tf.GradientTape() as tape:
+                loss = cross_entropy(y, net(X, training=True))
+            variables = net.trainable_variables
+            optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+            return float(loss)
+
+        def validate(batch: Any) -> float:
+            X, y = batch
+            return float(tf.reduce_mean(tf.cast(tf.argmax(net(X), 1, tf.int32) == y, tf.float32)))
+
+        return train, validate
+
+
+class MXNet:
+    """MXNet."""
+
+    dtype = "float32"
+
+    def __init__(self):
+        self.d2l = importlib.import_module("d2l.mxnet")
+        import mxnet
+
+        self.mx = mxnet
+        self.device = self.d2l.try_gpu()
+
+    def seed(self, number: int) -> None:
+        """Start the random numbers anew."""
+        self.mx.random.seed(number)
+
+    def product(self, n: int) -> Callable[[], Any]:
+        """A function that multiplies two matrices (n, n) and waits for the result."""
+        a = self.mx.np.ones((n, n), ctx=self.device)
+        return lambda: self.mx.np.dot(a, a)[0, 0].item()
+
+    def gpu_memory(self) -> int | None:
+        """Peak of the GPU's memory in bytes: MXNet keeps what it took."""
+        if not self.d2l.num_gpus():
+            return None
+        free, total = self.mx.context.gpu_memory_info()
+        return total - free
+
+    def loader(self, images: np.ndarray, labels: np.ndarray, train: bool) -> Iterable[Any]:
+        """The plain recipe's batches."""
+        data, transforms = self.mx.gluon.data, self.mx.gluon.data.vision.transforms
+        prepare = transforms.Compose([transforms.Resize(IMAGE[::-1]), transforms.ToTensor()])
+        examples = data.ArrayDataset(self.mx.np.array(images[..., None], dtype="uint8"), labels.astype(np.int32))
+        return data.DataLoader(examples.transform_first(prepare), BATCH_SIZE, shuffle=train, num_workers=WORKERS)
+
+    def recipe(self) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+        """The plain recipe's steps of training and of validation, each giving a scalar."""
+        autograd, gluon = self.mx.autograd, self.mx.gluon
+        net = self.d2l.AlexNet().net
+        net.collect_params().reset_ctx(self.device)
+        trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.01})
+        cross_entropy = gluon.loss.SoftmaxCrossEntropyLoss()
+
+        def train(batch: Any) -> float:
+            X, y = (tensor.as_in_ctx(self.device) for tensor in batch)
+            with autograd.record():
+                loss = cross_entropy(net(X), y).mean()
+            loss.backward()
+            trainer.step(1)
+            return loss.item()
+
+        def validate(batch: Any) -> float:
+            X, y = (tensor.as_in_ctx(self.device) for tensor in batch)
+            return (net(X).argmax(axis=1).astype(y.dtype) == y).mean().item()
+
+        return train, validate
+
+
+class JAX:
+    """JAX."""
+
+    def __init__(self):
+        self.d2l = importlib.import_module("d2l.jax")
+        import jax
+
+        self.jax = jax
+        self.dtype = "bfloat16" if self.d2l.num_gpus() else "float32"
+
+    def seed(self, number: int) -> None:
+        """Start the random numbers anew."""
+        random.seed(number)  # which the helper draws its keys from
+
+    def product(self, n: int) -> Callable[[], Any]:
+        """A function that multiplies two matrices (n, n) and waits for the result."""
+        a = self.jax.numpy.ones((n, n), self.dtype)
+        multiply = self.jax.jit(lambda a: a @ a)
+        return lambda: float(multiply(a)[0, 0])
+
+    def gpu_memory(self) -> int | None:
+        """Peak of the GPU's memory in bytes."""
+        return self.jax.devices()[0].memory_stats()["peak_bytes_in_use"] if self.d2l.num_gpus() else None
+
+    def loader(self, images: np.ndarray, labels: np.ndarray, train: bool) -> Iterable[Any]:
+        """The plain recipe's batches."""
+        return _Batches(images, labels, train)
+
+    def recipe(self) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+        """The plain recipe's steps of training and of validation, each giving a scalar."""
+        import optax
+
+        jax, jnp = self.jax, self.jax.numpy
+        key = jax.random.PRNGKey(0)
+        model = self.d2l.AlexNet()
+        params = model.init({"params": key, "dropout": key}, jnp.zeros((1, *IMAGE, 1)))["params"]
+        optimizer = optax.sgd(0.01)
+        states = [params, optimizer.init(params), key]
+
+        def loss(params: Any, X: Any, y: Any, key: Any) -> Any:
+            logits = model.apply({"params": params}, X, rngs={"dropout": key})
+            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+        @jax.jit
+        def update(params: Any, state: Any, key: Any, X: Any, y: Any) -> tuple[Any, ...]:
+            value, grads = jax.value_and_grad(loss)(params, X, y, key)
+            changes, state = optimizer.update(grads, state)
+            return value, optax.apply_updates(params, changes), state, jax.random.split(key)[0]
+
+        evaluation = self.d2l.AlexNet(training=False)
+        predict = jax.jit(lambda params, X: evaluation.apply({"params": params}, X).argmax(1))
+
+        def train(batch: Any) -> float:
+            value, *states[:] = update(*states, *batch)
+            return float(value)
+
+        def validate(batch: Any) -> float:
+            X, y = batch
+            return float((predict(states[0], X) == y).mean())
+
+        return train, validate
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """Batches of resized images, for JAX, which has no loader of its own."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    shuffle: bool
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        n = len(self.labels)
+        order = np.random.permutation(n) if self.shuffle else np.arange(n)
+        for start in range(0, n, BATCH_SIZE):
+            batch = order[start : start + BATCH_SIZE]
+            X = np.stack([resized(image) for image in self.images[batch]])[..., np.newaxis]
+            yield X, self.labels[batch].astype(np.int32)
+
+
+FRAMEWORKS = {"pytorch": Torch, "tensorflow": TensorFlow, "mxnet": MXNet, "jax": JAX}

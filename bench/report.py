@@ -1,0 +1,100 @@
+"""Tables of the recorded results."""
+
+import json
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from book.source import write_whole
+
+from .work import training_flop
+
+RESULTS = Path(__file__).parent / "results"
+REPORT = Path(__file__).parent / "README.md"
+INTRODUCTION = """\
+# How fast it is
+
+`make bench` measures, in minutes, and writes this page; the numbers are in `results/`, a file for each machine.
+`make bench PARTS=accuracy` trains in full, several times: minutes on a GPU, days on a CPU.
+
+*Training* is the section's own cells through `trainer.fit`, validation included, in images per second of the second
+epoch; on a CPU an epoch is 640 images with 106 to validate. *Plain* is the same model without the helper: images
+resized one by one in workers, eager steps in float32 (JAX: compiled), MXNet with the threads that it takes by itself.
+The *limit* is what the machine would train if every step ran as fast as a product of two large matrices does,
+at {gflop:.2f} GFLOP for an image. *Batches* is the loader by itself, and what the plain one gives.
+"""
+
+
+def write() -> None:
+    """Write the page from the recorded results."""
+    write_whole(page(), REPORT)
+
+
+def page() -> str:
+    """The page of all machines' tables."""
+    machines = [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    sections = [_machine(results) for results in machines]
+    return "\n".join([INTRODUCTION.format(gflop=training_flop() / 1e9), *sections])
+
+
+def _machine(results: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    parts = [f"## {results['hardware']}\n", f"{results['date']}; {versions}\n"]
+    for part, table in (("speed", _speed), ("accuracy", _accuracy), ("imports", _imports), ("build", _build)):
+        if part in results:
+            parts.append(table(results[part]))
+    return "\n".join(parts)
+
+
+def _speed(speed: dict[str, Any]) -> str:
+    rows = []
+    for tab, (helper, plain) in speed.items():
+        rate, plain_rate = (side["images"] / side["epoch"] for side in (helper, plain))
+        limit = max(side["flops"] for side in (helper, plain)) / training_flop()
+        memory = f"{helper['memory'] / 1e9:.1f} GB"
+        if helper["gpu_memory"]:
+            memory += f", {helper['gpu_memory'] / 1e9:.1f} GB on the GPU"
+        rows.append(
+            {
+                "images per second": tab,
+                "training": f"{rate:,.1f}",
+                "plain": f"{plain_rate:,.1f}",
+                "ratio": f"{rate / plain_rate:.2f}",
+                "limit": f"{limit:,.1f} ({helper['dtype']})",
+                "share of it": f"{rate / limit:.0%}",
+                "first epoch longer by": f"{helper['first_epoch'] - helper['epoch']:.1f} s",
+                "batches": f"{helper['batches']:,.0f}",
+                "plain batches": f"{plain['batches']:,.0f}",
+                "peak memory": memory,
+            }
+        )
+    return _table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+def _accuracy(accuracy: dict[str, Any]) -> str:
+    rows = [
+        [
+            tab,
+            found["profile"],
+            *(f"{mean(found[side]):.3f} ± {stdev(found[side]):.3f}" for side in ("auto", "float32")),
+        ]
+        for tab, found in accuracy.items()
+    ]
+    return _table(["validation accuracy, mean and deviation over seeds", "run", "as it comes", "plain float32"], rows)
+
+
+def _imports(imports: dict[str, Any]) -> str:
+    rows = [
+        [tab, f"{found['framework']:.2f}", f"{found['helper']:.2f}", f"{found['helper'] / found['framework']:.2f}"]
+        for tab, found in imports.items()
+    ]
+    return _table(["seconds to import", "framework and matplotlib", "helper", "ratio"], rows)
+
+
+def _build(build: dict[str, float]) -> str:
+    return _table(["building and testing", "seconds"], [[what, f"{seconds:.1f}"] for what, seconds in build.items()])
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
