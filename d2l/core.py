@@ -251,6 +251,8 @@ class Trainer(HyperParameters):
     """
 
     precisions = ("auto", "float32")
+    # A constructor written anew, as chapters do, may leave these out.
+    precision: str = "auto"
     gpus: Sequence[Any] = ()
     progress: Progress | None = None
     _captured: dict[str, Any] | None = None
