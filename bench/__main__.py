@@ -54,12 +54,13 @@ def main() -> int:
         current_profile()
     except ValueError as error:
         parser.error(str(error))
-    path = report.RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', hardware().lower())}.json"
+    machine = hardware()
+    path = report.RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', machine.lower())}.json"
     versions = {FRAMEWORKS[tab]: version(FRAMEWORKS[tab]) for tab in filter(is_installed, FRAMEWORKS)}
     versions["python"] = platform.python_version()
     results = json.loads(path.read_text("utf-8")) if path.exists() else {}
     if results.get("versions") != versions:
-        results = {"hardware": hardware(), "versions": versions}
+        results = {"hardware": machine, "versions": versions}
     results["date"] = datetime.date.today().isoformat()
     for part in parts:
         for name, found in PARTS[part]():

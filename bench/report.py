@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from book.source import write_whole
+from book.source import markdown_table, write_whole
 
 from .work import training_flop
 
@@ -68,7 +68,7 @@ def _speed(speed: dict[str, Any]) -> str:
                 "peak memory": memory,
             }
         )
-    return _table(list(rows[0]), [list(row.values()) for row in rows])
+    return markdown_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 def _accuracy(accuracy: dict[str, Any]) -> str:
@@ -80,7 +80,9 @@ def _accuracy(accuracy: dict[str, Any]) -> str:
         ]
         for tab, found in accuracy.items()
     ]
-    return _table(["validation accuracy, mean and deviation over seeds", "run", "as it comes", "plain float32"], rows)
+    return markdown_table(
+        ["validation accuracy, mean and deviation over seeds", "run", "as it comes", "plain float32"], rows
+    )
 
 
 def _imports(imports: dict[str, Any]) -> str:
@@ -88,13 +90,10 @@ def _imports(imports: dict[str, Any]) -> str:
         [tab, f"{found['framework']:.2f}", f"{found['helper']:.2f}", f"{found['helper'] / found['framework']:.2f}"]
         for tab, found in imports.items()
     ]
-    return _table(["seconds to import", "framework and matplotlib", "helper", "ratio"], rows)
+    return markdown_table(["seconds to import", "framework and matplotlib", "helper", "ratio"], rows)
 
 
 def _build(build: dict[str, float]) -> str:
-    return _table(["building and testing", "seconds"], [[what, f"{seconds:.1f}"] for what, seconds in build.items()])
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return markdown_table(
+        ["building and testing", "seconds"], [[what, f"{seconds:.1f}"] for what, seconds in build.items()]
+    )

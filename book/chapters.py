@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from xml.etree import ElementTree
 
-from .source import FRAMEWORKS, ROOT, BookError, write_whole
+from .source import FRAMEWORKS, ROOT, BookError, markdown_table, write_whole
 
 CHAPTERS = ROOT / "tests" / "chapters"
 SECTIONS = sorted(path.stem for path in CHAPTERS.glob("*.md") if path.stem != "README")
@@ -52,11 +52,9 @@ def _results() -> dict[tuple[str, str], str]:
 
 def _table(results: dict[tuple[str, str], str]) -> str:
     """A row for each section, a column for each tab, with the versions of the frameworks."""
-    heads = [f"{tab} {_version(FRAMEWORKS[tab])}" for tab in FRAMEWORKS]
-    rows = [["section", *heads], ["---"] * (1 + len(heads))]
-    for name in SECTIONS:
-        rows.append([f"[{name}]({name}.md)", *(results.get((name, tab), "not run") for tab in FRAMEWORKS)])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+    head = ["section", *(f"{tab} {_version(FRAMEWORKS[tab])}" for tab in FRAMEWORKS)]
+    rows = [[f"[{name}]({name}.md)", *(results.get((name, tab), "not run") for tab in FRAMEWORKS)] for name in SECTIONS]
+    return markdown_table(head, rows)
 
 
 def _names(case: ElementTree.Element) -> tuple[str, str]:

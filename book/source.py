@@ -205,6 +205,12 @@ def write_whole(text: str, path: Path) -> None:
     part.replace(path)
 
 
+def markdown_table(head: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
 def write_notebook(notebook: NotebookNode, path: Path) -> None:
     """Write a notebook such that ``path`` holds the old one or the new one, never a part."""
     write_whole(nbformat.writes(notebook) + "\n", path)
