@@ -76,7 +76,7 @@ def _accuracy(accuracy: dict[str, Any]) -> str:
         [
             tab,
             found["profile"],
-            *(f"{mean(found[side]):.3f} ± {stdev(found[side]):.3f}" for side in ("auto", "float32")),
+            *(f"{mean(accuracies):.3f} ± {stdev(accuracies):.3f}" for accuracies in found.values()),
         ]
         for tab, found in accuracy.items()
     ]

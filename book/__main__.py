@@ -63,11 +63,11 @@ def notebooks() -> None:
     print(f"A notebook per section and framework: {NOTEBOOKS}")
 
 
-def record(tab: str, limits: list[str]) -> None:
+def record(tab: str, limits: list[str], section: str) -> None:
     """Run one tab in full and store its outputs."""
     from .recordings import record
 
-    record(compile_sections(), tab, ",".join(" ".join(limits).replace(",", " ").split()) or "full")
+    record(compile_sections(), tab, ",".join(" ".join(limits).replace(",", " ").split()) or "full", section)
 
 
 def reference() -> None:
@@ -106,7 +106,8 @@ def main() -> int:
     recorder = commands.add_parser("record", help=record.__doc__)
     recorder.add_argument("tab")
     recorder.add_argument("limits", nargs="*", help="such as epochs=1 images=6000")
-    recorder.set_defaults(run=lambda args: record(args.tab, args.limits))
+    recorder.add_argument("--section", default="", help="one section only, such as alexnet")
+    recorder.set_defaults(run=lambda args: record(args.tab, args.limits, args.section))
     args = parser.parse_args()
     try:
         args.run(args)

@@ -2,12 +2,14 @@
 
 import ast
 import asyncio
+import contextlib
 import copy
 import hashlib
 import os
+import queue
 import re
 import signal
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import nbformat
@@ -34,6 +36,7 @@ class _Client(NotebookClient):
         client = await super().async_start_new_kernel_client()
         # nbclient answers Ctrl-C by ending the kernel and going on; here it ends the build, and that ends the kernel.
         asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+        client.shell_channel.get_msg = _asked_again(client.shell_channel.get_msg)
         return client
 
     def process_message(self, msg: dict, cell: NotebookNode, cell_index: int) -> NotebookNode | None:
@@ -41,6 +44,21 @@ class _Client(NotebookClient):
         if msg["msg_type"].endswith("display_data") and " left" in text:
             self._bar.set_postfix_str(text.splitlines()[-1])
         return super().process_message(msg, cell, cell_index)
+
+
+def _asked_again(get_msg: Callable[..., Awaitable[dict]]) -> Callable[..., Awaitable[dict]]:
+    """What waits for a kernel's reply, looking for it every second.
+
+    jupyter_client sends requests past asyncio, which may take the news of a reply with it: a reply that has come would
+    be waited for without end.
+    """
+
+    async def wait(timeout: None = None) -> dict:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return await get_msg(timeout=1)
+
+    return wait
 
 
 def run(section: Section, profile: str) -> NotebookNode:

@@ -20,18 +20,22 @@ from .source import FRAMEWORKS, ROOT, BookError, Section, is_installed, write_no
 RECORDINGS = ROOT / "recordings"
 
 
-def record(sections: list[Section], tab: str, profile: str) -> None:
+def record(sections: list[Section], tab: str, profile: str, only: str = "") -> None:
     """Execute a tab's sections in full and store outputs and provenance.
 
     Args:
         profile: The value of ``D2L_PROFILE``: ``full``, or limits such as ``epochs=1``.
+        only: Name of the one section to record, such as ``alexnet``; all if empty.
 
     Raises:
-        BookError: The tab is unknown or its framework missing, or a cell failed; earlier recordings stay.
+        BookError: Tab or section is unknown or the framework missing, or a cell failed; earlier recordings stay.
     """
     mine = [section for section in sections if section.tab == tab and section.code_cells]
     if not mine:
         raise BookError(f"TAB={tab!r}: known tabs are {', '.join(FRAMEWORKS)}")
+    names = [Path(section.name).name for section in mine]
+    if only and only not in names:
+        raise BookError(f"SECTION={only!r}: known sections are {', '.join(names)}")
     if not is_installed(tab):
         raise BookError(f"TAB={tab!r}: {FRAMEWORKS[tab]} is not installed here")
     try:
@@ -40,7 +44,7 @@ def record(sections: list[Section], tab: str, profile: str) -> None:
         raise BookError(str(error)) from None
     if smoke:
         raise BookError("a smoke run is no result: record a full run, or one with limits such as epochs=1")
-    for section in mine:
+    for section in (section for section in mine if only in ("", Path(section.name).name)):
         # Taken before the run, which may take hours: the code may be edited meanwhile.
         recording = {
             "helper": helper_code(tab),
@@ -80,17 +84,23 @@ def show_results(section: Section, smoke: NotebookNode) -> NotebookNode:
     """The notebook that readers see: results of full runs only, each with its provenance.
 
     Args:
-        smoke: The section as executed by a smoke run, whose training results are not shown.
+        smoke: The section as executed by a smoke run. Its training results are not shown, nor what cells after them
+            show, which may depend on them.
     """
     recorded = load_recording(section)
     notebook = with_outputs(section, recorded or smoke)
-    for cell in notebook.cells:
-        if cell.cell_type == "code" and any(RUN_MIME in output.get("data", {}) for output in cell.outputs):
-            if recorded:
-                note = provenance(section, recorded.metadata["recording"])
-            else:
-                cell.outputs = []
-                note = f"No full run of this cell is recorded. To record one: make record TAB={section.tab}"
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    trained = [any(RUN_MIME in output.get("data", {}) for output in cell.outputs) for cell in cells]
+    if recorded:
+        note = provenance(section, recorded.metadata["recording"])
+        if not any(trained):  # what the section shows was measured or computed without training
+            trained = [cell is cells[-1] for cell in cells]
+    else:
+        note = f"No full run of this cell is recorded. To record one: make record TAB={section.tab}"
+        for cell in cells[trained.index(True) if any(trained) else len(cells) :]:
+            cell.outputs = []
+    for cell, is_result in zip(cells, trained, strict=True):
+        if is_result:
             cell.outputs.append(nbformat.v4.new_output("stream", name="stdout", text=note))
     return notebook
 

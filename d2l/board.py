@@ -78,14 +78,12 @@ class ProgressBoard(HyperParameters):
 
     def settle(self) -> None:
         """Turn points still waiting for their average into points of the curves, and show them when it is time to."""
-        for label in list(self._pending):
-            self._settle(label)
+        self._settle_all()
         self._render_if_due()
 
     def flush(self) -> None:
         """Turn points still waiting for their average into points of the curves, and show them all."""
-        for label in list(self._pending):
-            self._settle(label)
+        self._settle_all()
         if self._stale:
             self.render()
 
@@ -115,6 +113,10 @@ class ProgressBoard(HyperParameters):
         self._ending = False
         if self._stale:
             self.render()
+
+    def _settle_all(self) -> None:
+        for label in list(self._pending):
+            self._settle(label)
 
     def _settle(self, label: str) -> None:
         self.curves.setdefault(label, []).append(self._pending.pop(label).point())

@@ -1,5 +1,6 @@
 """The part of the helper that touches no tensor library; each framework's module builds on it."""
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -9,6 +10,7 @@ from typing import Any
 from .board import ProgressBoard
 from .data import CLASSES, BatchLoader, Images, check_size, load_fashion_mnist, resize_matrix
 from .hyperparameters import HyperParameters
+from .layers import Layer, LayerTable
 from .notebook import in_notebook
 from .plotting import show_images, to_numpy
 from .profile import current_profile
@@ -85,9 +87,44 @@ class Classifier:
         self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
         self.plot("acc", self.accuracy(Y_hat, batch[-1]), train=False)
 
-    def _print_layers(self, shapes: Sequence[tuple[str, Sequence[int]]]) -> None:
-        for name, shape in shapes:
-            print(f"{name:<20} output shape: {tuple(shape)}")
+    def layer_summary(self, X_shape: Sequence[int]) -> None:
+        """Print the shape of each layer's output for an input of shape ``X_shape``."""
+        for layer, _, Y in self._walk(X_shape):
+            print(f"{self._layer_name(layer):<20} output shape: {tuple(Y.shape)}")
+
+    def layer_table(self, X_shape: Sequence[int]) -> LayerTable:
+        """What each layer costs for an input of shape ``X_shape``: shapes, parameters, multiply-adds and memory.
+
+        Layers without parameters whose output has as many numbers as their input (activations, dropout, flattening)
+        have no row of their own, so that all frameworks give the same rows.
+        """
+        layers = (
+            Layer(
+                self._layer_name(layer),
+                tuple(Y.shape),
+                math.prod(X.shape),
+                math.prod(Y.shape),
+                self._count_parameters(layer),
+                self._multiply_adds(layer, X),
+            )
+            for layer, X, Y in self._walk(X_shape)
+        )
+        return LayerTable(layer for layer in layers if layer.changes_size)
+
+    def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[Any, Any, Any]]:
+        """Each layer of ``self.net`` with its input and its output, as in validation, for zeros of a shape."""
+        raise NotImplementedError
+
+    def _layer_name(self, layer: Any) -> str:
+        return type(layer).__name__
+
+    def _count_parameters(self, layer: Any) -> int:
+        """Numbers in a layer that training changes."""
+        raise NotImplementedError
+
+    def _multiply_adds(self, layer: Any, X: Any) -> int:
+        """Multiply-adds in the convolutions and matrix products of a layer, for the input ``X``."""
+        raise NotImplementedError
 
 
 class DataModule(HyperParameters):

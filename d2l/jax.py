@@ -1,5 +1,6 @@
 """The helper for JAX with Flax (linen) and Optax."""
 
+import math
 import random
 import signal
 import sys
@@ -328,15 +329,46 @@ class Classifier(core.Classifier, Module):
         return correct.mean() if averaged else correct
 
     def layer_summary(self, X_shape: Sequence[int], key: jax.Array | None = None) -> None:
-        """Print the shape of each layer's output for an input of shape ``X_shape``."""
+        """Print the shape of each layer's output for an input of shape ``X_shape``.
+
+        Shapes do not depend on ``key``; it may be given as elsewhere.
+        """
+        super().layer_summary(X_shape)
+
+    def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[Any, jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]]:
         model = self.clone(training=False) if "training" in self.__dataclass_fields__ else self
-        X = jnp.zeros(X_shape)
-        bound = model.bind(model.init(get_key() if key is None else key, X))
-        shapes = []
+        X = jax.ShapeDtypeStruct(X_shape, jnp.float32)
+        # Shapes are all that is asked for, so no layer is run and no weight drawn.
+        variables = jax.eval_shape(model.init, jax.random.PRNGKey(0), X)
+        bound = model.bind(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), variables))
         for layer in bound.net.layers:
-            X = layer(X)
-            shapes.append((_layer_name(layer), X.shape))
-        self._print_layers(shapes)
+            Y = jax.eval_shape(layer, X)
+            yield layer, X, Y
+            X = Y
+
+    def _layer_name(self, layer: Any) -> str:
+        # Activations and pooling are functions in Flax.
+        if isinstance(layer, nn.Module):
+            return type(layer).__name__
+        return getattr(layer, "func", layer).__name__.strip("_<>")
+
+    def _count_parameters(self, layer: Any) -> int:
+        params = layer.variables.get("params", {}) if isinstance(layer, nn.Module) else {}
+        return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+    def _multiply_adds(self, layer: Any, X: jax.ShapeDtypeStruct) -> int:
+        counts = []
+
+        def count(call: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+            Y = call(*args, **kwargs)
+            if isinstance(context.module, (nn.Dense, nn.Conv)) and context.method_name == "__call__":
+                kernel = context.module.variables["params"]["kernel"]  # its last axis is that of the outputs
+                counts.append(math.prod(Y.shape) * math.prod(kernel.shape[:-1]))
+            return Y
+
+        with nn.intercept_methods(count):
+            jax.eval_shape(layer, X)
+        return sum(counts)
 
 
 class FashionMNIST(core.FashionMNIST, DataModule):
@@ -518,13 +550,6 @@ def _apply_in_bfloat16(model: nn.Module, variables: Params, *inputs: Any, **kwar
 def _as_type(dtype: Any, tree: Any) -> Any:
     """The tree with its floating-point arrays converted."""
     return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
-
-
-def _layer_name(layer: Any) -> str:
-    """A layer's class or, as activations and pooling are functions in Flax, the function's name."""
-    if isinstance(layer, nn.Module):
-        return type(layer).__name__
-    return getattr(layer, "func", layer).__name__.strip("_<>")
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """The helper for MXNet."""
 
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as onp  # MXNet's own arrays have the name np here
@@ -256,14 +258,34 @@ class Classifier(core.Classifier, Module):
         correct = (Y_hat.reshape(-1, Y_hat.shape[-1]).argmax(axis=1).astype(Y.dtype) == Y).astype(np.float32)
         return correct.mean() if averaged else correct
 
-    def layer_summary(self, X_shape: Sequence[int]) -> None:
-        """Print the shape of each layer's output for an input of shape ``X_shape``."""
+    def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[nn.Block, np.ndarray, np.ndarray]]:
         X = np.zeros(X_shape, ctx=self.collect_params().list_ctx()[0])
-        shapes = []
         for layer in self.net:
-            X = layer(X)
-            shapes.append((type(layer).__name__, X.shape))
-        self._print_layers(shapes)
+            Y = layer(X)
+            yield layer, X, Y
+            X = Y
+
+    def _count_parameters(self, layer: nn.Block) -> int:
+        params = layer.collect_params().values()
+        return sum(math.prod(param.shape) for param in params if param.grad_req != "null")
+
+    def _multiply_adds(self, layer: nn.Block, X: np.ndarray) -> int:
+        counts, hooks = [], []
+
+        def count(layer: nn.Block, _: Any, Y: np.ndarray) -> None:
+            # The first axis of a weight is that of the outputs.
+            counts.append(math.prod(Y.shape) * math.prod(layer.weight.shape[1:]))
+
+        def watch(layer: nn.Block) -> None:
+            if isinstance(layer, (nn.Dense, nn.Conv1D, nn.Conv2D, nn.Conv3D)):
+                hooks.append(layer.register_forward_hook(count))
+
+        layer.apply(watch)
+        with _imperative(layer):
+            layer(X)
+        for hook in hooks:
+            hook.detach()
+        return sum(counts)
 
 
 class FashionMNIST(core.FashionMNIST, DataModule):
@@ -390,6 +412,21 @@ class ResNeXtBlock(nn.Block):
         Y = npx.relu(self.bn2(self.conv2(Y)))
         Y = self.bn3(self.conv3(Y))
         return npx.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 else X))
+
+
+@contextmanager
+def _imperative(block: nn.Block) -> Iterator[None]:
+    """Run ``block`` layer by layer where it is compiled, so that hooks of the layers in it are called."""
+    blocks = []
+    block.apply(blocks.append)
+    compiled = [block for block in blocks if getattr(block, "_active", False)]
+    for block in compiled:
+        block._active = False
+    try:
+        yield
+    finally:
+        for block in compiled:
+            block._active = True
 
 
 def _hybridize(block: nn.Block) -> None:

@@ -1,5 +1,6 @@
 """The helper for TensorFlow with Keras 3."""
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -256,14 +257,18 @@ class Classifier(core.Classifier, Module):
         correct = tf.cast(predicted == Y, tf.float32)
         return tf.reduce_mean(correct) if averaged else correct
 
-    def layer_summary(self, X_shape: Sequence[int]) -> None:
-        """Print the shape of each layer's output for an input of shape ``X_shape``."""
+    def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[Any, tf.Tensor, tf.Tensor]]:
         X = tf.zeros(X_shape)
-        shapes = []
         for layer in self.net.layers:
-            X = layer(X, training=False)
-            shapes.append((type(layer).__name__, X.shape))
-        self._print_layers(shapes)
+            Y = layer(X, training=False)
+            yield layer, X, Y
+            X = Y
+
+    def _count_parameters(self, layer: Any) -> int:
+        return sum(math.prod(weight.shape) for weight in layer.trainable_weights)
+
+    def _multiply_adds(self, layer: Any, X: tf.Tensor) -> int:
+        return _multiply_adds(tf.function(layer).get_concrete_function(X).graph)
 
 
 class FashionMNIST(core.FashionMNIST, DataModule):
@@ -383,6 +388,20 @@ class ResNeXtBlock(tf.keras.Model):
         Y = tf.nn.relu(self.bn2(self.conv2(self.pad(Y))))
         Y = self.bn3(self.conv3(Y))
         return tf.nn.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 else X))
+
+
+def _multiply_adds(graph: tf.Graph) -> int:
+    """Multiply-adds of a graph: for each output of an operation as many as weights lead to it."""
+    count = 0
+    for operation in graph.get_operations():
+        if operation.type == "Conv2D":  # its kernel is (height, width, channels of a group, outputs)
+            count += math.prod(operation.outputs[0].shape) * math.prod(operation.inputs[1].shape[:-1])
+        elif operation.type == "MatMul":
+            summed = operation.inputs[0].shape[0 if operation.get_attr("transpose_a") else 1]
+            count += math.prod(operation.outputs[0].shape) * summed
+        elif operation.type.endswith("PartitionedCall"):  # Keras compiles grouped convolutions as functions
+            count += _multiply_adds(graph._get_function(operation.get_attr("f").name).graph)
+    return count
 
 
 # Of unknown shape, so that it is traced once; XLA makes one pass over the large images.

@@ -16,6 +16,7 @@ from .profile import SEED, current_profile
 try:
     import torch
     from torch import nn
+    from torch.utils.flop_counter import FlopCounterMode
 except ModuleNotFoundError as error:
     raise core.missing_framework(error, ["torch"], "pytorch") from error
 
@@ -240,16 +241,22 @@ class Classifier(core.Classifier, Module):
         correct = (Y_hat.reshape(-1, Y_hat.shape[-1]).argmax(1) == Y.reshape(-1)).float()
         return correct.mean() if averaged else correct
 
-    def layer_summary(self, X_shape: Sequence[int]) -> None:
-        """Print the shape of each layer's output for an input of shape ``X_shape``."""
+    def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[nn.Module, torch.Tensor, torch.Tensor]]:
         parameter = next(self.parameters(), torch.empty(0))
         X = torch.zeros(*X_shape, device=parameter.device)
-        shapes = []
         with _evaluating(self):
             for layer in self.net:
-                X = layer(X)
-                shapes.append((type(layer).__name__, X.shape))
-        self._print_layers(shapes)
+                Y = layer(X)
+                yield layer, X, Y
+                X = Y
+
+    def _count_parameters(self, layer: nn.Module) -> int:
+        return sum(parameter.numel() for parameter in layer.parameters() if parameter.requires_grad)
+
+    def _multiply_adds(self, layer: nn.Module, X: torch.Tensor) -> int:
+        with FlopCounterMode(display=False) as counter:
+            layer(X)
+        return counter.get_total_flops() // 2
 
 
 class FashionMNIST(core.FashionMNIST, DataModule):

@@ -1,6 +1,8 @@
 """The build: sources are checked, code decides what runs again, failures and stale recordings are named."""
 
+import asyncio
 import itertools
+import queue
 import re
 import tomllib
 from pathlib import Path
@@ -12,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from book import recordings
-from book.execute import cell_code, helper_code, run, run_code, with_outputs
+from book.execute import _asked_again, cell_code, helper_code, run, run_code, with_outputs
 from book.pages import INPUTS
 from book.recordings import RUN_MIME, load_recording, show_results
 from book.reference import reference_path
@@ -221,6 +223,28 @@ def test_recording_of_other_cells_is_not_shown_and_named_stale(tmp_path, monkeyp
     assert "the recording is stale" in capsys.readouterr().out
 
 
+def test_what_follows_from_a_smoke_run_is_not_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(recordings, "RECORDINGS", tmp_path)
+    section = small_section("import d2l", "fit()", "print(accuracy)")
+    smoke = with_outputs(section, section.notebook)
+    text = nbformat.v4.new_output("stream", text="0.1")
+    smoke.cells[0].outputs, smoke.cells[2].outputs = [text], [text]
+    smoke.cells[1].outputs = [nbformat.v4.new_output("display_data", {RUN_MIME: {}, "text/plain": "smoke run"})]
+    before, fit, after = show_results(section, smoke).cells
+    assert (before.outputs, after.outputs) == ([text], [])
+    assert "No full run" in str(fit.outputs)
+
+
+def test_recording_without_training_has_its_provenance_at_the_end(tmp_path, monkeypatch):
+    section = small_section("measure()", "plot()")
+    recorded(section, tmp_path, monkeypatch)
+    path = recordings.recording_path(section)
+    path.write_text(path.read_text().replace(RUN_MIME, "text/html"))
+    measured, plotted = show_results(section, section.notebook).cells
+    assert "Recorded on" not in str(measured.outputs)
+    assert "Recorded on 2026-01-31" in str(plotted.outputs)
+
+
 def test_recording_of_cells_with_other_comments_is_shown(tmp_path, monkeypatch):
     recorded(small_section("fit()"), tmp_path, monkeypatch)
     assert load_recording(small_section("fit()  #@save")) is not None
@@ -242,6 +266,24 @@ def test_every_section_has_a_recording_of_todays_cells(sections):
 def test_only_runs_with_results_can_be_recorded(limits, message):
     with pytest.raises(BookError, match=message):
         recordings.record([small_section("fit()")], "pytorch", limits)
+
+
+def test_only_known_sections_can_be_recorded():
+    with pytest.raises(BookError, match="SECTION='vgg': known sections are small"):
+        recordings.record([small_section("fit()")], "pytorch", "full", "vgg")
+
+
+def test_reply_that_asyncio_was_not_told_of_is_read():
+    asked = []
+
+    async def get_msg(timeout=None):
+        asked.append(timeout)
+        if len(asked) < 3:
+            raise queue.Empty
+        return {"msg_type": "execute_reply"}
+
+    assert asyncio.run(_asked_again(get_msg)(timeout=None)) == {"msg_type": "execute_reply"}
+    assert None not in asked
 
 
 def test_a_notebook_that_somebody_worked_in_is_kept(tmp_path, monkeypatch, capsys):

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import importlib
 import inspect
+import math
 import os
 import random
 import re
@@ -72,6 +73,9 @@ class Torch(Adapter):
             nn.Flatten(), nn.Linear(PIXELS, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 10)
         )
 
+    def stack(self, *parts):
+        return self.lib.nn.Sequential(*parts)
+
     def tensor(self, values):
         return self.lib.from_numpy(values)
 
@@ -98,6 +102,9 @@ class TensorFlow(Adapter):
             [layers.Flatten(), layers.Dense(hidden, "relu"), layers.Dropout(dropout), layers.Dense(10)]
         )
 
+    def stack(self, *parts):
+        return self.lib.keras.Sequential(list(parts))
+
     def tensor(self, values):
         return self.lib.constant(values)
 
@@ -120,6 +127,12 @@ class MXNet(Adapter):
         net = nn.HybridSequential()
         net.add(nn.Flatten(), nn.Dense(hidden, activation="relu"), nn.Dropout(dropout), nn.Dense(10))
         net.initialize(self.lib.init.Xavier())
+        return net
+
+    def stack(self, *parts):
+        net = self.lib.gluon.nn.Sequential()
+        net.add(*parts)
+        parts[0].initialize()
         return net
 
     def tensor(self, values):
@@ -768,6 +781,91 @@ def test_layer_summary_leaves_the_model_as_it_was(stateful, full_run):
     assert step_length(before, fw.weights(model)) == 0
     fw.d2l.Trainer(max_epochs=2).fit(model, loaders)
     model.layer_summary((1, *shape_of_image(fw)))
+
+
+def image(fw, channels, size, n=1):
+    """The shape of ``n`` images."""
+    return (n, size, size, channels) if fw.channel_axis == 3 else (n, channels, size, size)
+
+
+def convolution(positions, window, inputs, outputs):
+    """Parameters and multiply-adds of a convolution with a square window, by hand."""
+    return (window**2 * inputs + 1) * outputs, positions**2 * window**2 * inputs * outputs
+
+
+def dense(inputs, outputs):
+    """Parameters and multiply-adds of a dense layer, by hand."""
+    return (inputs + 1) * outputs, inputs * outputs
+
+
+POOL = (0, 0)
+# For the image and for each layer: the numbers it gives out, and what it costs.
+COSTS = {
+    "LeNet": [
+        (28**2, None),
+        (6 * 28**2, convolution(28, 5, 1, 6)),
+        (6 * 14**2, POOL),
+        (16 * 10**2, convolution(10, 5, 6, 16)),
+        (16 * 5**2, POOL),
+        (120, dense(16 * 5**2, 120)),
+        (84, dense(120, 84)),
+        (10, dense(84, 10)),
+    ],
+    "AlexNet": [
+        (224**2, None),
+        (96 * 54**2, convolution(54, 11, 1, 96)),
+        (96 * 26**2, POOL),
+        (256 * 26**2, convolution(26, 5, 96, 256)),
+        (256 * 12**2, POOL),
+        (384 * 12**2, convolution(12, 3, 256, 384)),
+        (384 * 12**2, convolution(12, 3, 384, 384)),
+        (256 * 12**2, convolution(12, 3, 384, 256)),
+        (256 * 5**2, POOL),
+        (4096, dense(256 * 5**2, 4096)),
+        (4096, dense(4096, 4096)),
+        (10, dense(4096, 10)),
+    ],
+}
+
+
+@pytest.mark.parametrize("network", COSTS)
+def test_layer_table_has_the_same_counts_in_every_framework(fw, network):
+    (pixels, _), *layers = COSTS[network]
+    outputs = [numbers for numbers, _ in layers]
+    table = getattr(fw.d2l, network)().layer_table(image(fw, 1, math.isqrt(pixels)))
+    assert [(layer.parameters, layer.multiply_adds) for layer in table] == [cost for _, cost in layers]
+    assert [layer.outputs for layer in table] == outputs
+    assert [layer.inputs for layer in table] == [pixels, *outputs[:-1]]
+    assert [math.prod(layer.output_shape) for layer in table] == outputs
+
+
+def test_layer_table_counts_all_examples_of_a_batch(fw):
+    one, three = (fw.d2l.LeNet().layer_table(image(fw, 1, 28, n)).total for n in (1, 3))
+    assert (three.outputs, three.multiply_adds) == (3 * one.outputs, 3 * one.multiply_adds)
+    assert three.parameters == one.parameters
+
+
+def test_layer_table_looks_into_blocks_also_after_training(stateful, full_run):
+    fw = stateful
+    shape = image(fw, 1, 28, 8)
+
+    class Net(fw.d2l.Classifier):
+        def __init__(self):
+            super().__init__()
+            self.save_hyperparameters()
+            self.lr, self.net = 0.01, fw.stack(fw.d2l.ResNeXtBlock(4, 2, 1, True, 2), fw.net(4, 0.5))
+
+    model = Net()
+    before = model.layer_table(shape)
+    batch = (fw.tensor(np.zeros(shape, np.float32)), fw.tensor(np.zeros(8, fw.label_type)))
+    fw.d2l.Trainer(max_epochs=1).fit(model, Loaders([batch], [batch]))
+    assert model.layer_table(shape) == before
+    block, _ = before
+    positions, width, of_group = 14**2, 4, 2
+    grouped = positions * 3**2 * of_group * width
+    assert block.multiply_adds == 8 * (28**2 * width + grouped + positions * width * width + positions * width)
+    norms = 4 * 2 * width
+    assert block.parameters == 2 * width + (3**2 * of_group + 1) * width + (width + 1) * width + 2 * width + norms
 
 
 # What only one framework has
