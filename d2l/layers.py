@@ -74,8 +74,9 @@ class LayerTable(tuple[Layer, ...]):
         head, body = _html_row("th", COLUMNS), "".join(_html_row("td", row) for row in layers)
         foot = _html_row("td", total)
         return (
+            '<div style="overflow-x: auto">'  # on a phone the table scrolls, the page does not
             f'<table class="layers"><thead>{head}</thead><tbody>{body}</tbody>'
-            f'<tfoot style="font-weight: bold">{foot}</tfoot></table>'
+            f'<tfoot style="font-weight: bold">{foot}</tfoot></table></div>'
         )
 
 
