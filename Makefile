@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 BOOK := $(PYTHON) -m book
 export D2L_DATA ?= $(CURDIR)/data
 
-.PHONY: help book test notebooks serve lab data record reference bench chapters lib format clean
+.PHONY: help book test notebooks slides serve lab data record reference bench chapters lib format clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -12,13 +12,17 @@ help: ## List the verbs
 book: .venv/installed ## From a bare clone to the page in _build/html: environment, data, notebooks, HTML
 	@$(BOOK) build
 
-test: .venv/installed ## Lint, unit tests, browser tests, and every notebook against its stored outputs
+test: .venv/installed ## Lint, spelling, unit tests, browser tests, and every notebook against its stored outputs
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
+	@.venv/bin/codespell
 	@$(PYTHON) -m pytest
 
 notebooks: .venv/installed ## Compile a notebook per framework into _build/notebooks
 	@$(BOOK) notebooks
+
+slides: .venv/installed ## Make a deck of slides per section and framework, to be shown in JupyterLab
+	@$(BOOK) slides
 
 serve: book ## Build the page and serve it at http://localhost:8000
 	@$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html 8000

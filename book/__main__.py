@@ -3,7 +3,9 @@
 import argparse
 import sys
 
-from .source import NOTEBOOKS, ROOT, BookError, compile_sections, is_installed, write_whole
+from nbformat import NotebookNode
+
+from .source import NOTEBOOKS, ROOT, BookError, Section, compile_sections, is_installed, write_whole
 
 
 def build() -> None:
@@ -15,26 +17,12 @@ def build() -> None:
     if page.exists() and STAMP.exists() and STAMP.read_text() == stamp:
         print(f"Nothing has changed. The page: {page}")
         return
-    # Only now, since they take a second to import.
-    from .execute import run_cached
-    from .recordings import show_results
-
     STAMP.unlink(missing_ok=True)
     try:
         data()
     except BookError as error:
         print(f"{error}\nThe build goes on without: it runs the notebooks on the sample that comes with the package.")
-    shown, failures = [], []
-    for section in compile_sections():
-        smoke = section.notebook
-        if is_installed(section.tab):
-            try:
-                smoke = run_cached(section)
-            except BookError as error:
-                failures.append(str(error))
-        elif section.code_cells:
-            print(f"{section}: not run, its framework is not installed here; the page shows what is recorded")
-        shown.append((section, show_results(section, smoke)))
+    shown, failures = results()
     kept = failures and page.exists()
     if not kept:
         render(shown)
@@ -43,6 +31,40 @@ def build() -> None:
         raise BookError("\n\n".join([*failures, f"{len(failures)} of {len(shown)} notebooks failed. {state}: {page}"]))
     STAMP.write_text(stamp)
     print(f"The page: {page}")
+
+
+def results() -> tuple[list[tuple[Section, NotebookNode]], list[str]]:
+    """Each section with the outputs to show, run where its code has changed; and what failed."""
+    # Only now, since they take a second to import.
+    from .execute import run_cached
+    from .handout import hand_out_all
+    from .recordings import show_results
+
+    shown, failures = [], []
+    sections = compile_sections()
+    hand_out_all(sections)
+    for section in sections:
+        smoke = section.notebook
+        if is_installed(section.tab):
+            try:
+                smoke = run_cached(section)
+            except BookError as error:
+                failures.append(str(error))
+        elif section.code_cells:
+            print(f"{section}: not run, its framework is not installed here; what is recorded is shown")
+        shown.append((section, show_results(section, smoke)))
+    return shown, failures
+
+
+def slides() -> None:
+    """Make a deck of slides per section and framework, from the marks in the text."""
+    from .slides import SLIDES, write_decks
+
+    shown, failures = results()
+    if failures:
+        raise BookError("\n\n".join(failures))
+    decks = write_decks(shown)
+    print(f"{len(decks)} decks in {SLIDES}\nTo show one: make lab, open it, and press the button RISE above it")
 
 
 def data() -> None:
@@ -59,7 +81,9 @@ def data() -> None:
 
 def notebooks() -> None:
     """Compile the sources into notebooks without outputs."""
-    compile_sections()
+    from .handout import hand_out_all
+
+    hand_out_all(compile_sections())
     print(f"A notebook per section and framework: {NOTEBOOKS}")
 
 
@@ -101,7 +125,7 @@ def main() -> int:
     """Parse the command line and run a command."""
     parser = argparse.ArgumentParser(prog="python -m book", description="Build the book from its Markdown sources.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (build, data, notebooks, reference, chapters, lib):
+    for command in (build, data, notebooks, slides, reference, chapters, lib):
         commands.add_parser(command.__name__, help=command.__doc__).set_defaults(run=lambda args, run=command: run())
     recorder = commands.add_parser("record", help=record.__doc__)
     recorder.add_argument("tab")

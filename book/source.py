@@ -143,9 +143,7 @@ def d2lbook_build() -> ModuleType:
 
 @in_root
 def compile_sections() -> list[Section]:
-    """Check all sources and compile them for each tab, into ``_build/notebooks/TAB`` and as a list, tab by tab.
-
-    The sources as they are, all tabs in one notebook, go into ``_build/notebooks/all``.
+    """Check all sources and compile them for each tab; gives the sections tab by tab.
 
     Raises:
         BookError: See `configured_tabs` and `check_source`.
@@ -159,13 +157,7 @@ def compile_sections() -> list[Section]:
             name = source.relative_to(ROOT).with_suffix("")
             notebook = compile_source(source, tab)
             if notebook is not None:
-                hand_out(notebook, Path(tab) / f"{name}.ipynb")
                 sections.append(Section(str(name), tab, notebook))
-    for source in source_files():
-        hand_out(source_notebook(source), "all" / source.relative_to(ROOT).with_suffix(".ipynb"))
-    build = d2lbook_build()
-    for tab in [*tabs, "all"]:
-        build.Builder(build.Config())._copy_resources(".", str(NOTEBOOKS / tab))
     return sections
 
 
@@ -179,22 +171,6 @@ def compile_source(source: Path, tab: str) -> NotebookNode | None:
     if not target.stat().st_size:  # how d2lbook says that there is nothing
         return None
     return _finish(nbformat.read(target, as_version=4), tab)
-
-
-def hand_out(notebook: NotebookNode, name: Path) -> None:
-    """Write a compiled notebook for people to work in. What they have run or edited is kept under another name."""
-    compiled, handed_out = COMPILED / name, NOTEBOOKS / name
-    new = nbformat.writes(notebook)
-    old = compiled.read_text("utf-8") if compiled.exists() else None
-    if handed_out.exists() and old == new:
-        return
-    if handed_out.exists() and handed_out.read_text("utf-8") != old:
-        kept = handed_out.with_suffix(".yours.ipynb")
-        handed_out.replace(kept)
-        print(f"The source of {handed_out} has changed; your version is kept as {kept.name}")
-    for path in (compiled, handed_out):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(new, "utf-8")
 
 
 def write_whole(text: str, path: Path) -> None:

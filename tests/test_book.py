@@ -15,10 +15,11 @@ from packaging.utils import canonicalize_name
 
 from book import recordings
 from book.execute import _asked_again, cell_code, helper_code, run, run_code, with_outputs
+from book.handout import hand_out
 from book.pages import INPUTS
 from book.recordings import RUN_MIME, load_recording, show_results
 from book.reference import reference_path
-from book.source import ROOT, BookError, Section, check_source, configured_tabs, hand_out, is_installed, source_notebook
+from book.source import ROOT, BookError, Section, check_source, configured_tabs, is_installed, source_notebook
 from d2l.board import CURVES_MIME
 
 TABS = configured_tabs()
@@ -287,8 +288,8 @@ def test_reply_that_asyncio_was_not_told_of_is_read():
 
 
 def test_a_notebook_that_somebody_worked_in_is_kept(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("book.source.COMPILED", tmp_path / "compiled")
-    monkeypatch.setattr("book.source.NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr("book.handout.COMPILED", tmp_path / "compiled")
+    monkeypatch.setattr("book.handout.NOTEBOOKS", tmp_path / "notebooks")
     path = tmp_path / "notebooks" / "a.ipynb"
     hand_out(small_section("x = 1").notebook, Path("a.ipynb"))
     path.write_text(path.read_text().replace("x = 1", "x = 10"))

@@ -87,3 +87,19 @@ def test_other_words_or_shapes_fail(outputs, old, new):
     test = copy.deepcopy(outputs)
     replace_text(test, old, new)
     assert not same(test, outputs)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ("34 GFLOP/s and 11 GB/s", "1,250 GFLOP/s and 3.5 GB/s", True),
+        ("9,867 s for an epoch at best", "0.7 s for an epoch at best", True),
+        ("12 ms, 20 images/s", "9.5 ms, 1e+03 images/s", True),
+        ("1.88 GFLOP to classify an image", "1.89 GFLOP to classify an image", False),
+        ("60 MB", "61 MB", False),
+        ("10 sheep", "11 sheep", False),
+    ],
+)
+def test_speeds_and_times_may_differ_and_nothing_else(one, other, equal):
+    outputs = [[nbformat.v4.new_output("stream", text=text)] for text in (one, other)]
+    assert same(*outputs) == equal

@@ -1,73 +1,92 @@
-"""The numbers in the prose are those that the code computes."""
+"""Every number in the prose is one that the code computes, or a fact whose source is named: both are in numbers.yml."""
 
 import importlib
+import math
+import re
+from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from book.source import ROOT
+from d2l.layers import NUMBER_BYTES, LayerTable
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed here: the numbers are computed with it")
-LAYERS = (torch.nn.Conv2d, torch.nn.Linear)
+pytest.importorskip("torch", reason="PyTorch is not installed here: the numbers are computed with it")
+
+NUMBERS = yaml.safe_load((ROOT / "tests" / "numbers.yml").read_text("utf-8"))
+SOURCES = sorted((ROOT / "chapter_cnn").glob("*.md"))
+IMAGES = {"AlexNet": (1, 1, 224, 224), "LeNet": (1, 1, 28, 28)}
+WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+# Code, marks of d2lbook and what stands before the text of a line are not prose.
+NOT_PROSE = re.compile(
+    r"^(```|~~~).*?^\1$|`+[^`]*`+|^:\w+:[^\n]*|^ *(\d+\.|#+( \d+\.)?) |\]\([^)]*\)|:[a-z]+:"
+    r"|\[\*\*|\*\*\]|\(\*\*|\*\*\)",
+    re.M | re.S,
+)
+# A number that is not part of a name, such as A100 or LAION-5B.
+NUMBER = re.compile(r"(?<![\w.,-])\d[\d,.]*\d(?!\w)|(?<![\w.,-])\d(?!\w)")
+
+
+def prose(section: str) -> str:
+    """The words of a section's text, with single blanks between them."""
+    return " ".join(NOT_PROSE.sub(" ", (ROOT / "chapter_cnn" / f"{section}.md").read_text("utf-8")).split())
+
+
+def receptive_field(layers: list) -> int:
+    """Side of the square of pixels that a unit of the last of these layers depends on."""
+    side, stride = 1, 1
+    for layer in layers:
+        (window, step) = (size if isinstance(size, int) else size[0] for size in (layer.kernel_size, layer.stride))
+        side, stride = side + (window - 1) * stride, stride * step
+    return side
 
 
 @pytest.fixture(scope="module")
-def alexnet():
-    """The page's own PyTorch model, with its layers' output shapes and multiply-adds from a real forward pass."""
-    model = importlib.import_module("d2l.torch").AlexNet().eval()
-    for layer in model.net:
-        layer.register_forward_hook(lambda layer, _, output: setattr(layer, "output_shape", tuple(output.shape[1:])))
-    with torch.no_grad():
-        model(torch.zeros(1, 1, 224, 224))
-    return model.net
+def names() -> dict[str, object]:
+    """What the expressions of numbers.yml may use, beside what Python has.
+
+    ``AlexNet`` and ``LeNet`` are tables of layers, ``windows`` AlexNet's convolutions and pooling layers.
+    """
+    d2l = importlib.import_module("d2l.torch")
+    models = {"AlexNet": d2l.AlexNet(), "LeNet": d2l.LeNet()}
+    tables = {name: model.layer_table(IMAGES[name]) for name, model in models.items()}
+    return tables | {
+        "windows": [layer for layer in models["AlexNet"].net if hasattr(layer, "kernel_size")],
+        "conv": lambda table: LayerTable(x for x in table if x.parameters and len(x.output_shape) == 4),
+        "dense": lambda table: LayerTable(x for x in table if len(x.output_shape) == 2),
+        "mib": lambda numbers: numbers * NUMBER_BYTES / 2**20,
+        "receptive_field": receptive_field,
+        "word": lambda number: WORDS[number],
+        "training_images": 60_000,  # of Fashion-MNIST
+        "math": math,
+    }
 
 
-def parameters(layers) -> int:
-    return sum(p.numel() for layer in layers for p in layer.parameters())
+def statements(section: str, names: dict[str, object]) -> Iterator[str]:
+    """The phrases with numbers that numbers.yml lists for a section, with the numbers computed."""
+    listed = NUMBERS[section]
+    for phrase, expressions in listed.get("computed", {}).items():
+        yield phrase.format(*(eval(str(expression), dict(names)) for expression in expressions))
+    yield from listed.get("facts", {})
 
 
-def multiply_adds(layer) -> int:
-    """Each output of a layer costs one multiply-add for every weight that leads to it."""
-    outputs = torch.Size(layer.output_shape).numel()
-    return outputs * layer.weight[0].numel()
+def test_every_section_has_its_list():
+    assert sorted(NUMBERS) == [path.stem for path in SOURCES]
 
 
-def dense(net) -> list:
-    return [layer for layer in net if isinstance(layer, torch.nn.Linear)]
+@pytest.mark.parametrize("section", NUMBERS)
+def test_numbers_in_the_prose_are_computed_or_have_a_source(section, names):
+    text = prose(section)
+    found = list(statements(section, names))
+    assert [phrase for phrase in found if phrase not in text] == []
+    covered = {i for phrase in found for match in re.finditer(re.escape(phrase), text) for i in range(*match.span())}
+    alone = [text[max(0, m.start() - 40) : m.end() + 40] for m in NUMBER.finditer(text) if m.start() not in covered]
+    assert alone == []
 
 
-def numbers(net) -> list[str]:
-    """The phrases of the text that hold computed numbers, with the numbers computed."""
-    weighted = [layer for layer in net if isinstance(layer, LAYERS)]
-    total = parameters(net)
-    cost = sum(map(multiply_adds, weighted))
-    share = sum(map(multiply_adds, dense(net))) / cost
-    convolutions = [layer for layer in net if isinstance(layer, torch.nn.Conv2d)]
-    words = {5: "five", 8: "eight"}
-    channels, height, width = [layer for layer in net if isinstance(layer, torch.nn.MaxPool2d)][-1].output_shape
-    assert share < 0.05
-    return [
-        f"AlexNet has {words[len(weighted)]} layers with weights: {words[len(convolutions)]} convolutional ones",
-        f"{channels} channels of {height} by {width}",
-        f"so the first dense layer sees {dense(net)[0].in_features:,} numbers",
-        f"Of {total:,} parameters, which take up {4 * total / 2**20:.0f} MiB",
-        f"{parameters(dense(net)) / total:.0%}".replace("%", " percent sit in three matrices"),
-        f"one image costs {cost / 1e9:.2f} billion multiply-adds",
-        "the dense layers do less than 5 percent of them",
-        f"{dense(net)[0].in_features:,} by {dense(net)[0].out_features:,} and 4,096 by",
-        f"the images have {224 * 224 // (28 * 28)} times as many pixels",
-        f"almost {-(-total // 60_000 // 10) * 10} parameters for each training image",
-    ]
-
-
-def test_numbers_in_the_prose_are_computed(alexnet):
-    prose = " ".join((ROOT / "chapter_cnn" / "alexnet.md").read_text("utf-8").split())
-    missing = [phrase for phrase in numbers(alexnet) if phrase not in prose]
-    assert missing == []
-
-
-def test_spatial_sizes_are_those_of_the_figure(alexnet):
-    sizes = [layer.output_shape[1] for layer in alexnet if isinstance(layer, (torch.nn.Conv2d, torch.nn.MaxPool2d))]
+def test_spatial_sizes_are_those_of_the_figure(names):
+    sizes = [layer.output_shape[2] for layer in names["AlexNet"] if len(layer.output_shape) == 4]
     assert sizes == [54, 26, 26, 12, 12, 12, 12, 5]
     figure = (ROOT / "img" / "alexnet.svg").read_text("utf-8")
-    for layer in (layer for layer in alexnet if not isinstance(layer, torch.nn.Flatten)):
-        assert f">{'×'.join(map(str, layer.output_shape))}<" in figure
+    for layer in names["AlexNet"]:
+        assert f">{'×'.join(map(str, layer.output_shape[1:]))}<" in figure

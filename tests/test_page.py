@@ -1,5 +1,6 @@
 """The rendered pages in a real browser: nothing missing, tabs that act as one, no other host asked."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,10 @@ from book.execute import with_outputs
 from book.pages import render
 from book.recordings import show_results
 from book.reference import reference_path
-from book.source import BUILD, Section, configured_tabs
+from book.source import BUILD, ROOT, Section, configured_tabs, source_files
 
 TABS = configured_tabs()
-PAGES = ["index.html", "chapter_cnn/index.html", "chapter_cnn/alexnet.html"]
+PAGES = [str(path.relative_to(ROOT).with_suffix(".html")) for path in source_files()]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (Debian package chromium)")
@@ -126,6 +127,16 @@ def test_code_can_be_copied(html, browser):
     cell.locator("button.copy-code").click()
     assert cell.locator("button.copy-code").inner_text() in ("Copied", "Selected")
     context.close()
+
+
+def test_answers_wait_until_they_are_asked_for(html, page):
+    page.goto((html / "chapter_cnn/answers.html").as_uri())
+    answers = page.locator("details.answer")
+    assert answers.count() == len(re.findall("^## ", (ROOT / "chapter_cnn" / "answers.md").read_text("utf-8"), re.M))
+    assert not answers.first.locator("p").first.is_visible()
+    answers.first.locator("summary").click()
+    assert answers.first.locator("p").first.is_visible()
+    assert page.problems == []
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -1,4 +1,4 @@
-// What the page adds to d2lbook's scripts: the chosen framework is remembered, and code can be copied.
+// What the page adds to d2lbook's scripts: the chosen framework is remembered, code can be copied, answers are folded.
 
 const FRAMEWORK_KEY = "framework";
 
@@ -49,7 +49,27 @@ function addCopyButtons() {
     }
 }
 
+// Sections with the heading "Answer" wait for a reader who asks. Without scripts, and in print, they are open.
+function foldAnswers() {
+    const isAnswer = (element) => /(^|\s)Answer$/.test(element.firstChild.textContent.trim());
+    for (const heading of [...document.querySelectorAll("h3")].filter(isAnswer)) {
+        const section = heading.parentElement;
+        const answer = document.createElement("details");
+        const summary = document.createElement("summary");
+        answer.className = "answer";
+        summary.textContent = "Answer";
+        heading.remove();
+        answer.append(summary, ...section.childNodes);
+        section.append(answer);
+        addEventListener("beforeprint", () => { answer.open = true; });
+    }
+    for (const link of [...document.querySelectorAll(".localtoc a, .globaltoc a")].filter(isAnswer)) {
+        link.parentElement.remove();
+    }
+}
+
 $(document).ready(() => {
     restoreFramework();
     addCopyButtons();
+    foldAnswers();
 });

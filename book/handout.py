@@ -1,0 +1,150 @@
+"""The notebooks that people work in: what d2lbook's marks mean on a page is said in them in plain Markdown."""
+
+import copy
+import functools
+import os
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from .source import (
+    COMPILED,
+    NOTEBOOKS,
+    ROOT,
+    BookError,
+    Section,
+    configured_tabs,
+    d2lbook_build,
+    in_root,
+    source_files,
+    source_notebook,
+)
+
+HEADING = re.compile(r"^#+ (?P<title>.+)\n:label:`(?P<label>[^`]+)`", re.M)
+FIGURE = re.compile(r"!\[(?P<caption>[^\]]*)\]\((?P<path>[^)]+)\)\n(?::width:`[^`]*`\n)?(?::label:`(?P<label>[^`]+)`)?")
+SLIDE_MARK = re.compile(r"\[\*\*|\*\*\]|\(\*\*|\*\*\)|\[~~|~~\]|\(~~|~~\)")
+REFERENCE = re.compile(r":(?P<role>numref|cite|citet):`(?P<keys>[^`]+)`")
+CONTENTS = re.compile(r"^```toc\n(?P<lines>.*?)```$", re.M | re.S)
+TAB_BEGIN = re.compile(r"^:begin_tab:`(?P<tabs>[^`]+)`\n", re.M)
+ONLY_FOR_PAGES = re.compile(
+    r"^```eval_rst\n.*?```\n?|^:(?:label|width|bibliography):`[^`]*`\n?|^:end_tab:\n?", re.M | re.S
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a label stands for: its section's name, such as ``chapter_cnn/alexnet``, and what to call it."""
+
+    section: str
+    text: str
+
+
+@in_root
+def hand_out_all(sections: list[Section]) -> None:
+    """Write every section into ``_build/notebooks/TAB``, and the sources with the cells of all tabs into ``all``."""
+    for section in sections:
+        hand_out(readable(section.notebook, section.name), Path(section.tab) / f"{section.name}.ipynb")
+    for source in source_files():
+        name = str(source.relative_to(ROOT).with_suffix(""))
+        hand_out(readable(source_notebook(source), name), Path("all") / f"{name}.ipynb")
+    build = d2lbook_build()
+    for tab in [*configured_tabs(), "all"]:
+        build.Builder(build.Config())._copy_resources(".", str(NOTEBOOKS / tab))
+
+
+def hand_out(notebook: NotebookNode, name: Path) -> None:
+    """Write a notebook into ``_build/notebooks``. What people have run or edited there is kept under another name."""
+    compiled, handed_out = COMPILED / name, NOTEBOOKS / name
+    new = nbformat.writes(notebook)
+    old = compiled.read_text("utf-8") if compiled.exists() else None
+    if handed_out.exists() and old == new:
+        return
+    if handed_out.exists() and handed_out.read_text("utf-8") != old:
+        kept = handed_out.with_suffix(".yours.ipynb")
+        handed_out.replace(kept)
+        print(f"The source of {handed_out} has changed; your version is kept as {kept.name}")
+    for path in (compiled, handed_out):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(new, "utf-8")
+
+
+def readable(notebook: NotebookNode, section: str) -> NotebookNode:
+    """A copy of a section's notebook with its text such that Jupyter shows it as it is meant."""
+    notebook = copy.deepcopy(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _plain(cell.source, section)
+    return notebook
+
+
+def _plain(text: str, section: str) -> str:
+    folder = Path(section).parent
+
+    def link(target: Target) -> str:
+        return f"[{target.text}]({os.path.relpath(target.section, folder)}.ipynb)"
+
+    def reference(match: re.Match) -> str:
+        known = _targets() if match["role"] == "numref" else _bibliography()
+        keys = [key.strip() for key in match["keys"].split(",")]
+        if unknown := [key for key in keys if key not in known]:
+            raise BookError(f"{section}: nothing has the name {unknown[0]!r} of {match[0]}")
+        if match["role"] == "numref":
+            target = known[keys[0]]
+            return target.text if target.section == section else link(target)
+        works = [_work(known[key]) for key in keys]
+        return "; ".join(works) if match["role"] == "citet" else f"({'; '.join(works)})"
+
+    def figure(match: re.Match) -> str:
+        name = f"**{_targets()[match['label']].text}.** " if match["label"] else ""
+        return f"![{match['caption']}]({match['path']})\n\n{name}{match['caption']}"
+
+    def contents(match: re.Match) -> str:
+        names = [line.strip() for line in match["lines"].splitlines() if line.strip() and not line.startswith(":")]
+        return "\n".join(f"- {link(_title(str(folder / name)))}" for name in names)
+
+    for pattern, replacement in ((FIGURE, figure), (REFERENCE, reference), (CONTENTS, contents)):
+        text = pattern.sub(replacement, text)
+    text = TAB_BEGIN.sub(r"*\g<tabs>:* ", text)
+    return SLIDE_MARK.sub("", ONLY_FOR_PAGES.sub("", text)).strip()
+
+
+@functools.cache
+def _targets() -> dict[str, Target]:
+    """Every label of the book; figures are counted in their section."""
+    targets = {}
+    for path in source_files():
+        section, text = str(path.relative_to(ROOT).with_suffix("")), path.read_text("utf-8")
+        for match in HEADING.finditer(text):
+            targets[match["label"]] = Target(section, match["title"])
+        figures = (match for match in FIGURE.finditer(text) if match["label"])
+        for number, match in enumerate(figures, 1):
+            targets[match["label"]] = Target(section, f"Figure {number}")
+    return targets
+
+
+def _title(section: str) -> Target:
+    """A section by its own heading."""
+    lines = (ROOT / f"{section}.md").read_text("utf-8").splitlines()
+    return Target(section, next(line.removeprefix("# ") for line in lines if line.startswith("# ")))
+
+
+@functools.cache
+def _bibliography() -> dict[str, Any]:
+    with warnings.catch_warnings():
+        # pybtex imports pkg_resources, which says on import that it will go away.
+        warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
+        from pybtex.database import parse_file
+    return parse_file(str(ROOT / "references.bib")).entries
+
+
+def _work(entry: Any) -> str:
+    """Authors and year, such as ``LeCun et al., 1998``."""
+    people = entry.persons["author"]
+    first, *others = [" ".join(map(str, person.rich_prelast_names + person.rich_last_names)) for person in people]
+    authors = first if not others else f"{first} and {others[0]}" if len(others) == 1 else f"{first} et al."
+    return f"{authors}, {entry.fields['year']}"
