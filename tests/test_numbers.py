@@ -45,13 +45,14 @@ def receptive_field(layers: list) -> int:
 def names() -> dict[str, object]:
     """What the expressions of numbers.yml may use, beside what Python has.
 
-    ``AlexNet`` and ``LeNet`` are tables of layers, ``windows`` AlexNet's convolutions and pooling layers.
+    ``AlexNet`` and ``LeNet`` are tables of layers, ``windows_of`` their convolutions and pooling layers.
     """
     d2l = importlib.import_module("d2l.torch")
     models = {"AlexNet": d2l.AlexNet(), "LeNet": d2l.LeNet()}
     tables = {name: model.layer_table(IMAGES[name]) for name, model in models.items()}
     return tables | {
-        "windows": [layer for layer in models["AlexNet"].net if hasattr(layer, "kernel_size")],
+        "windows_of": {name: [x for x in model.net if hasattr(x, "kernel_size")] for name, model in models.items()},
+        "sigmoid_slope": lambda x: math.exp(-x) / (1 + math.exp(-x)) ** 2,
         "conv": lambda table: LayerTable(x for x in table if x.parameters and len(x.output_shape) == 4),
         "dense": lambda table: LayerTable(x for x in table if len(x.output_shape) == 2),
         "mib": lambda numbers: numbers * NUMBER_BYTES / 2**20,
@@ -66,7 +67,8 @@ def statements(section: str, names: dict[str, object]) -> Iterator[str]:
     """The phrases with numbers that numbers.yml lists for a section, with the numbers computed."""
     listed = NUMBERS[section]
     for phrase, expressions in listed.get("computed", {}).items():
-        yield phrase.format(*(eval(str(expression), dict(names)) for expression in expressions))
+        expressions = expressions if isinstance(expressions, list) else [expressions]
+        yield phrase.format(*(eval(expression, dict(names)) for expression in expressions))
     yield from listed.get("facts", {})
 
 
