@@ -5,6 +5,7 @@ drawing it again gives the same bytes on any machine. Figures are `WIDTH` units 
 that a font size is its size on screen; on a phone of 360 pixels they shrink to four fifths.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
@@ -30,6 +31,21 @@ class Colour(NamedTuple):
 BLUE = Colour("#a6d0f5", "#1f5f99")
 SAND = Colour("#fff3c9", "#a07d16")
 CLAY = Colour("#e9956c", "#8f3f18")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where a value between `low` and `high` lies between the positions `start` and `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """Return the position of `value`, to a tenth."""
+        share = (value - self.low) / (self.high - self.low)
+        return round(self.start + share * (self.end - self.start), 1)
 
 
 def add(parent: ET.Element, tag: str, text: str | None = None, **attributes: str | float) -> ET.Element:
