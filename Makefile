@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 BOOK := $(PYTHON) -m book
 export D2L_DATA ?= $(CURDIR)/data
 
-.PHONY: help book test notebooks slides serve lab data record reference bench chapters lib format clean
+.PHONY: help book test notebooks slides serve lab data record reference bench chapters figures lib format clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -44,6 +44,11 @@ bench: .venv/installed ## Measure training, data, imports and builds against pla
 
 chapters: .venv/installed ## Run the sections that the helper is tested with, and renew their table
 	@$(BOOK) chapters
+
+figures: .venv/installed ## Draw the figures again: most in a second, filters in half a minute
+	@set -e; for name in alexnet timeline pipeline receptive activations filters; do \
+	    echo "img/$$name.py"; $(PYTHON) img/$$name.py; \
+	done
 
 lib: .venv/installed ## Take what the chapter marks #@save, and the aliases of config.ini, into the helper d2l
 	@$(BOOK) lib
