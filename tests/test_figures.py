@@ -1,6 +1,7 @@
 """The figures are what their scripts draw, have sources for their facts, and can be read on a phone and aloud."""
 
 import csv
+import json
 import re
 import shutil
 import subprocess
@@ -85,3 +86,11 @@ def test_drawing_can_be_read_on_a_phone_and_aloud(path: Path):
     for text in svg.iter(f"{SVG}text"):
         # 320 of a phone's 360 pixels
         assert float(text.get("font-size")) * 320 / width > 9
+
+
+def test_views_say_what_they_were_tested_on():
+    views = json.loads((IMG / "views.json").read_text())
+    confusion = views["confusion"]
+    assert sum(map(sum, confusion)) == views["test_images"]
+    assert views["accuracy"] == pytest.approx(sum(confusion[i][i] for i in range(10)) / views["test_images"], abs=5e-5)
+    assert f"gets {views['accuracy']:.0%}".replace("%", " percent") in " ".join((IMG / "views.py").read_text().split())
