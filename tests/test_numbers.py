@@ -1,6 +1,7 @@
 """Every number in the prose is one that the code computes, or a fact whose source is named: both are in numbers.yml."""
 
 import importlib
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -58,6 +59,7 @@ def names() -> dict[str, object]:
         "mib": lambda numbers: numbers * NUMBER_BYTES / 2**20,
         "receptive_field": receptive_field,
         "word": lambda number: WORDS[number],
+        "views": json.loads((ROOT / "img" / "views.json").read_text("utf-8")),
         "training_images": 60_000,  # of Fashion-MNIST
         "math": math,
     }
