@@ -58,6 +58,7 @@ def names() -> dict[str, object]:
         "dense": lambda table: LayerTable(x for x in table if len(x.output_shape) == 2),
         "mib": lambda numbers: numbers * NUMBER_BYTES / 2**20,
         "receptive_field": receptive_field,
+        "intensity": lambda x, n: 2 * n * x.multiply_adds / (4 * (x.parameters + n * (x.inputs + x.outputs))),
         "word": lambda number: WORDS[number],
         "views": json.loads((ROOT / "img" / "views.json").read_text("utf-8")),
         "training_images": 60_000,  # of Fashion-MNIST
