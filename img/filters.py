@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from contact import contact_sheet
 from matplotlib import cbook
 from PIL import Image
 from torch import Tensor
@@ -29,9 +30,7 @@ from torch import Tensor
 KERNELS, SIDE = 96, 11
 PATCHES = 16_000
 COMPONENTS = 110  # of the 363 dimensions of a patch; what is dropped is mostly noise of the JPEG
-ROWS, COLUMNS = 8, 12
-ZOOM, GAP = 6, 3  # pixels of the picture per weight, and between kernels
-PAPER = 250
+COLUMNS, ZOOM = 12, 6  # kernels in a row, and pixels of the picture per weight
 
 
 def photograph() -> Tensor:
@@ -102,26 +101,15 @@ def sort_by_colour(kernels: Tensor) -> Tensor:
     return kernels[share.argsort()]
 
 
-def contact_sheet(kernels: Tensor) -> Image.Image:
-    """Return the kernels side by side in ROWS rows, zero as mid-grey and every weight a square of ZOOM pixels."""
-    peak = kernels.abs().amax((1, 2, 3), keepdim=True)
-    tiles = (127.5 + 127.5 * kernels / peak).round().byte()
-    tiles = tiles.repeat_interleave(ZOOM, 2).repeat_interleave(ZOOM, 3)
-    pitch = SIDE * ZOOM + GAP
-    sheet = torch.full((3, ROWS * pitch + GAP, COLUMNS * pitch + GAP), PAPER, dtype=torch.uint8)
-    for index, tile in enumerate(tiles):
-        top, left = (GAP + pitch * n for n in divmod(index, COLUMNS))
-        sheet[:, top : top + SIDE * ZOOM, left : left + SIDE * ZOOM] = tile
-    return Image.fromarray(sheet.permute(1, 2, 0).numpy())
-
-
 def main() -> None:
     """Learn the kernels and write the picture beside this script."""
     torch.manual_seed(0)
     torch.set_num_threads(1)  # sums then run in one order, and the same machine gives the same file
     x, axes = whiten(draw_patches(balance_colours(photograph()), PATCHES))
-    kernels = (learn(x) @ axes).view(KERNELS, 3, SIDE, SIDE)
-    contact_sheet(sort_by_colour(kernels)).save(Path(__file__).with_suffix(".png"), optimize=True)
+    kernels = sort_by_colour((learn(x) @ axes).view(KERNELS, 3, SIDE, SIDE))
+    tiles = (127.5 + 127.5 * kernels / kernels.abs().amax((1, 2, 3), keepdim=True)).round().byte()
+    picture = contact_sheet(tiles.permute(0, 2, 3, 1).numpy(), COLUMNS, ZOOM)
+    picture.save(Path(__file__).with_suffix(".png"), optimize=True)
 
 
 if __name__ == "__main__":
