@@ -182,6 +182,8 @@ class Trainer(core.Trainer):
         if self.state.opt_state is optax.EmptyState:
             # An optimizer without a state may give this class where an object of it is meant.
             self.state = self.state.replace(opt_state=optax.EmptyState())
+        # On the device before the first step, as it is before the second: the step would be compiled for each.
+        self.state = jax.device_put(self.state, self.device)
 
     def _compile(self, step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
         # A training step gives its old state's memory to the new one; validation keeps the state.

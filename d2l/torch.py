@@ -464,10 +464,14 @@ class _CopiedAhead:
 
 
 def _initialize(layer: nn.Module, init: Callable[[nn.Module], Any]) -> None:
-    """Call ``init`` with a layer now or, if it is lazy, once its first input has given it its shape."""
+    """Call ``init`` with a layer now or, if it is lazy, once its first input has given it its shape.
+
+    Weights that are loaded before that stay.
+    """
     if nn.parameter.is_lazy(layer.weight):
         # Hooks run in the order of their making, so the layer's own has made the weight when this one runs.
         layer.register_forward_pre_hook(_InitializeOnce(init))
+        layer.register_load_state_dict_post_hook(_forget_initialization)
     else:
         init(layer)
 
@@ -480,9 +484,13 @@ class _InitializeOnce:
 
     def __call__(self, layer: nn.Module, _: Any) -> None:
         self.init(layer)
-        hooks = layer._forward_pre_hooks
-        for key in [key for key, hook in hooks.items() if hook is self]:
-            del hooks[key]
+        _forget_initialization(layer)
+
+
+def _forget_initialization(layer: nn.Module, _: Any = None) -> None:
+    hooks = layer._forward_pre_hooks
+    for key in [key for key, hook in hooks.items() if isinstance(hook, _InitializeOnce)]:
+        del hooks[key]
 
 
 # What follows is taken from the chapter: classes marked there with #@save, and the names that config.ini gives tensors.

@@ -871,6 +871,17 @@ def test_layer_table_looks_into_blocks_also_after_training(stateful, full_run):
 # What only one framework has
 
 
+def test_jax_compiles_each_step_once(full_run):
+    fw = adapter("jax")
+    trainer = fw.d2l.Trainer(max_epochs=2)
+    fw.fit(trainer, tiny(fw), Loaders(batches_of(fw, [32] * 4), batches_of(fw, [32])))
+    compiled = {name: step for name, (_, _, step) in trainer._steps.items()}
+    assert {name: step._cache_size() for name, step in compiled.items()} == {
+        "_train_metrics": 1,
+        "_validate_metrics": 1,
+    }
+
+
 def test_layer_summary_keeps_pytorchs_training_mode():
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     model = tiny(Torch(), dropout=0.5)
@@ -899,6 +910,14 @@ def test_init_cnn_draws_from_glorots_bounds():
     net(X)
     assert all((net[i].weight == weights[i]).all() for i in bounds)
     np.testing.assert_array_equal(net[2].weight.detach(), np.ones(4))
+
+
+def test_weights_loaded_into_a_model_that_has_not_run_yet_stay():
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    trained, fresh, X = Torch().d2l.LeNet(), Torch().d2l.LeNet(), torch.rand(2, 1, 28, 28)
+    logits = trained(X)
+    fresh.load_state_dict(trained.state_dict())
+    assert (fresh(X) == logits).all()
 
 
 def test_copy_of_a_net_with_init_cnn_keeps_its_weights():
