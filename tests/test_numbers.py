@@ -1,5 +1,6 @@
 """Every number in the prose is one that the code computes, or a fact whose source is named: both are in numbers.yml."""
 
+import csv
 import importlib
 import json
 import math
@@ -15,6 +16,7 @@ from d2l.layers import NUMBER_BYTES, LayerTable
 pytest.importorskip("torch", reason="PyTorch is not installed here: the numbers are computed with it")
 
 NUMBERS = yaml.safe_load((ROOT / "tests" / "numbers.yml").read_text("utf-8"))
+FIGURES = ROOT / "img"
 SOURCES = sorted((ROOT / "chapter_cnn").glob("*.md"))
 IMAGES = {"AlexNet": (1, 1, 224, 224), "LeNet": (1, 1, 28, 28)}
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
@@ -49,6 +51,7 @@ def names() -> dict[str, object]:
     ``AlexNet`` and ``LeNet`` are tables of layers, ``windows_of`` their convolutions and pooling layers.
     """
     d2l = importlib.import_module("d2l.torch")
+    timeline = (FIGURES / "timeline.csv").read_text("utf-8")
     models = {"AlexNet": d2l.AlexNet(), "LeNet": d2l.LeNet()}
     tables = {name: model.layer_table(IMAGES[name]) for name, model in models.items()}
     return tables | {
@@ -60,7 +63,8 @@ def names() -> dict[str, object]:
         "receptive_field": receptive_field,
         "intensity": lambda x, n: 2 * n * x.multiply_adds / (4 * (x.parameters + n * (x.inputs + x.outputs))),
         "word": lambda number: WORDS[number],
-        "views": json.loads((ROOT / "img" / "views.json").read_text("utf-8")),
+        "timeline": {point["name"]: float(point["value"]) for point in csv.DictReader(timeline.splitlines())},
+        "views": json.loads((FIGURES / "views.json").read_text("utf-8")),
         "training_images": 60_000,  # of Fashion-MNIST
         "math": math,
     }
