@@ -2,13 +2,30 @@
 
 const FRAMEWORK_KEY = "framework";
 
+// d2lbook chooses tabs by their number, which is wrong where a text has some of the frameworks only.
+window.select_tab = () => {};
+
 function frameworkTabs() {
     const bar = document.querySelector(".mdl-tabs__tab-bar");
     return bar ? [...bar.querySelectorAll(".mdl-tabs__tab")].map((tab) => tab.textContent.trim()) : [];
 }
 
-// d2lbook's tabs call this by name when one is clicked; its own handler then switches the page.
+function showFramework(framework) {
+    for (const group of document.querySelectorAll(".mdl-tabs")) {
+        const tabs = [...group.querySelectorAll(".mdl-tabs__tab")];
+        group.hidden = !tabs.some((tab) => tab.textContent.trim() === framework);
+        for (const tab of tabs) {
+            tab.classList.toggle("is-active", tab.textContent.trim() === framework);
+        }
+        for (const panel of group.querySelectorAll(".mdl-tabs__panel")) {
+            panel.classList.toggle("is-active", panel.id.startsWith(`${framework}-`));
+        }
+    }
+}
+
+// d2lbook's tabs call this by name when one is clicked.
 function tagClick(framework) {
+    showFramework(framework);
     try {
         localStorage.setItem(FRAMEWORK_KEY, framework);
     } catch {
@@ -17,15 +34,15 @@ function tagClick(framework) {
 }
 
 function restoreFramework() {
+    const known = frameworkTabs();
     let framework = null;
     try {
         framework = localStorage.getItem(FRAMEWORK_KEY);
     } catch {
-        return;
+        // The first framework is shown then, as it is to a new reader.
     }
-    const index = frameworkTabs().indexOf(framework);
-    if (index > 0) {
-        select_tab(index);
+    if (known.length) {
+        showFramework(known.includes(framework) ? framework : known[0]);
     }
 }
 
