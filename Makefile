@@ -34,7 +34,7 @@ data: .venv/installed ## Look for Fashion-MNIST, and fetch it if it is not here
 	@$(BOOK) data
 
 record: .venv/installed ## Run one framework in full and keep its outputs: make record TAB=pytorch [SECTION=alexnet] [LIMITS="epochs=1 images=6000"]
-	@$(BOOK) record "$(TAB)" --section "$(SECTION)" $(LIMITS)
+	@$(BOOK) record --section "$(SECTION)" "$(TAB)" $(LIMITS)
 
 reference: .venv/installed ## Renew the outputs that make test compares the notebooks with
 	@$(BOOK) reference

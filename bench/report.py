@@ -7,6 +7,7 @@ from typing import Any
 
 from book.source import markdown_table, write_whole
 
+from .accuracy import PRECISIONS
 from .work import training_flop
 
 RESULTS = Path(__file__).parent / "results"
@@ -76,7 +77,7 @@ def _accuracy(accuracy: dict[str, Any]) -> str:
         [
             tab,
             found["profile"],
-            *(f"{mean(accuracies):.3f} ± {stdev(accuracies):.3f}" for accuracies in found.values()),
+            *(f"{mean(found[side]):.3f} ± {stdev(found[side]):.3f}" for side in PRECISIONS),
         ]
         for tab, found in accuracy.items()
     ]

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from nbformat import NotebookNode
 
@@ -34,7 +35,11 @@ def build() -> None:
 
 
 def results() -> tuple[list[tuple[Section, NotebookNode]], list[str]]:
-    """Each section with the outputs to show, run where its code has changed; and what failed."""
+    """Compile and hand out every section, and run those whose code has changed.
+
+    Returns:
+        Each section with the outputs to show, and a message for each that failed.
+    """
     # Only now, since they take a second to import.
     from .execute import run_cached
     from .handout import hand_out_all
@@ -58,13 +63,16 @@ def results() -> tuple[list[tuple[Section, NotebookNode]], list[str]]:
 
 def slides() -> None:
     """Make a deck of slides per section and framework, from the marks in the text."""
-    from .slides import SLIDES, write_decks
+    from .handout import hand_out
+    from .slides import deck
 
     shown, failures = results()
     if failures:
         raise BookError("\n\n".join(failures))
-    decks = write_decks(shown)
-    print(f"{len(decks)} decks in {SLIDES}\nTo show one: make lab, open it, and press the button RISE above it")
+    for section, notebook in shown:
+        if slides := deck(section, notebook):
+            hand_out(slides, Path("slides") / section.tab / f"{section.name}.ipynb")
+    print(f"The decks: {NOTEBOOKS / 'slides'}\nTo show one: make lab, open it, and press the button RISE above it")
 
 
 def data() -> None:

@@ -47,13 +47,15 @@ class _Client(NotebookClient):
 
 
 def _asked_again(get_msg: Callable[..., Awaitable[dict]]) -> Callable[..., Awaitable[dict]]:
-    """What waits for a kernel's reply, looking for it every second.
+    """What waits for a kernel's reply; where that is without limit, it looks for it every second.
 
     jupyter_client sends requests past asyncio, which may take the news of a reply with it: a reply that has come would
     be waited for without end.
     """
 
-    async def wait(timeout: None = None) -> dict:
+    async def wait(timeout: float | None = None) -> dict:
+        if timeout is not None:
+            return await get_msg(timeout=timeout)
         while True:
             with contextlib.suppress(queue.Empty):
                 return await get_msg(timeout=1)

@@ -4,7 +4,6 @@ import copy
 import functools
 import os
 import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,16 @@ from .source import (
     configured_tabs,
     d2lbook_build,
     in_root,
+    old_setuptools,
+    section_name,
     source_files,
     source_notebook,
 )
 
 HEADING = re.compile(r"^#+ (?P<title>.+)\n:label:`(?P<label>[^`]+)`", re.M)
-FIGURE = re.compile(r"!\[(?P<caption>[^\]]*)\]\((?P<path>[^)]+)\)\n(?::width:`[^`]*`\n)?(?::label:`(?P<label>[^`]+)`)?")
-SLIDE_MARK = re.compile(r"\[\*\*|\*\*\]|\(\*\*|\*\*\)|\[~~|~~\]|\(~~|~~\)")
+FIGURE = re.compile(
+    r"!\[(?P<caption>[^\n]*?)\]\((?P<path>[^)]+)\)\n(?::width:`[^`]*`\n)?(?::label:`(?P<label>[^`]+)`)?"
+)
 REFERENCE = re.compile(r":(?P<role>numref|cite|citet):`(?P<keys>[^`]+)`")
 CONTENTS = re.compile(r"^```toc\n(?P<lines>.*?)```$", re.M | re.S)
 TAB_BEGIN = re.compile(r"^:begin_tab:`(?P<tabs>[^`]+)`\n", re.M)
@@ -50,7 +52,7 @@ def hand_out_all(sections: list[Section]) -> None:
     for section in sections:
         hand_out(readable(section.notebook, section.name), Path(section.tab) / f"{section.name}.ipynb")
     for source in source_files():
-        name = str(source.relative_to(ROOT).with_suffix(""))
+        name = section_name(source)
         hand_out(readable(source_notebook(source), name), Path("all") / f"{name}.ipynb")
     build = d2lbook_build()
     for tab in [*configured_tabs(), "all"]:
@@ -75,11 +77,15 @@ def hand_out(notebook: NotebookNode, name: Path) -> None:
 
 def readable(notebook: NotebookNode, section: str) -> NotebookNode:
     """A copy of a section's notebook with its text such that Jupyter shows it as it is meant."""
-    notebook = copy.deepcopy(notebook)
-    for cell in notebook.cells:
+    with old_setuptools():
+        from d2lbook.slides import remove_slide_marks
+
+    plain = remove_slide_marks(copy.deepcopy(notebook))
+    for cell, old in zip(plain.cells, notebook.cells, strict=True):
+        cell.id, cell.metadata = old.id, copy.deepcopy(old.metadata)  # d2lbook makes the cells of text anew
         if cell.cell_type == "markdown":
             cell.source = _plain(cell.source, section)
-    return notebook
+    return plain
 
 
 def _plain(text: str, section: str) -> str:
@@ -110,7 +116,7 @@ def _plain(text: str, section: str) -> str:
     for pattern, replacement in ((FIGURE, figure), (REFERENCE, reference), (CONTENTS, contents)):
         text = pattern.sub(replacement, text)
     text = TAB_BEGIN.sub(r"*\g<tabs>:* ", text)
-    return SLIDE_MARK.sub("", ONLY_FOR_PAGES.sub("", text)).strip()
+    return ONLY_FOR_PAGES.sub("", text).strip()
 
 
 @functools.cache
@@ -118,7 +124,7 @@ def _targets() -> dict[str, Target]:
     """Every label of the book; figures are counted in their section."""
     targets = {}
     for path in source_files():
-        section, text = str(path.relative_to(ROOT).with_suffix("")), path.read_text("utf-8")
+        section, text = section_name(path), path.read_text("utf-8")
         for match in HEADING.finditer(text):
             targets[match["label"]] = Target(section, match["title"])
         figures = (match for match in FIGURE.finditer(text) if match["label"])
@@ -135,15 +141,15 @@ def _title(section: str) -> Target:
 
 @functools.cache
 def _bibliography() -> dict[str, Any]:
-    with warnings.catch_warnings():
-        # pybtex imports pkg_resources, which says on import that it will go away.
-        warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
+    with old_setuptools():
         from pybtex.database import parse_file
     return parse_file(str(ROOT / "references.bib")).entries
 
 
 def _work(entry: Any) -> str:
     """Authors and year, such as ``LeCun et al., 1998``."""
+    if "author" not in entry.persons or "year" not in entry.fields:
+        raise BookError(f"references.bib: {entry.key} has no author or no year")
     people = entry.persons["author"]
     first, *others = [" ".join(map(str, person.rich_prelast_names + person.rich_last_names)) for person in people]
     authors = first if not others else f"{first} and {others[0]}" if len(others) == 1 else f"{first} et al."

@@ -73,10 +73,10 @@ def load_recording(section: Section) -> NotebookNode | None:
         return None
     notebook = nbformat.read(path, as_version=4)
     if cell_code(notebook) != cell_code(section.notebook):
-        print(f"{section}: the recording is stale, its cells have changed: make record TAB={section.tab}")
+        print(f"{section}: the recording is stale, its cells have changed: {_command(section)}")
         return None
     if notebook.metadata["recording"]["helper"] != helper_code(section.tab):
-        print(f"{section}: recorded with an earlier version of the helper: make record TAB={section.tab} renews it")
+        print(f"{section}: recorded with an earlier version of the helper: {_command(section)} renews it")
     return notebook
 
 
@@ -90,19 +90,22 @@ def show_results(section: Section, smoke: NotebookNode) -> NotebookNode:
     recorded = load_recording(section)
     notebook = with_outputs(section, recorded or smoke)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    trained = [any(RUN_MIME in output.get("data", {}) for output in cell.outputs) for cell in cells]
+    trained = [cell for cell in cells if any(RUN_MIME in output.get("data", {}) for output in cell.outputs)]
     if recorded:
         note = provenance(section, recorded.metadata["recording"])
-        if not any(trained):  # what the section shows was measured or computed without training
-            trained = [cell is cells[-1] for cell in cells]
     else:
-        note = f"No full run of this cell is recorded. To record one: make record TAB={section.tab}"
-        for cell in cells[trained.index(True) if any(trained) else len(cells) :]:
+        note = f"No full run is recorded here. To record one: {_command(section)}"
+        for cell in cells[cells.index(trained[0]) :] if trained else []:
             cell.outputs = []
-    for cell, is_result in zip(cells, trained, strict=True):
-        if is_result:
-            cell.outputs.append(nbformat.v4.new_output("stream", name="stdout", text=note))
+    # Without training, what the section measured or computed has its note at the end.
+    for cell in trained or cells[-1:]:
+        cell.outputs.append(nbformat.v4.new_output("stream", name="stdout", text=note))
     return notebook
+
+
+def _command(section: Section) -> str:
+    """The command that records a section."""
+    return f"make record TAB={section.tab} SECTION={Path(section.name).name}"
 
 
 def provenance(section: Section, recording: dict) -> str:

@@ -1,29 +1,30 @@
 """Lecture slides: what the text marks for them, with the code and its outputs, as a deck per section and tab."""
 
 import copy
+import tempfile
 from pathlib import Path
 
+import nbformat
 from nbformat import NotebookNode
 
-from .source import NOTEBOOKS, Section, in_root
-
-SLIDES = NOTEBOOKS / "slides"
+from .handout import readable
+from .source import Section, in_root
 
 
 @in_root
-def write_decks(shown: list[tuple[Section, NotebookNode]], folder: Path = SLIDES) -> list[Path]:
-    """Write the decks, as notebooks for RISE; gives their paths.
+def deck(section: Section, notebook: NotebookNode) -> NotebookNode | None:
+    """The section as a notebook of slides for RISE; ``None`` if nothing in it is marked for them.
 
     Args:
-        shown: Each section with the outputs to show.
-        folder: Where to write them, as ``TAB/SECTION.ipynb``.
+        notebook: The section with the outputs to show.
     """
     from d2lbook.config import Config
     from d2lbook.slides import Slides
 
-    slides = Slides(Config())
-    slides.config = Config()  # d2lbook keeps it only where a repository for the decks is configured
-    decks = [folder / section.tab / f"{section.name}.ipynb" for section, _ in shown]
-    for (_, notebook), deck in zip(shown, decks, strict=True):
-        slides.generate(copy.deepcopy(notebook), str(deck))
-    return [deck for deck in decks if deck.exists()]
+    config = Config()
+    slides = Slides(config)
+    slides.config = config  # d2lbook keeps it only where a repository for the decks is configured
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "deck.ipynb"
+        slides.generate(copy.deepcopy(notebook), str(path))
+        return readable(nbformat.read(path, as_version=4), section.name) if path.exists() else None

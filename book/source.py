@@ -6,7 +6,7 @@ import functools
 import importlib.util
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +28,8 @@ CELL_TABS = re.compile(r"^(?:%%tab|# *@tab)\b *(.*)$")
 SELECTED_TABS = re.compile(r"tab\.(?:selected|interact_select)\(([^)]*)\)")
 BLOCK_BEGIN = re.compile(r"^:begin_tab:`([^`]*)`")
 BLOCK_END = re.compile(r"^:end_tab:")
+MARK_ENDS = {"[**": "**]", "(**": "**)", "[~~": "~~]", "(~~": "~~)"}
+SLIDE_MARK = re.compile("|".join(map(re.escape, [*MARK_ENDS, *MARK_ENDS.values()])))
 FENCE = re.compile(r"^(`{3,}) *(.*)$")
 
 
@@ -96,14 +98,19 @@ def source_files() -> list[Path]:
     return [ROOT / "index.md", *sorted(ROOT.glob("chapter_*/*.md"))]
 
 
+def section_name(source: Path) -> str:
+    """The name of a source's section, such as ``chapter_cnn/alexnet``."""
+    return str(source.relative_to(ROOT).with_suffix(""))
+
+
 def check_source(path: Path, tabs: list[str]) -> None:
-    """Check fences and tab marks of one source.
+    """Check fences, tab marks and slide marks of one source.
 
     Raises:
-        BookError: A fence or tab block is not closed, or a mark names a tab that ``config.ini`` does not.
+        BookError: A fence, tab block or slide mark is not closed, or a mark names a tab that ``config.ini`` does not.
     """
     name = path.relative_to(ROOT)
-    fence, block = None, None
+    fence, block, opened = None, None, []
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         place = f"{name}:{number}"
         if match := FENCE.match(line):
@@ -124,19 +131,33 @@ def check_source(path: Path, tabs: list[str]) -> None:
             if block is None:
                 raise BookError(f"{place}: a tab block ends that never began")
             block = None
+        if fence is None:
+            for mark in SLIDE_MARK.findall(line):
+                if mark == MARK_ENDS.get(opened[-1][0] if opened else ""):
+                    opened.pop()
+                elif mark in MARK_ENDS:
+                    opened.append((mark, place))
         for match in SELECTED_TABS.finditer(line):
             _check_tabs(re.findall(r"['\"]([^'\"]*)['\"]", match[1]), tabs, place)
     if fence is not None:
         raise BookError(f"{fence[1]}: the code fence {fence[0]} that opens here is never closed")
     if block is not None:
         raise BookError(f"{block}: the tab block that begins here never ends")
+    for mark, place in opened:
+        raise BookError(f"{place}: the slide mark {mark} that opens here is never closed by {MARK_ENDS[mark]}")
+
+
+@contextlib.contextmanager
+def old_setuptools() -> Iterator[None]:
+    """For imports of d2l-notedown and pybtex: both import pkg_resources, which says on import that it will go away."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
+        yield
 
 
 def d2lbook_build() -> ModuleType:
     """d2lbook's module ``build``, which takes seconds to import."""
-    with warnings.catch_warnings():
-        # d2l-notedown imports pkg_resources, which says on import that it will go away.
-        warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
+    with old_setuptools():
         from d2lbook import build
     return build
 
@@ -154,10 +175,9 @@ def compile_sections() -> list[Section]:
     sections = []
     for tab in tabs:
         for source in source_files():
-            name = source.relative_to(ROOT).with_suffix("")
             notebook = compile_source(source, tab)
             if notebook is not None:
-                sections.append(Section(str(name), tab, notebook))
+                sections.append(Section(section_name(source), tab, notebook))
     return sections
 
 

@@ -123,7 +123,7 @@ class Classifier:
         raise NotImplementedError
 
     def _multiply_adds(self, layer: Any, X: Any) -> int:
-        """Multiply-adds in the convolutions and matrix products of a layer, for the input ``X``."""
+        """Multiply-adds in the convolutions and dense layers of a layer, for the input ``X``."""
         raise NotImplementedError
 
 

@@ -471,7 +471,7 @@ def _initialize(layer: nn.Module, init: Callable[[nn.Module], Any]) -> None:
     if nn.parameter.is_lazy(layer.weight):
         # Hooks run in the order of their making, so the layer's own has made the weight when this one runs.
         layer.register_forward_pre_hook(_InitializeOnce(init))
-        layer.register_load_state_dict_post_hook(_forget_initialization)
+        layer.register_load_state_dict_post_hook(_keep_what_was_loaded)
     else:
         init(layer)
 
@@ -487,7 +487,12 @@ class _InitializeOnce:
         _forget_initialization(layer)
 
 
-def _forget_initialization(layer: nn.Module, _: Any = None) -> None:
+def _keep_what_was_loaded(layer: nn.Module, _: Any) -> None:
+    if not nn.parameter.is_lazy(layer.weight):  # loading gave it its shape; without weights of its own it stays lazy
+        _forget_initialization(layer)
+
+
+def _forget_initialization(layer: nn.Module) -> None:
     hooks = layer._forward_pre_hooks
     for key in [key for key, hook in hooks.items() if isinstance(hook, _InitializeOnce)]:
         del hooks[key]

@@ -51,17 +51,11 @@ def forward(model: d2l.AlexNet, X: Tensor) -> Tensor:
     return model.net[flatten:](nn.functional.interpolate(model.net[:flatten](X), (5, 5)))
 
 
-def network() -> d2l.AlexNet:
-    """Return a network whose layers have their shapes and first weights."""
-    model = d2l.AlexNet()
-    model.apply_init([torch.zeros(1, 1, 224, 224)])
-    return model
-
-
 def train() -> d2l.AlexNet:
     """Return a network that has gone through STAGES."""
     torch.manual_seed(0)
-    model = network()
+    model = d2l.AlexNet()
+    model.apply_init([torch.zeros(1, 1, 224, 224)])
     optimizer = torch.optim.SGD(model.parameters(), momentum=0.9)
     for side, images, passes, rate in STAGES:
         batches = data_set(side, images).train_dataloader()
@@ -157,13 +151,14 @@ def draw_mistakes(images: np.ndarray, guesses: list[str], truths: list[str]) -> 
 def main() -> None:
     """Train unless that has been done, look at the test images, and draw."""
     data = data_set(224)
-    if WEIGHTS.exists():
-        model = network()  # complete, since lazy layers would start afresh with their first batch
-        model.load_state_dict(torch.load(WEIGHTS))
+    trained = torch.load(WEIGHTS) if WEIGHTS.exists() else {}
+    if trained.get("stages") == STAGES:
+        model = d2l.AlexNet()
+        model.load_state_dict(trained["weights"])
     else:
         model = train()
         WEIGHTS.parent.mkdir(exist_ok=True)
-        torch.save(model.state_dict(), WEIGHTS)
+        torch.save({"stages": STAGES, "weights": model.state_dict()}, WEIGHTS)
     chances, truths = predict(model, data), torch.from_numpy(data.val.labels).long()
     guesses = chances.argmax(1)
     counts = torch.zeros(10, 10, dtype=torch.long).index_put_((truths, guesses), torch.tensor(1), accumulate=True)

@@ -73,6 +73,12 @@ def test_rate_of_a_loader_counts_images_after_its_first_batch(monkeypatch):
     assert speed.batches_rate([(np.zeros((n, 1)), np.zeros(n)) for n in (8, 8, 4)]) == 6
 
 
+def test_accuracies_of_seeds_become_a_table():
+    found = {"profile": "full", "auto": [0.90, 0.91, 0.92], "float32": [0.91, 0.91, 0.91]}
+    table = report._accuracy({"pytorch": found})
+    assert "| pytorch | full | 0.910 ± 0.010 | 0.910 ± 0.000 |" in table
+
+
 def test_page_is_what_the_recorded_results_say():
     assert report.REPORT.read_text("utf-8") == report.page(), "make bench writes it; it is not edited by hand"
 

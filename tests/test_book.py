@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import queue
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from book import recordings
+from book.__main__ import main
 from book.execute import _asked_again, cell_code, helper_code, run, run_code, with_outputs
 from book.handout import hand_out
 from book.pages import INPUTS
@@ -80,6 +82,7 @@ def test_constraints_satisfy_every_requirement_of_the_package():
         ("```{.python .input}\n%%tab\n```\n", "chapter.md:2: unknown tab ''"),
         ("```{.python .input}\ntab.interact_select(['keras'])\n```\n", "chapter.md:2: unknown tab 'keras'"),
         (":begin_tab:`mxnet`\ntext\n", "chapter.md:1: the tab block that begins here never ends"),
+        ("text\n[**marked\n", "chapter.md:2: the slide mark [** that opens here is never closed by **]"),
         ("text\n:end_tab:\n", "chapter.md:2: a tab block ends that never began"),
     ],
 )
@@ -222,7 +225,7 @@ def test_recording_of_other_cells_is_not_shown_and_named_stale(tmp_path, monkeyp
     recorded(small_section("fit(epochs=1)"), tmp_path, monkeypatch)
     shown = str(show_results(section, smoke_outputs(section)).cells[0].outputs)
     assert "val_acc 0.9" not in shown and "smoke run" not in shown
-    assert "No full run of this cell is recorded" in shown
+    assert "No full run is recorded here. To record one: make record TAB=pytorch SECTION=small" in shown
     assert "the recording is stale" in capsys.readouterr().out
 
 
@@ -271,6 +274,18 @@ def test_only_runs_with_results_can_be_recorded(limits, message):
         recordings.record([small_section("fit()")], "pytorch", limits)
 
 
+def test_make_record_hands_over_tab_section_and_limits(monkeypatch):
+    recipe = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "$(BOOK) record" in line)
+    words = {"$(TAB)": "mxnet", "$(SECTION)": "lenet", "$(LIMITS)": "epochs=1 images=6000"}
+    for variable, value in words.items():
+        recipe = recipe.replace(variable, value)
+    called = []
+    monkeypatch.setattr(recordings, "record", lambda sections, *rest: called.append(rest))
+    monkeypatch.setattr("sys.argv", ["book", *shlex.split(recipe.partition("$(BOOK)")[2])])
+    assert main() == 0
+    assert called == [("mxnet", "epochs=1,images=6000", "lenet")]
+
+
 def test_only_known_sections_can_be_recorded():
     with pytest.raises(BookError, match="SECTION='vgg': known sections are small"):
         recordings.record([small_section("fit()")], "pytorch", "full", "vgg")
@@ -287,6 +302,14 @@ def test_reply_that_asyncio_was_not_told_of_is_read():
 
     assert asyncio.run(_asked_again(get_msg)(timeout=None)) == {"msg_type": "execute_reply"}
     assert None not in asked
+
+
+def test_wait_for_a_reply_with_a_limit_ends():
+    async def get_msg(timeout=None):
+        raise queue.Empty
+
+    with pytest.raises(queue.Empty):
+        asyncio.run(_asked_again(get_msg)(timeout=5))
 
 
 def test_a_notebook_that_somebody_worked_in_is_kept(tmp_path, monkeypatch, capsys):

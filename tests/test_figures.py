@@ -94,3 +94,10 @@ def test_views_say_what_they_were_tested_on():
     assert sum(map(sum, confusion)) == views["test_images"]
     assert views["accuracy"] == pytest.approx(sum(confusion[i][i] for i in range(10)) / views["test_images"], abs=5e-5)
     assert f"gets {views['accuracy']:.0%}".replace("%", " percent") in " ".join((IMG / "views.py").read_text().split())
+
+
+def test_confusion_matrix_shows_what_was_counted():
+    confusion = json.loads((IMG / "views.json").read_text())["confusion"]
+    shares = [count / sum(row) for row in confusion for count in row]
+    drawn = [e.text for e in ET.parse(IMG / "confusion.svg").iter() if (e.text or "").isdecimal()]
+    assert drawn == [f"{100 * share:.0f}" for share in shares if share >= 0.01]

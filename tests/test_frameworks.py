@@ -845,6 +845,17 @@ def test_layer_table_counts_all_examples_of_a_batch(fw):
     assert three.parameters == one.parameters
 
 
+def block_costs(n):
+    """Multiply-adds for n images, and parameters, of ``ResNeXtBlock(4, 2, 1, True, 2)``, by hand."""
+    positions, width, of_group = 14**2, 4, 2
+    grouped = positions * 3**2 * of_group * width
+    norms = 4 * 2 * width
+    return (
+        n * (28**2 * width + grouped + positions * width * width + positions * width),
+        2 * width + (3**2 * of_group + 1) * width + (width + 1) * width + 2 * width + norms,
+    )
+
+
 def test_layer_table_looks_into_blocks_also_after_training(stateful, full_run):
     fw = stateful
     shape = image(fw, 1, 28, 8)
@@ -860,15 +871,24 @@ def test_layer_table_looks_into_blocks_also_after_training(stateful, full_run):
     batch = (fw.tensor(np.zeros(shape, np.float32)), fw.tensor(np.zeros(8, fw.label_type)))
     fw.d2l.Trainer(max_epochs=1).fit(model, Loaders([batch], [batch]))
     assert model.layer_table(shape) == before
-    block, _ = before
-    positions, width, of_group = 14**2, 4, 2
-    grouped = positions * 3**2 * of_group * width
-    assert block.multiply_adds == 8 * (28**2 * width + grouped + positions * width * width + positions * width)
-    norms = 4 * 2 * width
-    assert block.parameters == 2 * width + (3**2 * of_group + 1) * width + (width + 1) * width + 2 * width + norms
+    assert (before[0].multiply_adds, before[0].parameters) == block_costs(8)
 
 
 # What only one framework has
+
+
+def test_layer_table_looks_into_blocks_in_jax_too():
+    fw = adapter("jax")
+
+    class Net(fw.d2l.Classifier):
+        training: bool = True
+
+        def setup(self):
+            block = fw.d2l.ResNeXtBlock(4, 2, 1, True, (2, 2), training=self.training)
+            self.net = fw.d2l.nn.Sequential([block, fw.d2l.nn.Dense(10)])
+
+    block, _ = Net().layer_table((8, 28, 28, 1))
+    assert (block.multiply_adds, block.parameters) == block_costs(8)
 
 
 def test_jax_compiles_each_step_once(full_run):
@@ -918,6 +938,18 @@ def test_weights_loaded_into_a_model_that_has_not_run_yet_stay():
     logits = trained(X)
     fresh.load_state_dict(trained.state_dict())
     assert (fresh(X) == logits).all()
+
+
+def test_layers_without_weights_to_load_are_initialized_as_ever():
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    trained, fresh, X = Torch().d2l.LeNet(), Torch().d2l.LeNet(), torch.rand(2, 1, 28, 28)
+    trained(X)
+    but_last = {key: value for key, value in trained.state_dict().items() if not key.startswith("net.11.")}
+    fresh.load_state_dict(but_last, strict=False)
+    fresh(X)
+    bound = (6 / (84 + 10)) ** 0.5
+    assert 0.9 * bound < fresh.net[11].weight.abs().max() <= bound
+    assert (fresh.net[0].weight == trained.net[0].weight).all()
 
 
 def test_copy_of_a_net_with_init_cnn_keeps_its_weights():

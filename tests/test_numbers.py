@@ -76,6 +76,7 @@ def statements(section: str, names: dict[str, object]) -> Iterator[str]:
     for phrase, expressions in listed.get("computed", {}).items():
         expressions = expressions if isinstance(expressions, list) else [expressions]
         yield phrase.format(*(eval(expression, dict(names)) for expression in expressions))
+    yield from listed.get("in_code", [])
     yield from listed.get("facts", {})
 
 
@@ -91,6 +92,16 @@ def test_numbers_in_the_prose_are_computed_or_have_a_source(section, names):
     covered = {i for phrase in found for match in re.finditer(re.escape(phrase), text) for i in range(*match.span())}
     alone = [text[max(0, m.start() - 40) : m.end() + 40] for m in NUMBER.finditer(text) if m.start() not in covered]
     assert alone == []
+
+
+@pytest.mark.parametrize("section", NUMBERS)
+def test_numbers_said_to_be_in_the_code_are(section):
+    source = (ROOT / "chapter_cnn" / f"{section}.md").read_text("utf-8")
+    code = "\n".join(re.findall(r"^```\{.python .input\}\n(.*?)^```$", source, re.M | re.S))
+    said = [
+        number.replace(",", "") for phrase in NUMBERS[section].get("in_code", []) for number in NUMBER.findall(phrase)
+    ]
+    assert [number for number in said if not re.search(rf"(?<![\w.]){number}(?![\w.])", code)] == []
 
 
 def test_spatial_sizes_are_those_of_the_figure(names):

@@ -6,8 +6,9 @@ const FRAMEWORK_KEY = "framework";
 window.select_tab = () => {};
 
 function frameworkTabs() {
-    const bar = document.querySelector(".mdl-tabs__tab-bar");
-    return bar ? [...bar.querySelectorAll(".mdl-tabs__tab")].map((tab) => tab.textContent.trim()) : [];
+    const bars = [...document.querySelectorAll(".mdl-tabs__tab-bar")];
+    const names = bars.map((bar) => [...bar.querySelectorAll(".mdl-tabs__tab")].map((tab) => tab.textContent.trim()));
+    return names.reduce((most, some) => (some.length > most.length ? some : most), []);
 }
 
 function showFramework(framework) {
