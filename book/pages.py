@@ -4,11 +4,13 @@ import hashlib
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pypandoc
 from nbformat import NotebookNode
+from nbformat.warnings import DuplicateCellId
 
 from .source import BUILD, ROOT, BookError, Section, configured_tabs, in_root, write_notebook
 
@@ -51,10 +53,13 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     builder = Builder(config)
     builder.sphinx_opts += " -q"
     _find_programs()
-    try:
-        builder.html()
-    except SystemExit:
-        raise BookError("Sphinx could not render the pages; its messages are above") from None
+    with warnings.catch_warnings():
+        # d2lbook makes several cells of one that has texts for single tabs, all with its name; nbformat renames them.
+        warnings.simplefilter("ignore", DuplicateCellId)
+        try:
+            builder.html()
+        except SystemExit:
+            raise BookError("Sphinx could not render the pages; its messages are above") from None
     shutil.rmtree(html, ignore_errors=True)
     fresh.rename(html)
 

@@ -22,7 +22,7 @@ IMAGES = {"AlexNet": (1, 1, 224, 224), "LeNet": (1, 1, 28, 28)}
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 # Code, marks of d2lbook and what stands before the text of a line are not prose.
 NOT_PROSE = re.compile(
-    r"^(```|~~~).*?^\1$|`+[^`]*`+|^:\w+:[^\n]*|^ *(\d+\.|#+( \d+\.)?) |\]\([^)]*\)|:[a-z]+:"
+    r"^(```|~~~).*?^\1$|`+[^`]*`+|^:\w+:[^\n]*|^ *(\d+\.|#+( Exercise \d+:)?) |\]\([^)]*\)|:[a-z]+:"
     r"|\[\*\*|\*\*\]|\(\*\*|\*\*\)",
     re.M | re.S,
 )

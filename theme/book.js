@@ -69,7 +69,8 @@ function addCopyButtons() {
 
 // Sections with the heading "Answer" wait for a reader who asks. Without scripts, and in print, they are open.
 function foldAnswers() {
-    const isAnswer = (element) => /(^|\s)Answer$/.test(element.firstChild.textContent.trim());
+    // A heading has its number before its text, and a sign that links to it behind.
+    const isAnswer = (element) => /(^|\s)Answer\s*\W?$/.test(element.textContent);
     for (const heading of [...document.querySelectorAll("h3")].filter(isAnswer)) {
         const section = heading.parentElement;
         const answer = document.createElement("details");
@@ -81,7 +82,7 @@ function foldAnswers() {
         section.append(answer);
         addEventListener("beforeprint", () => { answer.open = true; });
     }
-    for (const link of [...document.querySelectorAll(".localtoc a, .globaltoc a")].filter(isAnswer)) {
+    for (const link of [...document.querySelectorAll(".localtoc a")].filter(isAnswer)) {
         link.parentElement.remove();
     }
 }
