@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from nbformat import NotebookNode
+from nbformat.sign import NotebookNotary
 
 from .source import NOTEBOOKS, ROOT, BookError, Section, compile_sections, is_installed, write_whole
 
@@ -72,6 +73,7 @@ def slides() -> None:
     for section, notebook in shown:
         if slides := deck(section, notebook):
             hand_out(slides, Path("slides") / section.tab / f"{section.name}.ipynb")
+            NotebookNotary().sign(slides)  # JupyterLab shows the pictures of trusted notebooks only
     print(f"The decks: {NOTEBOOKS / 'slides'}\nTo show one: make lab, open it, and press the button RISE above it")
 
 

@@ -27,4 +27,11 @@ def deck(section: Section, notebook: NotebookNode) -> NotebookNode | None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "deck.ipynb"
         slides.generate(copy.deepcopy(notebook), str(path))
-        return readable(nbformat.read(path, as_version=4), section.name) if path.exists() else None
+        if not path.exists():
+            return None
+        made = readable(nbformat.read(path, as_version=4), section.name)
+    for cell in made.cells:
+        begins = cell.metadata.get("slideshow", {}).get("slide_type") == "slide"
+        if begins and not cell.source.startswith("#") and "\n" not in cell.source:
+            cell.source = f"## {cell.source}"
+    return made

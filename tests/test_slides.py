@@ -22,7 +22,7 @@ def alexnet(sections: list[Section]) -> nbformat.NotebookNode:
 def test_deck_begins_with_the_title_and_has_the_marked_sentences(alexnet):
     texts = [cell.source for cell in alexnet.cells if cell.cell_type == "markdown"]
     assert texts[0].startswith("# Deep Convolutional Neural Networks (AlexNet)")
-    assert "Training takes ten epochs" in texts
+    assert "## Training takes ten epochs" in texts
     slides = [cell for cell in alexnet.cells if cell.metadata.get("slideshow", {}).get("slide_type") == "slide"]
     assert len(slides) >= 5
 
