@@ -45,7 +45,7 @@ bench: .venv/installed ## Measure training, data, imports and builds against pla
 chapters: .venv/installed ## Run the sections that the helper is tested with, and renew their table
 	@$(BOOK) chapters
 
-figures: .venv/installed ## Draw the figures again: most in a second, filters in half a minute, views in half an hour
+figures: .venv/installed ## Draw the figures again: most in a second, filters in minutes, views in half an hour
 	@set -e; for name in alexnet timeline pipeline receptive activations filters views; do \
 	    echo "img/$$name.py"; $(PYTHON) img/$$name.py; \
 	done
@@ -70,5 +70,5 @@ clean: ## Remove what was built; the environment and downloaded data stay
 	echo "Installing the environment into .venv: 5 to 9 GB, three to ten minutes, once."; \
 	$$python -m venv .venv; \
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	    --editable '.[pytorch,tensorflow,mxnet,jax,book,test]'
+	    --editable '.[pytorch,tensorflow,mxnet,jax,book,test,figures]'
 	@touch $@

@@ -8,6 +8,7 @@ import matplotlib
 import nbformat
 import pytest
 from comparison import comparable, different_numbers, numbers
+from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile
 
 from book.source import Section, compile_sections, is_installed
@@ -46,6 +47,12 @@ def get_kernel_message(notebook: IPyNbFile, timeout: float | None = None, stream
         return message
 
 
+def execute_cell_input(kernel: RunningKernel, cell_input: str, allow_stdin: bool | None = None) -> str:
+    """Run a cell as in a notebook, with history: without it IPython shows what a closing semicolon should hide."""
+    flags = {"allow_stdin": allow_stdin, "stop_on_error": False}
+    return kernel.kc.execute(cell_input, silent=False, store_history=True, **flags)
+
+
 @pytest.fixture(scope="session")
 def sections() -> list[Section]:
     """Every section, compiled for every tab from today's sources."""
@@ -54,6 +61,7 @@ def sections() -> list[Section]:
 
 IPyNbCell.compare_outputs = compare_outputs
 IPyNbFile.get_kernel_message = get_kernel_message
+RunningKernel.execute_cell_input = execute_cell_input
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -63,7 +63,7 @@ def test_constraints_satisfy_every_requirement_of_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     constraints = pins("constraints.txt")
     requirements = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
-    assert set(TABS) | {"book", "test"} == set(project["optional-dependencies"])
+    assert set(TABS) | {"book", "test", "figures"} == set(project["optional-dependencies"])
     for requirement in map(Requirement, requirements):
         version = constraints.get(canonicalize_name(requirement.name))
         assert version is not None, f"{requirement.name} has no exact version"
