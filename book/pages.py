@@ -19,6 +19,9 @@ STAMP = BUILD / "html.stamp"
 INPUTS = ("*.md", "chapter_*/*.md", "config.ini", "references.bib", "constraints.txt")
 INPUTS += ("img/*", "theme/*", "d2l/*.py", "d2l/sample/*", "book/*.py")
 
+D2LBOOK_PAGE_PARTS = ("copybutton_js", "discourse_js", "google_tracker", "replace_qr", "shorten_sec_num", "tabbar_js")
+D2LBOOK_PAGE_PARTS += ("copybutton_css", "hide_bibkey_css", "limit_output_length_css", "tabbar_css")
+
 
 @in_root
 def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None:
@@ -35,10 +38,9 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     from d2lbook.build import Builder
     from d2lbook.config import Config
 
-    # These scripts ask other hosts: for a button's picture, to count visits, and for a forum's posts wherever a
-    # heading has "Discuss" in it. theme/book.js has the button.
-    for script in ("copybutton_js", "google_tracker", "replace_qr"):
-        setattr(sphinx_template, script, "")
+    # The folder theme/ has scripts and styles of its own; some of these ask other hosts, to count visits for instance.
+    for part in D2LBOOK_PAGE_PARTS:
+        setattr(sphinx_template, part, "")
 
     tabs = configured_tabs()
     eval_folders = {tab: BUILD / ("eval" if tab == tabs[0] else f"eval_{tab}") for tab in tabs}

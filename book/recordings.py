@@ -1,6 +1,7 @@
 """Recorded runs: outputs of full executions, kept in the repository with where they came from."""
 
 import datetime
+import html
 import importlib.metadata
 import os
 import platform
@@ -99,7 +100,8 @@ def show_results(section: Section, smoke: NotebookNode) -> NotebookNode:
             cell.outputs = []
     # Without training, what the section measured or computed has its note at the end.
     for cell in trained or cells[-1:]:
-        cell.outputs.append(nbformat.v4.new_output("stream", name="stdout", text=note))
+        page = f'<p class="provenance">{html.escape(note)}</p>'
+        cell.outputs.append(nbformat.v4.new_output("display_data", data={"text/html": page, "text/plain": note}))
     return notebook
 
 

@@ -10,6 +10,9 @@ from d2l.core import RUN_MIME
 
 # Rounding differs between processors; the least defect seen in a smoke run moves a loss by more.
 TOLERANCE = {"loss": 2e-4, "acc": 0.02}
+# The small networks of some sections learn so fast that rounding grows: between two processors, one with AVX-512 and
+# one without, a loss was 0.007 and an accuracy 0.06 apart.
+WIDE_TOLERANCE = {"answers": {"loss": 0.03, "acc": 0.15}}
 SVG_TEXT = re.compile(r"<text[^>]*>([^<]*)</text>")
 NUMBER = re.compile(r"[-\u2212]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?")
 
@@ -47,11 +50,14 @@ def numbers(outputs: list[dict]) -> dict[str, list[float]]:
     return found
 
 
-def different_numbers(test: dict[str, list[float]], reference: dict[str, list[float]]) -> Iterator[str]:
-    """A line for each name whose numbers are missing, new, or not within tolerance."""
+def different_numbers(
+    test: dict[str, list[float]], reference: dict[str, list[float]], section: str = ""
+) -> Iterator[str]:
+    """A line for each name whose numbers are missing, new, or not within the section's tolerance."""
+    tolerances = WIDE_TOLERANCE.get(section, TOLERANCE)
     for name in test.keys() | reference.keys():
         ours, theirs = test.get(name), reference.get(name)
-        tolerance = 0 if name.startswith("x of") else TOLERANCE.get(name.rpartition("_")[2], 0)
+        tolerance = 0 if name.startswith("x of") else tolerances.get(name.rpartition("_")[2], 0)
         if ours is None or theirs is None or len(ours) != len(theirs):
             yield f"{name}: {ours}, reference {theirs}\n"
         elif not all(abs(a - b) <= tolerance for a, b in zip(ours, theirs, strict=True)):

@@ -1,6 +1,8 @@
 """What holds for all tests: the smoke profile, no GPU, and notebooks compared by what their outputs mean."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,13 @@ import pytest
 from comparison import comparable, different_numbers, numbers
 from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from book.source import Section, compile_sections, is_installed
+from book.execute import with_outputs
+from book.pages import render
+from book.recordings import show_results
+from book.reference import reference_path
+from book.source import BUILD, Section, compile_sections, is_installed
 
 os.environ["D2L_PROFILE"] = "smoke"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -25,7 +32,7 @@ def compare_outputs(cell: IPyNbCell, test: list[dict], reference: list[dict], sk
     """nbval's comparison, with curves and metrics compared as numbers and figures by their texts."""
     same = compare_exactly(cell, [comparable(output) for output in test], [comparable(output) for output in reference])
     if same:
-        differences = list(different_numbers(numbers(test), numbers(reference)))
+        differences = list(different_numbers(numbers(test), numbers(reference), cell.parent.path.stem))
         cell.comparison_traceback.extend(differences)
         same = not differences
     return same
@@ -57,6 +64,45 @@ def execute_cell_input(kernel: RunningKernel, cell_input: str, allow_stdin: bool
 def sections() -> list[Section]:
     """Every section, compiled for every tab from today's sources."""
     return compile_sections()
+
+
+@pytest.fixture(scope="session")
+def html(sections: list[Section]) -> Path:
+    """The pages, rendered from the stored outputs; any warning of Sphinx fails here."""
+    shown = []
+    for section in sections:
+        smoke = section.notebook
+        if section.code_cells:
+            smoke = with_outputs(section, nbformat.read(reference_path(section), as_version=4))
+        shown.append((section, show_results(section, smoke)))
+    render(shown, BUILD / "test_html")
+    return BUILD / "test_html"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, which this machine's own package brings."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no Chromium on this machine (Debian package chromium)")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser) -> Iterator[Page]:
+    """A new page, whose errors and requests to other hosts are collected."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.problems = []
+    page.on("console", lambda message: page.problems.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else page.problems.append(r.url))
+    page.on("requestfailed", lambda request: page.problems.append(f"failed: {request.url}"))
+    yield page
+    context.close()
 
 
 IPyNbCell.compare_outputs = compare_outputs

@@ -1,73 +1,40 @@
 """The rendered pages in a real browser: nothing missing, tabs that act as one, no other host asked."""
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Locator, Page
 
-from book.execute import with_outputs
-from book.pages import render
-from book.recordings import show_results
-from book.reference import reference_path
-from book.source import BUILD, ROOT, Section, configured_tabs, source_files
+from book.source import ROOT, configured_tabs, source_files
 
 TABS = configured_tabs()
+NAMES = ["PyTorch", "TensorFlow", "MXNet", "JAX"]
 PAGES = [str(path.relative_to(ROOT).with_suffix(".html")) for path in source_files()]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (Debian package chromium)")
-
-
-@pytest.fixture(scope="module")
-def html(sections: list[Section]) -> Path:
-    """The pages, rendered from the stored outputs; any warning of Sphinx fails here."""
-    shown = []
-    for section in sections:
-        smoke = section.notebook
-        if section.code_cells:
-            smoke = with_outputs(section, nbformat.read(reference_path(section), as_version=4))
-        shown.append((section, show_results(section, smoke)))
-    render(shown, BUILD / "test_html")
-    return BUILD / "test_html"
+# Pictures that are not yet on the screen have not been asked for.
+BROKEN_PICTURES = """async () => {
+    const loaded = (image) => { image.loading = "eager"; return image.decode().then(() => [], () => [image.src]); };
+    return (await Promise.all([...document.images].map(loaded))).flat();
+}"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser) -> Iterator[Page]:
-    """A new page, whose errors and requests to other hosts are collected."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.problems = []
-    page.on("console", lambda message: page.problems.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else page.problems.append(r.url))
-    page.on("requestfailed", lambda request: page.problems.append(f"failed: {request.url}"))
-    yield page
-    context.close()
-
-
-def visible_panels(page: Page) -> set[str]:
+def shown_frameworks(page: Page) -> set[str]:
     """The frameworks whose panels can be seen."""
-    panels = page.locator(".mdl-tabs__panel:visible")
-    return {panels.nth(i).get_attribute("id").split("-")[0] for i in range(panels.count())}
+    panels = page.locator(".panel:visible")
+    return {panels.nth(i).get_attribute("data-framework") for i in range(panels.count())}
+
+
+def tab_of(page: Page, framework: str, number: int = 0) -> Locator:
+    """The tab of a framework in the page's first group of tabs, or another."""
+    return page.locator(f"[role=tab][data-framework={framework}]").nth(number)
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page_is_whole_and_asks_no_other_host(html, page, name):
     page.goto((html / name).as_uri())
     page.wait_for_load_state("networkidle")
-    broken = page.evaluate("[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)")
+    broken = page.evaluate(BROKEN_PICTURES)
     assert broken == []
     assert page.problems == []
 
@@ -86,55 +53,139 @@ def test_every_link_within_the_book_leads_somewhere(html, page, name):
 
 def test_every_piece_of_code_has_all_tabs(html, page):
     page.goto((html / "chapter_cnn/alexnet.html").as_uri())
-    bars = page.locator(".mdl-tabs__tab-bar")
-    assert bars.count() >= 6
-    for i in range(bars.count()):
-        assert bars.nth(i).locator(".mdl-tabs__tab").all_text_contents() == TABS
-    outside = "[...document.querySelectorAll('.highlight-python')].filter(e => !e.closest('.mdl-tabs__panel')).length"
+    lists = page.locator("[role=tablist]")
+    assert lists.count() >= 6
+    for i in range(lists.count()):
+        assert lists.nth(i).locator("[role=tab]").all_text_contents() == NAMES
+    outside = "[...document.querySelectorAll('.highlight-python')].filter(e => !e.closest('.panel')).length"
     assert page.evaluate(outside) == 0
 
 
 @pytest.mark.parametrize("tab", TABS)
-def test_choosing_a_framework_changes_the_whole_page_and_is_remembered(html, page, tab):
-    address = (html / "chapter_cnn/alexnet.html").as_uri()
-    page.goto(address)
-    assert visible_panels(page) == {"pytorch"}
-    page.locator(".mdl-tabs__tab", has_text=tab).nth(2).click()
-    assert visible_panels(page) == {tab}
-    page.goto(address)
-    page.wait_for_function(f"document.querySelector('.mdl-tabs__panel.is-active').id.startsWith('{tab}')")
-    assert visible_panels(page) == {tab}
+def test_choosing_a_framework_changes_the_whole_page_and_is_remembered_on_every_page(html, page, tab):
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    assert shown_frameworks(page) == {"pytorch"}
+    tab_of(page, tab, 2).click()
+    assert shown_frameworks(page) == {tab}
+    page.reload()
+    assert shown_frameworks(page) == {tab}
+    page.goto((html / "chapter_cnn/lenet.html").as_uri())
+    assert shown_frameworks(page) == {tab}
     assert page.problems == []
+
+
+def test_choosing_a_framework_keeps_the_place_on_the_screen(html, page):
+    page.goto((html / "chapter_cnn/cost.html").as_uri())
+    tab = tab_of(page, "mxnet", 8)
+    tab.scroll_into_view_if_needed()
+    before = tab.bounding_box()["y"]
+    for framework in ("mxnet", "jax", "pytorch"):
+        tab_of(page, framework, 8).click()
+        assert abs(tab_of(page, framework, 8).bounding_box()["y"] - before) <= 1
+
+
+def test_tabs_work_by_keyboard_as_aria_has_it(html, page):
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    tab_of(page, "pytorch").focus()
+    for key, framework in (
+        ("ArrowRight", "tensorflow"),
+        ("End", "jax"),
+        ("ArrowRight", "pytorch"),
+        ("ArrowLeft", "jax"),
+    ):
+        page.keyboard.press(key)
+        tab = page.locator(":focus")
+        assert tab.get_attribute("data-framework") == framework
+        assert shown_frameworks(page) == {framework}
+        assert (tab.get_attribute("aria-selected"), tab.get_attribute("tabindex")) == ("true", "0")
+        panel = page.locator(f"#{tab.get_attribute('aria-controls')}")
+        assert panel.get_attribute("role") == "tabpanel" and panel.is_visible()
+    assert page.locator("[role=tablist]").first.locator("[tabindex='0']").count() == 1
+
+
+def test_an_address_can_ask_for_a_framework(html, page):
+    address = (html / "chapter_cnn/alexnet.html").as_uri()
+    page.goto(f"{address}?framework=jax")
+    assert shown_frameworks(page) == {"jax"}
+    page.goto(address)
+    assert shown_frameworks(page) == {"jax"}
+    page.goto(f"{address}?framework=theano")
+    assert shown_frameworks(page) == {"jax"}
+    assert page.get_by_role("status").inner_text() == (
+        "The address asks for the framework 'theano'; the book has pytorch, tensorflow, mxnet, jax."
+    )
 
 
 @pytest.mark.parametrize("tab", TABS)
 def test_text_for_one_framework_is_shown_with_that_framework_only(html, page, tab):
     page.goto((html / "chapter_cnn/cost.html").as_uri())
-    page.locator(".mdl-tabs__tab", has_text=tab).first.click()
+    tab_of(page, tab).click()
     note = page.get_by_text("MXNet multiplies a matrix by a vector on one core")
     assert note.count() == 1
     assert note.is_visible() == (tab == "mxnet")
 
 
+def test_without_scripts_all_code_is_there_in_order_and_labelled(html, browser):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    assert page.locator("[role=tab]:visible").count() == 0
+    labels = page.locator(".panel > .framework:visible").all_inner_texts()
+    assert labels[: len(TABS)] == NAMES
+    assert len(labels) == page.locator(".panel").count()
+    context.close()
+
+
+def test_on_paper_there_is_the_chosen_framework_with_its_name_and_all_answers(html, page):
+    page.goto((html / "chapter_cnn/answers.html").as_uri() + "?framework=jax")
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert shown_frameworks(page) == {"jax"}
+    assert page.locator("[role=tab]:visible, button:visible, nav:visible").count() == 0
+    assert set(page.locator(".panel > .framework:visible").all_inner_texts()) == {"JAX"}
+    assert page.locator("details.answer:not([open])").count() == 0
+
+
 @pytest.mark.parametrize("tab", TABS)
 def test_each_tab_shows_real_outputs(html, page, tab):
     page.goto((html / "chapter_cnn/alexnet.html").as_uri())
-    page.locator(".mdl-tabs__tab", has_text=tab).first.click()
-    text = "\n".join(page.locator(f".mdl-tabs__panel[id^={tab}]").all_inner_texts())
+    tab_of(page, tab).click()
+    text = "\n".join(page.locator(".panel:visible").all_inner_texts())
     assert "output shape: (1, 10)" in text
     assert "43,040,778 parameters" in text
     assert "Recorded on" in text and "val_acc" in text
     assert "smoke run" not in text
 
 
-def test_code_can_be_copied(html, browser):
-    context = browser.new_context()
+@pytest.mark.parametrize("system", ["light", "dark"])
+def test_light_and_dark_follow_the_system_until_the_reader_chooses(html, browser, system):
+    context = browser.new_context(color_scheme=system)
+    page = context.new_page()
+    address = (html / "chapter_cnn/alexnet.html").as_uri()
+    page.goto(address)
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    first = page.evaluate(ground)
+    button = page.get_by_role("button", name="Dark" if system == "light" else "Light", exact=True)
+    button.click()
+    other = page.evaluate(ground)
+    page.reload()
+    assert page.evaluate(ground) == other
+    lightness = {name: sum(map(int, re.findall(r"\d+", colour)[:3])) for name, colour in (("1", first), ("2", other))}
+    assert (lightness["1"] > lightness["2"]) == (system == "light")
+    context.close()
+
+
+def test_code_is_copied_as_it_stands(html, browser):
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     page = context.new_page()
     page.goto((html / "chapter_cnn/alexnet.html").as_uri())
     cell = page.locator("div.highlight-python:visible", has_text="layer_summary(").last
     cell.hover()
-    cell.locator("button.copy-code").click()
-    assert cell.locator("button.copy-code").inner_text() in ("Copied", "Selected")
+    cell.get_by_role("button").click()
+    assert cell.get_by_role("button").inner_text() == "Copied"
+    assert page.evaluate("navigator.clipboard.readText()") == "AlexNet().layer_summary((1, 1, 224, 224))"
+    session = ">>> x = 1\n>>> print(x)\n1\n"
+    assert page.evaluate("codeToCopy", session) == "x = 1\nprint(x)"
     context.close()
 
 
@@ -152,5 +203,16 @@ def test_answers_wait_until_they_are_asked_for(html, page):
 def test_page_does_not_scroll_sideways_on_a_phone(html, page, name):
     page.set_viewport_size({"width": 360, "height": 740})
     page.goto((html / name).as_uri())
-    widest = "Math.max(...[...document.querySelectorAll('.page-content, .document')].map(e => e.scrollWidth))"
-    assert page.evaluate(widest) <= 360
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("name", [*PAGES, "search.html"])
+def test_axe_finds_nothing(html, browser, name, width, theme):
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    page = context.new_page()
+    page.goto((html / name).as_uri())
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    context.close()

@@ -1,61 +1,111 @@
-// What the page adds to d2lbook's scripts: the chosen framework is remembered, code can be copied, answers are folded.
+// What the pages do: tabs that act as one, light and dark, code that can be copied, contents that follow the reading.
 
-const FRAMEWORK_KEY = "framework";
+const root = document.documentElement;
 
-// d2lbook chooses tabs by their number, which is wrong where a text has some of the frameworks only.
-window.select_tab = () => {};
-
-function frameworkTabs() {
-    const bars = [...document.querySelectorAll(".mdl-tabs__tab-bar")];
-    const names = bars.map((bar) => [...bar.querySelectorAll(".mdl-tabs__tab")].map((tab) => tab.textContent.trim()));
-    return names.reduce((most, some) => (some.length > most.length ? some : most), []);
-}
-
-function showFramework(framework) {
-    for (const group of document.querySelectorAll(".mdl-tabs")) {
-        const tabs = [...group.querySelectorAll(".mdl-tabs__tab")];
-        group.hidden = !tabs.some((tab) => tab.textContent.trim() === framework);
-        for (const tab of tabs) {
-            tab.classList.toggle("is-active", tab.textContent.trim() === framework);
-        }
-        for (const panel of group.querySelectorAll(".mdl-tabs__panel")) {
-            panel.classList.toggle("is-active", panel.id.startsWith(`${framework}-`));
-        }
-    }
-}
-
-// d2lbook's tabs call this by name when one is clicked.
-function tagClick(framework) {
-    showFramework(framework);
+// Storage can be switched off; a choice then holds for this page only.
+function remember(key, value) {
     try {
-        localStorage.setItem(FRAMEWORK_KEY, framework);
+        localStorage.setItem(key, value);
     } catch {
-        // Storage can be switched off; the choice then holds for this page only.
+        // Nothing depends on it.
     }
 }
 
-function restoreFramework() {
-    const known = frameworkTabs();
-    let framework = null;
-    try {
-        framework = localStorage.getItem(FRAMEWORK_KEY);
-    } catch {
-        // The first framework is shown then, as it is to a new reader.
+function markTabs() {
+    for (const tab of document.querySelectorAll("[role=tab]")) {
+        const chosen = tab.dataset.framework === root.dataset.framework;
+        tab.setAttribute("aria-selected", chosen);
+        tab.tabIndex = chosen ? 0 : -1;
     }
-    if (known.length) {
-        showFramework(known.includes(framework) ? framework : known[0]);
+}
+
+// What is above on the page may grow or shrink; the tabs that were used stay where they are on the screen.
+function chooseFramework(framework, tabs) {
+    const before = tabs.getBoundingClientRect().top;
+    root.dataset.framework = framework;
+    markTabs();
+    scrollBy({ top: tabs.getBoundingClientRect().top - before, behavior: "instant" });
+    remember("framework", framework);
+    const address = new URL(location);
+    if (address.searchParams.has("framework")) {
+        address.searchParams.set("framework", framework);
+        history.replaceState(null, "", address);
     }
+    dispatchEvent(new CustomEvent("framework"));
+}
+
+function moveAlongTabs(event) {
+    const tabs = [...event.currentTarget.querySelectorAll("[role=tab]")];
+    const at = tabs.indexOf(document.activeElement);
+    const moves = { ArrowRight: at + 1, ArrowLeft: at - 1 + tabs.length, Home: 0, End: tabs.length - 1 };
+    if (event.key in moves) {
+        event.preventDefault();
+        const tab = tabs[moves[event.key] % tabs.length];
+        tab.focus({ preventScroll: true });
+        chooseFramework(tab.dataset.framework, event.currentTarget);
+    }
+}
+
+function startTabs() {
+    for (const list of document.querySelectorAll("[role=tablist]")) {
+        list.addEventListener("keydown", moveAlongTabs);
+        for (const tab of list.children) {
+            tab.addEventListener("click", () => chooseFramework(tab.dataset.framework, list));
+            const panel = document.getElementById(tab.getAttribute("aria-controls"));
+            panel.setAttribute("role", "tabpanel");
+            panel.setAttribute("aria-labelledby", tab.id);
+        }
+    }
+    markTabs();
+    const asked = new URLSearchParams(location.search).get("framework");
+    if (asked !== null && asked !== root.dataset.framework) {
+        const known = root.dataset.frameworks.replaceAll(" ", ", ");
+        const notice = document.createElement("p");
+        notice.className = "notice";
+        notice.setAttribute("role", "status");
+        notice.textContent = `The address asks for the framework '${asked}'; the book has ${known}.`;
+        document.querySelector("main").prepend(notice);
+    } else if (asked !== null) {
+        remember("framework", asked);
+    }
+}
+
+function startTheme() {
+    const button = document.querySelector("button.theme");
+    const other = () => (root.dataset.theme === "dark" ? "light" : "dark");
+    const label = () => { button.textContent = other() === "dark" ? "Dark" : "Light"; };
+    button.addEventListener("click", () => {
+        root.dataset.theme = other();
+        remember("theme", root.dataset.theme);
+        label();
+    });
+    label();
+}
+
+function startMenu() {
+    const button = document.querySelector("button.menu");
+    const contents = document.getElementById("contents");
+    button.addEventListener("click", () => {
+        const open = contents.classList.toggle("open");
+        button.setAttribute("aria-expanded", open);
+    });
+}
+
+// What one pastes: of a session with prompts, the lines that were typed.
+function codeToCopy(code) {
+    const typed = code.split("\n").filter((line) => /^(>>>|\.\.\.|\$) /.test(line));
+    return typed.length ? typed.map((line) => line.replace(/^\S+ /, "")).join("\n") : code.replace(/\n$/, "");
 }
 
 function addCopyButtons() {
-    for (const code of document.querySelectorAll("div.highlight-python pre")) {
+    for (const code of document.querySelectorAll("div[class^=highlight-] pre")) {
         const button = document.createElement("button");
-        button.className = "copy-code";
+        button.className = "copy";
         button.type = "button";
         button.textContent = "Copy";
         button.addEventListener("click", async () => {
             try {
-                await navigator.clipboard.writeText(code.textContent);
+                await navigator.clipboard.writeText(codeToCopy(code.textContent));
                 button.textContent = "Copied";
             } catch {
                 getSelection().selectAllChildren(code);
@@ -63,32 +113,62 @@ function addCopyButtons() {
             }
             setTimeout(() => { button.textContent = "Copy"; }, 2000);
         });
-        code.parentElement.append(button);
+        code.parentElement.parentElement.append(button);
     }
 }
 
-// Sections with the heading "Answer" wait for a reader who asks. Without scripts, and in print, they are open.
-function foldAnswers() {
-    // A heading has its number before its text, and a sign that links to it behind.
-    const isAnswer = (element) => /(^|\s)Answer\s*\W?$/.test(element.textContent);
-    for (const heading of [...document.querySelectorAll("h3")].filter(isAnswer)) {
-        const section = heading.parentElement;
-        const answer = document.createElement("details");
-        const summary = document.createElement("summary");
-        answer.className = "answer";
-        summary.textContent = "Answer";
-        heading.remove();
-        answer.append(summary, ...section.childNodes);
-        section.append(answer);
-        addEventListener("beforeprint", () => { answer.open = true; });
-    }
-    for (const link of [...document.querySelectorAll(".localtoc a")].filter(isAnswer)) {
-        link.parentElement.remove();
+// What scrolls sideways can be reached by keyboard.
+function markScrollers() {
+    for (const box of document.querySelectorAll("main pre, main [style*=overflow-x]")) {
+        if (box.scrollWidth > box.clientWidth) {
+            box.tabIndex = 0;
+        } else {
+            box.removeAttribute("tabindex");
+        }
     }
 }
 
-$(document).ready(() => {
-    restoreFramework();
-    addCopyButtons();
-    foldAnswers();
-});
+function followReading() {
+    const links = new Map([...document.querySelectorAll(".here a")].map((link) => [link.hash.slice(1), link]));
+    const sections = [...document.querySelectorAll("main section[id]")].filter((section) => links.has(section.id));
+    if (!sections.length) {
+        return;
+    }
+    const mark = () => {
+        const line = parseFloat(getComputedStyle(root).scrollPaddingTop) + 1;
+        const read = sections.filter((section) => section.getBoundingClientRect().top <= line).at(-1) ?? sections[0];
+        for (const [id, link] of links) {
+            if (id === read.id) {
+                link.setAttribute("aria-current", "true");
+            } else {
+                link.removeAttribute("aria-current");
+            }
+        }
+    };
+    let waiting = false;
+    addEventListener("scroll", () => {
+        if (!waiting) {
+            waiting = true;
+            requestAnimationFrame(() => { waiting = false; mark(); });
+        }
+    }, { passive: true });
+    mark();
+}
+
+function openAnswersToPrint() {
+    addEventListener("beforeprint", () => {
+        for (const answer of document.querySelectorAll("details.answer")) {
+            answer.open = true;
+        }
+    });
+}
+
+startTabs();
+startTheme();
+startMenu();
+addCopyButtons();
+markScrollers();
+followReading();
+openAnswersToPrint();
+addEventListener("resize", markScrollers);
+addEventListener("framework", markScrollers);

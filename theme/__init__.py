@@ -1,0 +1,168 @@
+"""The pages' look: a theme of Sphinx, and HTML for what d2lbook adds to a text: tabs, outputs, pictures, answers."""
+
+import functools
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree as ET
+
+from docutils import nodes
+from PIL import Image
+from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
+
+FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "mxnet": "MXNet", "jax": "JAX"}
+TAB = re.compile(r'<a href="#((\w+)-\d+-\d+)"')
+PANEL = re.compile(r'<div class="mdl-tabs__panel[^"]*" id="((\w+)-\d+-\d+)">')
+NUMBER_IN_CONTENTS = re.compile(r'(?<=">)[\d.]+ (?=[^<]*</a>)')
+ANSWER_IN_CONTENTS = re.compile(r'<li><a class="reference internal" href="#[^"]*">Answer</a></li>')
+SVG = "{http://www.w3.org/2000/svg}"
+DESCRIPTION_LENGTH = 160  # what search engines show
+
+
+class Picture(NamedTuple):
+    """A picture's size in pixels of the page, what it says to those who cannot see it, and whether it is drawn."""
+
+    width: float
+    height: float
+    words: str
+    drawn: bool
+
+
+class Translator(HTML5Translator):
+    """Writes what works with a keyboard, a screen reader, on paper, and where scripts are switched off."""
+
+    def visit_raw(self, node: nodes.raw) -> None:
+        """Tabs after the pattern of ARIA; d2lbook's own are links that only its scripts understand."""
+        text = node.astext()
+        if tabs := TAB.findall(text):
+            self.body.append(_tab_list(tabs))
+        elif match := PANEL.search(text):
+            self.body.append(_panel(*match.groups()))
+        else:
+            super().visit_raw(node)
+        raise nodes.SkipNode
+
+    def visit_literal_block(self, node: nodes.literal_block) -> None:
+        """Outputs are text: no keyword of Python stands out in them."""
+        if "output" not in node["classes"]:
+            super().visit_literal_block(node)
+        self.body.append(f"{self.starttag(node, 'pre', suffix='')}{self.encode(node.astext())}</pre>\n")
+        raise nodes.SkipNode
+
+    def visit_image(self, node: nodes.image) -> None:
+        """A picture with its size, so that nothing moves when it has come, and with words in its place."""
+        picture = _picture(Path(self.builder.srcdir, node["uri"]))
+        width = float(node.get("width", f"{picture.width}px").removesuffix("px"))
+        caption = node.next_node(nodes.caption, descend=False, siblings=True, ascend=True)
+        attributes = {
+            "src": f"{self.builder.imgpath}/{self.builder.images[node['uri']]}",
+            "alt": picture.words or (caption.astext() if caption else ""),
+            "width": f"{width:.0f}",
+            "height": f"{width * picture.height / picture.width:.0f}",
+            "loading": "lazy",
+            "class": "drawn" if picture.drawn else "",
+        }
+        self.body.append(self.emptytag(node, "img", "", **attributes))
+
+    def depart_image(self, node: nodes.image) -> None:
+        """All is written when it is entered."""
+
+    def visit_citation(self, node: nodes.citation) -> None:
+        """An entry of the bibliography; docutils closes a list here that it has not opened."""
+        self.body.append(self.starttag(node, "div", CLASS="citation"))
+
+    def depart_citation(self, node: nodes.citation) -> None:
+        """See `visit_citation`."""
+        self.body.append("</div>\n")
+
+    def visit_rubric(self, node: nodes.rubric) -> None:
+        """The heading of the bibliography."""
+        self.body.append(self.starttag(node, "h2", suffix=""))
+
+    def depart_rubric(self, node: nodes.rubric) -> None:
+        """See `visit_rubric`."""
+        self.body.append("</h2>\n")
+
+    def visit_section(self, node: nodes.section) -> None:
+        """An answer waits until it is asked for."""
+        super().visit_section(node)
+        if _is_answer(node):
+            self.body[-1] = self.starttag(node, "details", CLASS="answer")
+
+    def depart_section(self, node: nodes.section) -> None:
+        """See `visit_section`."""
+        super().depart_section(node)
+        if _is_answer(node):
+            self.body[-1] = "</details>\n"
+
+    def visit_title(self, node: nodes.title) -> None:
+        """The heading of an answer is what opens it."""
+        if not _is_answer(node.parent):
+            super().visit_title(node)
+            return
+        self.body.append("<summary>Answer</summary>\n")
+        raise nodes.SkipNode
+
+
+def _tab_list(tabs: list[tuple[str, str]]) -> str:
+    """The tabs of one group, each given as the id of its panel and its framework."""
+    if len(tabs) < len(FRAMEWORKS):
+        return '<div class="some-tabs">'
+    buttons = "\n".join(
+        f'<button type="button" role="tab" id="tab-{panel}" aria-controls="{panel}" data-framework="{framework}" '
+        f'aria-selected="false" tabindex="-1">{FRAMEWORKS[framework]}</button>'
+        for panel, framework in tabs
+    )
+    return f'<div class="tabs">\n<div class="tab-list" role="tablist" aria-label="Framework">\n{buttons}\n</div>\n'
+
+
+def _panel(panel: str, framework: str) -> str:
+    label = f'<p class="framework">{FRAMEWORKS[framework]}</p>'
+    return f'<div class="panel" id="{panel}" data-framework="{framework}">{label}\n'
+
+
+def _is_answer(section: nodes.Element) -> bool:
+    return isinstance(section, nodes.section) and section[0].astext() == "Answer"
+
+
+@functools.cache
+def _picture(path: Path) -> Picture:
+    if path.suffix != ".svg":
+        with Image.open(path) as image:
+            return Picture(*image.size, "", drawn=False)
+    svg = ET.parse(path).getroot()
+    own = [svg.findtext(f"{SVG}{tag}") for tag in ("title", "desc")]
+    words = ". ".join(filter(None, own)) or "Plot: " + ", ".join(dict.fromkeys(_texts(svg)))
+    return Picture(_pixels(svg.get("width")), _pixels(svg.get("height")), words, svg.find(f".//{SVG}image") is None)
+
+
+def _texts(svg: ET.Element) -> list[str]:
+    """The words of a plot; the numbers at its axes are left out."""
+    texts = ("".join(text.itertext()).strip() for text in svg.iter(f"{SVG}text"))
+    return [text for text in texts if re.search("[A-Za-z]", text)]
+
+
+def _pixels(length: str) -> float:
+    return float(length.removesuffix("pt")) * 4 / 3 if length.endswith("pt") else float(length)
+
+
+def _add_context(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """What the templates need besides what Sphinx gives them."""
+    context["frameworks"] = FRAMEWORKS
+    context["toc"] = ANSWER_IN_CONTENTS.sub("", NUMBER_IN_CONTENTS.sub("", context.get("toc", "")))
+    first = next(iter(doctree.findall(nodes.paragraph)), None) if doctree else None
+    words = " ".join(first.astext().split()) if first else context["project"]
+    context["description"] = (
+        words if len(words) <= DESCRIPTION_LENGTH else words[:DESCRIPTION_LENGTH].rsplit(" ", 1)[0] + " …"
+    )
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx, which `config.ini` tells to use this package."""
+    app.add_html_theme("theme", str(Path(__file__).parent))
+    app.set_translator("html", Translator)
+    app.connect("html-page-context", _add_context)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
