@@ -4,6 +4,7 @@ import ast
 import asyncio
 import contextlib
 import copy
+import functools
 import hashlib
 import os
 import queue
@@ -147,6 +148,7 @@ def run_code(section: Section) -> str:
     return _hash([cell_code(section.notebook), helper_code(section.tab), versions, *samples])
 
 
+@functools.cache
 def _bare(source: str) -> str:
     """Code without comments, docstrings and layout. What only IPython understands stays as it is."""
     try:

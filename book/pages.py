@@ -1,17 +1,16 @@
 """Render the executed sections through d2lbook and Sphinx."""
 
 import hashlib
-import os
 import shutil
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-import pypandoc
 from nbformat import NotebookNode
 from nbformat.warnings import DuplicateCellId
 
+from .pandoc import put_on_path, remembered_pandoc
 from .source import BUILD, ROOT, BookError, Section, configured_tabs, in_root, write_notebook
 
 HTML = BUILD / "html"
@@ -54,8 +53,8 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     config.html_dir = str(fresh.relative_to(ROOT))  # d2lbook does not quote it for the shell
     builder = Builder(config)
     builder.sphinx_opts += " -q"
-    _find_programs()
-    with warnings.catch_warnings():
+    put_on_path(sys.executable)  # where sphinx-build is
+    with warnings.catch_warnings(), remembered_pandoc():
         # d2lbook makes several cells of one that has texts for single tabs, all with its name; nbformat renames them.
         warnings.simplefilter("ignore", DuplicateCellId)
         try:
@@ -64,13 +63,6 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
             raise BookError("Sphinx could not render the pages; its messages are above") from None
     shutil.rmtree(html, ignore_errors=True)
     fresh.rename(html)
-
-
-def _find_programs() -> None:
-    """Put sphinx-build and pandoc, which d2lbook and nbconvert start by name, on the path."""
-    folders = {str(Path(sys.executable).parent), str(Path(pypandoc.get_pandoc_path()).parent)}
-    folders -= set(os.environ["PATH"].split(os.pathsep))
-    os.environ["PATH"] = os.pathsep.join([*folders, os.environ["PATH"]])
 
 
 def inputs_hash() -> str:

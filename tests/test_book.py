@@ -11,10 +11,11 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from nbconvert.exporters import templateexporter
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from book import recordings
+from book import pandoc, recordings
 from book.__main__ import main
 from book.execute import _asked_again, cell_code, helper_code, run, run_code, with_outputs
 from book.handout import hand_out
@@ -337,3 +338,16 @@ def test_code_is_told_apart_by_what_it_does_and_not_by_comments_or_docstrings():
     assert len({cell_code(small_section(code).notebook) for code in same}) == 1
     other = ["def f(x):\n    return -x", "def f(x=1):\n    return x", "def f(x):\n    return [x]", "%magic"]
     assert len({cell_code(small_section(code).notebook) for code in [*same, *other]}) == 5
+
+
+def test_pandoc_is_asked_once_for_a_text(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(pandoc, "CACHE", tmp_path)
+    monkeypatch.setitem(templateexporter.default_filters, "convert_pandoc", lambda *text: asked.append(text) or "*x*")
+    for _ in range(2):
+        with pandoc.remembered_pandoc():
+            convert = templateexporter.default_filters["convert_pandoc"]
+            assert [convert("_x_", "markdown", "rst") for _ in range(2)] == ["*x*", "*x*"]
+    with pandoc.remembered_pandoc():
+        templateexporter.default_filters["convert_pandoc"]("_x_", "markdown", "html")
+    assert asked == [("_x_", "markdown", "rst"), ("_x_", "markdown", "html")]

@@ -1,0 +1,47 @@
+"""Pandoc, which nbconvert starts for every cell of text: found where its package keeps it, and asked once per text."""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pypandoc
+from nbconvert.exporters import templateexporter
+
+from .execute import CACHE
+from .source import write_whole
+
+
+@contextlib.contextmanager
+def remembered_pandoc() -> Iterator[None]:
+    """Within it, text that pandoc has converted in an earlier build is taken from there.
+
+    A call takes several milliseconds, and the book has some seven hundred texts.
+    """
+    put_on_path(pypandoc.get_pandoc_path())
+    path = CACHE / f"pandoc-{importlib.metadata.version('pypandoc_binary')}.json"
+    known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    convert: Callable[[str, str, str], str] = templateexporter.default_filters["convert_pandoc"]
+
+    def convert_once(text: str, source: str, target: str) -> str:
+        key = hashlib.sha256(json.dumps([text, source, target]).encode()).hexdigest()
+        if key not in known:
+            known[key] = convert(text, source, target)
+        return known[key]
+
+    templateexporter.default_filters["convert_pandoc"] = convert_once
+    try:
+        yield
+    finally:
+        templateexporter.default_filters["convert_pandoc"] = convert
+        write_whole(json.dumps(known), path)
+
+
+def put_on_path(program: str) -> None:
+    """Let a program be found by its name."""
+    folder = str(Path(program).parent)
+    if folder not in os.environ["PATH"].split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([folder, os.environ["PATH"]])
