@@ -27,8 +27,8 @@ slides: .venv/installed ## Make a deck of slides per section and framework, to b
 serve: book ## Build the page and serve it at http://localhost:8000
 	@$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
-lab: notebooks ## Open the notebooks in JupyterLab
-	@.venv/bin/jupyter lab --notebook-dir _build/notebooks
+lab: notebooks ## Open the notebooks in JupyterLab, or one of them: make lab [NOTEBOOK=pytorch/chapter_cnn/alexnet]
+	@.venv/bin/jupyter lab --notebook-dir _build/notebooks $(NOTEBOOK:%=_build/notebooks/%.ipynb)
 
 data: .venv/installed ## Look for Fashion-MNIST, and fetch it if it is not here
 	@$(BOOK) data

@@ -1,7 +1,9 @@
 """The notebooks that people work in: what d2lbook's marks mean on a page is said in them in plain Markdown."""
 
+import base64
 import copy
 import functools
+import mimetypes
 import os
 import re
 from dataclasses import dataclass
@@ -30,6 +32,7 @@ HEADING = re.compile(r"^#+ (?P<title>.+)\n:label:`(?P<label>[^`]+)`", re.M)
 FIGURE = re.compile(
     r"!\[(?P<caption>[^\n]*?)\]\((?P<path>[^)]+)\)\n(?::width:`[^`]*`\n)?(?::label:`(?P<label>[^`]+)`)?"
 )
+PICTURE = re.compile(r"(?<=\S)\]\(([^):]+\.(?:svg|png))\)")
 REFERENCE = re.compile(r":(?P<role>numref|cite|citet):`(?P<keys>[^`]+)`")
 CONTENTS = re.compile(r"^```toc\n(?P<lines>.*?)```$", re.M | re.S)
 TAB_BEGIN = re.compile(r"^:begin_tab:`(?P<tabs>[^`]+)`\n", re.M)
@@ -86,6 +89,18 @@ def readable(notebook: NotebookNode, section: str) -> NotebookNode:
         if cell.cell_type == "markdown":
             cell.source = _plain(cell.source, section)
     return plain
+
+
+def downloadable(notebook: NotebookNode, section: str) -> NotebookNode:
+    """A copy of a section's notebook that is whole in one file: `readable`, with its pictures in it."""
+    whole = readable(notebook, section)
+    folder = (ROOT / section).parent
+    for cell in (cell for cell in whole.cells if cell.cell_type == "markdown"):
+        for path in (folder / name for name in PICTURE.findall(cell.source)):
+            data = base64.b64encode(path.read_bytes()).decode()
+            cell.setdefault("attachments", {})[path.name] = {mimetypes.guess_type(path)[0]: data}
+        cell.source = PICTURE.sub(lambda match: f"](attachment:{Path(match[1]).name})", cell.source)
+    return whole
 
 
 def _plain(text: str, section: str) -> str:

@@ -1,15 +1,18 @@
 """Render the executed sections through d2lbook and Sphinx."""
 
 import hashlib
+import shlex
 import shutil
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode
 from nbformat.warnings import DuplicateCellId
 
+from .handout import downloadable
 from .pandoc import put_on_path, remembered_pandoc
 from .source import BUILD, ROOT, BookError, Section, configured_tabs, in_root, write_notebook
 
@@ -51,8 +54,13 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     fresh = BUILD / "html_fresh"
     shutil.rmtree(fresh, ignore_errors=True)
     config.html_dir = str(fresh.relative_to(ROOT))  # d2lbook does not quote it for the shell
+    for section in (section for section, _ in shown if section.code_cells):
+        download = fresh / "notebooks" / section.tab / f"{section.name}.ipynb"
+        write_notebook(downloadable(section.notebook, section.name), download)
     builder = Builder(config)
-    builder.sphinx_opts += " -q"
+    builder.sphinx_opts += " -q" + _colab_options(builder)
+    # The theme links to Colab in its own way.
+    builder._colab.add_button = lambda html_dir: None
     put_on_path(sys.executable)  # where sphinx-build is
     with warnings.catch_warnings(), remembered_pandoc():
         # d2lbook makes several cells of one that has texts for single tabs, all with its name; nbformat renames them.
@@ -63,6 +71,13 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
             raise BookError("Sphinx could not render the pages; its messages are above") from None
     shutil.rmtree(html, ignore_errors=True)
     fresh.rename(html)
+
+
+def _colab_options(builder: Any) -> str:
+    """Options that tell the templates each tab's repository for Colab; none while config.ini names no repository."""
+    if not builder._colab.valid():
+        return ""
+    return "".join(f" -A colab_{tab}={shlex.quote(builder._colab.git_repo(tab))}" for tab in configured_tabs())
 
 
 def inputs_hash() -> str:

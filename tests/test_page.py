@@ -1,13 +1,17 @@
 """The rendered pages in a real browser: nothing missing, tabs that act as one, no other host asked."""
 
 import re
+from functools import partial
 from pathlib import Path
 
+import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from d2lbook import config
 from playwright.sync_api import Locator, Page
 
-from book.source import ROOT, configured_tabs, source_files
+from book.pages import render
+from book.source import BUILD, FRAMEWORKS, ROOT, configured_tabs, source_files
 
 TABS = configured_tabs()
 NAMES = ["PyTorch", "TensorFlow", "MXNet", "JAX"]
@@ -216,3 +220,40 @@ def test_axe_finds_nothing(html, browser, name, width, theme):
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
     context.close()
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_a_notebook_is_downloaded_whole(html, page, tab):
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri() + f"?framework={tab}")
+    assert page.get_by_text(f"make lab NOTEBOOK={tab}/chapter_cnn/alexnet").is_visible()
+    link = page.locator("a[download]:visible").get_attribute("href")
+    notebook = nbformat.read((html / "chapter_cnn" / link).resolve(), as_version=4)
+    nbformat.validate(notebook)
+    text = "\n".join(cell.source for cell in notebook.cells)
+    assert f"from d2l import {FRAMEWORKS[tab]} as d2l" in text
+    assert not re.search(r"\]\([^):]*\.(svg|png)\)", text)
+    shown = re.findall(r"\]\(attachment:([^)]+)\)", text)
+    assert "alexnet.svg" in shown
+    assert {name for cell in notebook.cells for name in cell.get("attachments", {})} == set(shown)
+
+
+def test_colab_is_linked_where_a_repository_is_set_and_nowhere_else(html, sections, tmp_path, monkeypatch):
+    page = "chapter_cnn/alexnet.html"
+    assert "colab" not in (html / page).read_text("utf-8")
+    repositories = "\n    ".join(f"{tab}, someone/alexnet-{tab}" for tab in TABS)
+    packages = "\n    ".join(f"{tab}, d2l, alexnet-book" for tab in TABS)
+    settings = (ROOT / "config.ini").read_text("utf-8")
+    settings = settings.replace("github_repo =", f"github_repo = {repositories}").replace(
+        "libs =", f"libs = {packages}"
+    )
+    own = tmp_path / "config.ini"
+    own.write_text(settings, "utf-8")
+    monkeypatch.setattr(config, "Config", partial(config.Config, config_fname=str(own)))
+    shown = [(section, section.notebook) for section in sections]
+    render(shown, tmp_path / "html")
+    text = (tmp_path / "html" / page).read_text("utf-8")
+    for tab in TABS:
+        assert f"https://colab.research.google.com/github/someone/alexnet-{tab}/blob/master/chapter_cnn/" in text
+    folder = BUILD / ("colab" if TABS[0] == "pytorch" else "colab_pytorch")
+    cells = nbformat.read(folder / "chapter_cnn" / "alexnet.ipynb", as_version=4).cells
+    assert any("!pip install alexnet-book" in cell.source for cell in cells)

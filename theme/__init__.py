@@ -152,6 +152,10 @@ def _add_context(
 ) -> None:
     """What the templates need besides what Sphinx gives them."""
     context["frameworks"] = FRAMEWORKS
+    context["notebooks"] = [
+        name for name in FRAMEWORKS if Path(app.outdir, "notebooks", name, f"{page}.ipynb").exists()
+    ]
+    context["colab"] = {name: context[f"colab_{name}"] for name in FRAMEWORKS if f"colab_{name}" in context}
     context["toc"] = ANSWER_IN_CONTENTS.sub("", NUMBER_IN_CONTENTS.sub("", context.get("toc", "")))
     first = next(iter(doctree.findall(nodes.paragraph)), None) if doctree else None
     words = " ".join(first.astext().split()) if first else context["project"]

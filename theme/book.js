@@ -97,23 +97,30 @@ function codeToCopy(code) {
     return typed.length ? typed.map((line) => line.replace(/^\S+ /, "")).join("\n") : code.replace(/\n$/, "");
 }
 
+function copyButton(code) {
+    const button = document.createElement("button");
+    button.className = "copy";
+    button.type = "button";
+    button.textContent = "Copy";
+    button.addEventListener("click", async () => {
+        try {
+            await navigator.clipboard.writeText(codeToCopy(code.textContent));
+            button.textContent = "Copied";
+        } catch {
+            getSelection().selectAllChildren(code);
+            button.textContent = "Selected";
+        }
+        setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    });
+    return button;
+}
+
 function addCopyButtons() {
     for (const code of document.querySelectorAll("div[class^=highlight-] pre")) {
-        const button = document.createElement("button");
-        button.className = "copy";
-        button.type = "button";
-        button.textContent = "Copy";
-        button.addEventListener("click", async () => {
-            try {
-                await navigator.clipboard.writeText(codeToCopy(code.textContent));
-                button.textContent = "Copied";
-            } catch {
-                getSelection().selectAllChildren(code);
-                button.textContent = "Selected";
-            }
-            setTimeout(() => { button.textContent = "Copy"; }, 2000);
-        });
-        code.parentElement.parentElement.append(button);
+        code.parentElement.parentElement.append(copyButton(code));
+    }
+    for (const command of document.querySelectorAll(".notebook code")) {
+        command.after(copyButton(command));
     }
 }
 
