@@ -257,3 +257,67 @@ def test_colab_is_linked_where_a_repository_is_set_and_nowhere_else(html, sectio
     folder = BUILD / ("colab" if TABS[0] == "pytorch" else "colab_pytorch")
     cells = nbformat.read(folder / "chapter_cnn" / "alexnet.ipynb", as_version=4).cells
     assert any("!pip install alexnet-book" in cell.source for cell in cells)
+
+
+def test_search_finds_sections_by_their_words_from_a_folder_on_disk(html, page):
+    page.goto((html / "chapter_cnn/cost.html").as_uri())
+    page.get_by_role("searchbox").fill("dropout overfit")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=dropout+overfit")
+    found = page.locator("#found li")
+    assert found.first.locator("mark").first.inner_text().lower() in ("dropout", "overfit")
+    assert page.locator("main [role=status]").inner_text() == f"{found.count()} sections have all these words."
+    found.first.get_by_role("link").click()
+    assert re.search("chapter_cnn/.*html#", page.url)
+    page.goto((html / "search.html").as_uri() + "?q=<img src=x>")
+    assert page.locator("main [role=status]").inner_text() == "No sections have all these words."
+    assert page.problems == []
+
+
+def test_an_address_that_leads_to_an_answer_opens_it(html, page):
+    page.goto((html / "search.html").as_uri() + "?q=roofline+bandwidth")
+    page.locator("#found a[href*='answers.html#answer']").first.click()
+    assert page.locator("details.answer[open]").count() == 1
+
+
+def test_what_a_reference_stands_for_is_shown_beside_it(html, page):
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    note = page.get_by_role("tooltip")
+    page.get_by_role("link", name="Breiman, 2001").hover()
+    assert "Random forests" in note.inner_text()
+    page.mouse.move(0, 0)
+    assert note.count() == 0
+    page.get_by_role("link", name="Fig. 1.3.1").focus()
+    assert "Two ways from an image to a class" in note.inner_text()
+    box = note.bounding_box()
+    assert box["x"] >= 0 and box["y"] >= 0 and box["x"] + box["width"] <= 1280 and box["y"] + box["height"] <= 900
+    page.keyboard.press("Escape")
+    assert note.count() == 0
+    assert page.problems == []
+
+
+def test_contents_of_the_page_follow_the_reading(html, page):
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    for name in ("Training", "Architecture"):
+        page.get_by_role("navigation", name="On this page").get_by_role("link", name=name, exact=True).click()
+        page.wait_for_function(f"document.querySelector('.here [aria-current]').textContent === '{name}'")
+        assert page.locator(".here [aria-current]").count() == 1
+
+
+def test_contents_open_on_a_phone(html, page):
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    contents = page.get_by_role("navigation", name="Contents")
+    assert contents.count() == 0
+    page.get_by_role("button", name="Contents").click()
+    contents.get_by_role("link", name="Where It Began").click()
+    assert page.url.endswith("lenet.html")
+
+
+def test_sections_are_read_one_after_the_other(html, page):
+    page.goto((html / "index.html").as_uri())
+    read = []
+    while page.locator("a[rel=next]").count():
+        page.locator("a[rel=next]").click()
+        read.append(page.url.rpartition("/")[2])
+    assert read == [f"{name}.html" for name in ("index", "lenet", "ingredients", "alexnet", "cost", "answers")]

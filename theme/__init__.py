@@ -1,6 +1,7 @@
 """The pages' look: a theme of Sphinx, and HTML for what d2lbook adds to a text: tabs, outputs, pictures, answers."""
 
 import functools
+import json
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 from docutils import nodes
 from PIL import Image
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
@@ -16,6 +18,7 @@ TAB = re.compile(r'<a href="#((\w+)-\d+-\d+)"')
 PANEL = re.compile(r'<div class="mdl-tabs__panel[^"]*" id="((\w+)-\d+-\d+)">')
 NUMBER_IN_CONTENTS = re.compile(r'(?<=">)[\d.]+ (?=[^<]*</a>)')
 ANSWER_IN_CONTENTS = re.compile(r'<li><a class="reference internal" href="#[^"]*">Answer</a></li>')
+SPACE_BEFORE_MARK = re.compile(r"(?: \(\))? (?=[.,;:)])")
 SVG = "{http://www.w3.org/2000/svg}"
 DESCRIPTION_LENGTH = 160  # what search engines show
 
@@ -164,9 +167,39 @@ def _add_context(
     )
 
 
+def _words(node: nodes.Node) -> str:
+    """A text without what is not shown, what was computed, and what only refers to something."""
+    if isinstance(node, nodes.Text):
+        return node.astext()
+    left_out = isinstance(node, nodes.raw | nodes.comment | nodes.section | addnodes.pending_xref | addnodes.toctree)
+    if left_out or "output" in node.get("classes", ()):
+        return ""
+    between = "" if isinstance(node, nodes.TextElement) else " "
+    return between.join(map(_words, node.children))
+
+
+def _write_search_index(app: Sphinx, problem: Exception | None) -> None:
+    """A script with every section's words, which also a page opened from a folder can load."""
+    if problem or app.builder.format != "html":
+        return
+    index = []
+    for page in sorted(app.env.found_docs):
+        doctree = app.env.get_doctree(page)
+        for section in doctree.findall(nodes.section):
+            titled = section.parent if _is_answer(section) else section
+            text = " ".join(" ".join(_words(child) for child in section.children[1:]).split())
+            text = SPACE_BEFORE_MARK.sub("", text)  # where a reference was left out
+            address = f"{page}.html#{section['ids'][0]}"
+            title = {"page": app.env.titles[page].astext(), "title": titled[0].astext()}
+            index.append({**title, "address": address, "text": text})
+    script = f"window.searchIndex = {json.dumps(index)};\n"
+    Path(app.outdir, "_static", "search-index.js").write_text(script, encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx, which `config.ini` tells to use this package."""
     app.add_html_theme("theme", str(Path(__file__).parent))
     app.set_translator("html", Translator)
     app.connect("html-page-context", _add_context)
+    app.connect("build-finished", _write_search_index)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -162,12 +162,22 @@ function followReading() {
     mark();
 }
 
-function openAnswersToPrint() {
+// Answers open to be printed, and when an address leads to one.
+function startAnswers() {
     addEventListener("beforeprint", () => {
         for (const answer of document.querySelectorAll("details.answer")) {
             answer.open = true;
         }
     });
+    const openTarget = () => {
+        const answer = document.getElementById(location.hash.slice(1))?.closest("details");
+        if (answer) {
+            answer.open = true;
+            answer.scrollIntoView();
+        }
+    };
+    addEventListener("hashchange", openTarget);
+    openTarget();
 }
 
 startTabs();
@@ -176,6 +186,6 @@ startMenu();
 addCopyButtons();
 markScrollers();
 followReading();
-openAnswersToPrint();
+startAnswers();
 addEventListener("resize", markScrollers);
 addEventListener("framework", markScrollers);
