@@ -1,4 +1,4 @@
-"""Measure, record and write the tables: ``python -m bench [PART ...]``; `PARTS` are all but ``accuracy`` by default."""
+"""Measure, record and write the tables: ``python -m bench [PART ...]``; without, those that need nothing else."""
 
 import argparse
 import datetime
@@ -16,7 +16,7 @@ from book.recordings import hardware
 from book.source import FRAMEWORKS, ROOT, is_installed, write_whole
 from d2l.profile import current_profile
 
-from . import build, imports, report
+from . import build, imports, page, report
 
 # MXNet by itself uses as many threads as a processor would have cores were each shown to the system twice.
 PLAIN_THREADS = {"mxnet": str(max(1, (os.cpu_count() or 1) // 2))}
@@ -39,6 +39,7 @@ PARTS = {
     "speed": measure_speed,
     "imports": imports.measure,
     "build": build.measure,
+    "page": page.measure,
     "accuracy": measure_accuracy,
 }
 
@@ -46,8 +47,10 @@ PARTS = {
 def main() -> int:
     """Run the parts asked for, and add their results to the machine's file."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure how fast the book is.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; without, all but accuracy")
-    parts = parser.parse_args().parts or [part for part in PARTS if part != "accuracy"]
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; without, all but accuracy and page"
+    )
+    parts = parser.parse_args().parts or [part for part in PARTS if part not in ("accuracy", "page")]
     if unknown := set(parts) - set(PARTS):
         parser.error(f"unknown part {', '.join(sorted(unknown))}: known are {', '.join(PARTS)}")
     try:

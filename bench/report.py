@@ -8,6 +8,7 @@ from typing import Any
 from book.source import markdown_table, write_whole
 
 from .accuracy import PRECISIONS
+from .page import SCORES
 from .work import training_flop
 
 RESULTS = Path(__file__).parent / "results"
@@ -23,6 +24,9 @@ epoch; on a CPU an epoch is 640 images with 106 to validate. *Plain* is the same
 resized one by one in workers, eager steps in float32 (JAX: compiled), MXNet with the threads that it takes by itself.
 The *limit* is what the machine would train if every step ran as fast as a product of two large matrices does,
 at {gflop:.2f} GFLOP for an image. *Batches* is the loader by itself, and what the plain one gives.
+
+`make bench PARTS=page` shows the pages to Lighthouse, as a slow phone would get them, and beside them, in brackets, the pages
+that d2lbook makes of the same notebooks by itself. It needs Node.js and Chromium.
 """
 
 
@@ -41,7 +45,13 @@ def page() -> str:
 def _machine(results: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     parts = [f"## {results['hardware']}\n", f"{results['date']}; {versions}\n"]
-    for part, table in (("speed", _speed), ("accuracy", _accuracy), ("imports", _imports), ("build", _build)):
+    for part, table in (
+        ("speed", _speed),
+        ("accuracy", _accuracy),
+        ("imports", _imports),
+        ("build", _build),
+        ("page", _page),
+    ):
         if part in results:
             parts.append(table(results[part]))
     return "\n".join(parts)
@@ -98,3 +108,13 @@ def _build(build: dict[str, float]) -> str:
     return markdown_table(
         ["building and testing", "seconds"], [[what, f"{seconds:.1f}"] for what, seconds in build.items()]
     )
+
+
+def _page(page: dict[str, dict[str, dict[str, float]]]) -> str:
+    rows = []
+    for name, sides in page.items():
+        scores = [f"{sides['ours'][score]} ({sides['d2lbook'][score]})" for score in SCORES]
+        paint = f"{sides['ours']['first_paint']:.1f} s ({sides['d2lbook']['first_paint']:.1f} s)"
+        weight = f"{sides['ours']['bytes'] / 1000:,.0f} kB ({sides['d2lbook']['bytes'] / 1000:,.0f} kB)"
+        rows.append([name, *scores, paint, weight])
+    return markdown_table(["Lighthouse, mobile: ours (d2lbook's)", *SCORES, "first paint", "weight"], rows)

@@ -18,6 +18,8 @@ TAB = re.compile(r'<a href="#((\w+)-\d+-\d+)"')
 PANEL = re.compile(r'<div class="mdl-tabs__panel[^"]*" id="((\w+)-\d+-\d+)">')
 NUMBER_IN_CONTENTS = re.compile(r'(?<=">)[\d.]+ (?=[^<]*</a>)')
 ANSWER_IN_CONTENTS = re.compile(r'<li><a class="reference internal" href="#[^"]*">Answer</a></li>')
+# Pygments marks every name and bracket. Those that look like the rest of the code would be half of a page.
+PLAIN_TOKEN = re.compile(r'<span class="(?:bp|n|n[abntov]|nn|o|p|w)">([^<]*)</span>')
 SPACE_BEFORE_MARK = re.compile(r"(?: \(\))? (?=[.,;:)])")
 SVG = "{http://www.w3.org/2000/svg}"
 DESCRIPTION_LENGTH = 160  # what search engines show
@@ -47,11 +49,14 @@ class Translator(HTML5Translator):
         raise nodes.SkipNode
 
     def visit_literal_block(self, node: nodes.literal_block) -> None:
-        """Outputs are text: no keyword of Python stands out in them."""
-        if "output" not in node["classes"]:
+        """Code, and outputs: those are text, and no keyword of Python stands out in them."""
+        if "output" in node["classes"]:
+            self.body.append(f"{self.starttag(node, 'pre', suffix='')}{self.encode(node.astext())}</pre>\n")
+            raise nodes.SkipNode
+        try:
             super().visit_literal_block(node)
-        self.body.append(f"{self.starttag(node, 'pre', suffix='')}{self.encode(node.astext())}</pre>\n")
-        raise nodes.SkipNode
+        finally:
+            self.body[-1] = PLAIN_TOKEN.sub(r"\1", self.body[-1])
 
     def visit_image(self, node: nodes.image) -> None:
         """A picture with its size, so that nothing moves when it has come, and with words in its place."""
