@@ -25,8 +25,8 @@ resized one by one in workers, eager steps in float32 (JAX: compiled), MXNet wit
 The *limit* is what the machine would train if every step ran as fast as a product of two large matrices does,
 at {gflop:.2f} GFLOP for an image. *Batches* is the loader by itself, and what the plain one gives.
 
-`make bench PARTS=page` shows the pages to Lighthouse, as a slow phone would get them, and beside them, in brackets, the pages
-that d2lbook makes of the same notebooks by itself. It needs Node.js and Chromium.
+`make bench PARTS=page` shows the pages to Lighthouse, as a slow phone would get them, and those that d2lbook makes of
+the same notebooks by itself (in brackets). It needs Node.js and Chromium.
 """
 
 
