@@ -1,5 +1,6 @@
 """Render the executed sections through d2lbook and Sphinx."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -52,16 +53,27 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     config.html_dir = str(fresh.relative_to(ROOT))  # d2lbook does not quote it for the shell
     builder = Builder(config)
     builder.sphinx_opts += " -q"
+    with running_sphinx("Sphinx could not render the pages; its messages are above"):
+        builder.html()
+    shutil.rmtree(html, ignore_errors=True)
+    fresh.rename(html)
+
+
+@contextlib.contextmanager
+def running_sphinx(problem: str) -> Iterator[None]:
+    """For d2lbook's steps that start Sphinx.
+
+    Raises:
+        BookError: d2lbook gave up; the message is ``problem``.
+    """
     _find_programs()
     with warnings.catch_warnings():
         # d2lbook makes several cells of one that has texts for single tabs, all with its name; nbformat renames them.
         warnings.simplefilter("ignore", DuplicateCellId)
         try:
-            builder.html()
+            yield
         except SystemExit:
-            raise BookError("Sphinx could not render the pages; its messages are above") from None
-    shutil.rmtree(html, ignore_errors=True)
-    fresh.rename(html)
+            raise BookError(problem) from None
 
 
 def _find_programs() -> None:

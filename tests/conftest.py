@@ -8,9 +8,13 @@ import matplotlib
 import nbformat
 import pytest
 from comparison import comparable, different_numbers, numbers
+from nbformat import NotebookNode
 from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile
 
+from book.execute import with_outputs
+from book.recordings import show_results
+from book.reference import reference_path
 from book.source import Section, compile_sections, is_installed
 
 os.environ["D2L_PROFILE"] = "smoke"
@@ -57,6 +61,18 @@ def execute_cell_input(kernel: RunningKernel, cell_input: str, allow_stdin: bool
 def sections() -> list[Section]:
     """Every section, compiled for every tab from today's sources."""
     return compile_sections()
+
+
+@pytest.fixture(scope="session")
+def shown(sections: list[Section]) -> list[tuple[Section, NotebookNode]]:
+    """Every section with the outputs that readers see, from recordings and the stored references: nothing is run."""
+    executed = []
+    for section in sections:
+        smoke = section.notebook
+        if section.code_cells:
+            smoke = with_outputs(section, nbformat.read(reference_path(section), as_version=4))
+        executed.append((section, show_results(section, smoke)))
+    return executed
 
 
 IPyNbCell.compare_outputs = compare_outputs

@@ -5,14 +5,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
+from nbformat import NotebookNode
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from book.execute import with_outputs
 from book.pages import render
-from book.recordings import show_results
-from book.reference import reference_path
 from book.source import BUILD, ROOT, Section, configured_tabs, source_files
 
 TABS = configured_tabs()
@@ -23,14 +20,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this ma
 
 
 @pytest.fixture(scope="module")
-def html(sections: list[Section]) -> Path:
+def html(shown: list[tuple[Section, NotebookNode]]) -> Path:
     """The pages, rendered from the stored outputs; any warning of Sphinx fails here."""
-    shown = []
-    for section in sections:
-        smoke = section.notebook
-        if section.code_cells:
-            smoke = with_outputs(section, nbformat.read(reference_path(section), as_version=4))
-        shown.append((section, show_results(section, smoke)))
     render(shown, BUILD / "test_html")
     return BUILD / "test_html"
 
