@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -162,6 +163,12 @@ def test_pdf_has_its_frameworks_code_and_no_marks_of_the_sources(text):
         assert other not in text
     for mark in ("[**", "**]", "(**", "**)", ":numref:", ":cite:", ":label:", "%%tab", "<table"):
         assert mark not in text
+
+
+def test_figures_with_a_caption_float_and_outputs_stay(text):
+    latex = (BUILD / "test_latex" / "pytorch" / "tex" / "alexnet-executable.tex").read_text("utf-8")
+    figures = re.findall(r"\\begin\{figure\}\[(.*?)\](.*?)\\end\{figure\}", latex, re.S)
+    assert {("\\caption{" in figure, place) for place, figure in figures} == {(True, "!htbp"), (False, "H")}
 
 
 def test_table_of_layers_is_whole(text, shown: Shown):
