@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 BOOK := $(PYTHON) -m book
 export D2L_DATA ?= $(CURDIR)/data
 
-.PHONY: help book test notebooks slides serve lab data record reference bench chapters figures lib format clean
+.PHONY: help book test notebooks slides pdf serve lab data record reference bench chapters figures lib format clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -23,6 +23,9 @@ notebooks: .venv/installed ## Compile a notebook per framework into _build/noteb
 
 slides: .venv/installed ## Make a deck of slides per section and framework, to be shown in JupyterLab
 	@$(BOOK) slides
+
+pdf: .venv/installed ## Make a PDF per framework with LaTeX: make pdf [TAB=pytorch]
+	@$(BOOK) pdf "$(TAB)"
 
 serve: book ## Build the page and serve it at http://localhost:8000
 	@$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html 8000

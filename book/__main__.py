@@ -2,12 +2,13 @@
 
 import argparse
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from nbformat import NotebookNode
 from nbformat.sign import NotebookNotary
 
-from .source import NOTEBOOKS, ROOT, BookError, Section, compile_sections, is_installed, write_whole
+from .source import FRAMEWORKS, NOTEBOOKS, ROOT, BookError, Section, compile_sections, is_installed, write_whole
 
 
 def build() -> None:
@@ -35,8 +36,8 @@ def build() -> None:
     print(f"The page: {page}")
 
 
-def results() -> tuple[list[tuple[Section, NotebookNode]], list[str]]:
-    """Compile and hand out every section, and run those whose code has changed.
+def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> tuple[list[tuple[Section, NotebookNode]], list[str]]:
+    """Compile and hand out every section of these tabs, and run those whose code has changed.
 
     Returns:
         Each section with the outputs to show, and a message for each that failed.
@@ -47,7 +48,7 @@ def results() -> tuple[list[tuple[Section, NotebookNode]], list[str]]:
     from .recordings import show_results
 
     shown, failures = [], []
-    sections = compile_sections()
+    sections = [section for section in compile_sections() if section.tab in tabs]
     hand_out_all(sections)
     for section in sections:
         smoke = section.notebook
@@ -75,6 +76,19 @@ def slides() -> None:
             hand_out(slides, Path("slides") / section.tab / f"{section.name}.ipynb")
             NotebookNotary().sign(slides)  # JupyterLab shows the pictures of trusted notebooks only
     print(f"The decks: {NOTEBOOKS / 'slides'}\nTo show one: make lab, open it, and press the button RISE above it")
+
+
+def pdf(tab: str) -> None:
+    """Make a PDF of one framework's code, text and outputs, or one per framework."""
+    from .pdf import check_tools, chosen_tabs, make_pdf
+
+    tabs = chosen_tabs(tab)
+    check_tools()
+    shown, failures = results(tabs)
+    if failures:
+        raise BookError("\n\n".join(failures))
+    for tab in tabs:
+        print(f"The PDF: {make_pdf(shown, tab)}")
 
 
 def data() -> None:
@@ -142,6 +156,9 @@ def main() -> int:
     recorder.add_argument("limits", nargs="*", help="such as epochs=1 images=6000")
     recorder.add_argument("--section", default="", help="one section only, such as alexnet")
     recorder.set_defaults(run=lambda args: record(args.tab, args.limits, args.section))
+    printer = commands.add_parser("pdf", help=pdf.__doc__)
+    printer.add_argument("tab", nargs="?", default="")
+    printer.set_defaults(run=lambda args: pdf(args.tab))
     args = parser.parse_args()
     try:
         args.run(args)

@@ -1,5 +1,6 @@
 """Render the executed sections through d2lbook and Sphinx."""
 
+import contextlib
 import hashlib
 import shlex
 import shutil
@@ -61,16 +62,27 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     builder.sphinx_opts += " -q" + _colab_options(builder)
     # The theme links to Colab in its own way.
     builder._colab.add_button = lambda html_dir: None
+    with running_sphinx("Sphinx could not render the pages; its messages are above"):
+        builder.html()
+    shutil.rmtree(html, ignore_errors=True)
+    fresh.rename(html)
+
+
+@contextlib.contextmanager
+def running_sphinx(problem: str) -> Iterator[None]:
+    """For d2lbook's steps that start Sphinx.
+
+    Raises:
+        BookError: d2lbook gave up; the message is ``problem``.
+    """
     put_on_path(sys.executable)  # where sphinx-build is
     with warnings.catch_warnings(), remembered_pandoc():
         # d2lbook makes several cells of one that has texts for single tabs, all with its name; nbformat renames them.
         warnings.simplefilter("ignore", DuplicateCellId)
         try:
-            builder.html()
+            yield
         except SystemExit:
-            raise BookError("Sphinx could not render the pages; its messages are above") from None
-    shutil.rmtree(html, ignore_errors=True)
-    fresh.rename(html)
+            raise BookError(problem) from None
 
 
 def _colab_options(builder: Any) -> str:

@@ -10,6 +10,7 @@ import matplotlib
 import nbformat
 import pytest
 from comparison import comparable, different_numbers, numbers
+from nbformat import NotebookNode
 from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -67,14 +68,20 @@ def sections() -> list[Section]:
 
 
 @pytest.fixture(scope="session")
-def html(sections: list[Section]) -> Path:
-    """The pages, rendered from the stored outputs; any warning of Sphinx fails here."""
-    shown = []
+def shown(sections: list[Section]) -> list[tuple[Section, NotebookNode]]:
+    """Every section with the outputs that readers see, from recordings and the stored references: nothing is run."""
+    executed = []
     for section in sections:
         smoke = section.notebook
         if section.code_cells:
             smoke = with_outputs(section, nbformat.read(reference_path(section), as_version=4))
-        shown.append((section, show_results(section, smoke)))
+        executed.append((section, show_results(section, smoke)))
+    return executed
+
+
+@pytest.fixture(scope="session")
+def html(shown: list[tuple[Section, NotebookNode]]) -> Path:
+    """The pages, rendered from the stored outputs; any warning of Sphinx fails here."""
     render(shown, BUILD / "test_html")
     return BUILD / "test_html"
 

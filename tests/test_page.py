@@ -1,5 +1,7 @@
 """The rendered pages in a real browser: nothing missing, tabs that act as one, no other host asked."""
 
+import copy
+import html as markup
 import re
 from functools import partial
 from pathlib import Path
@@ -320,3 +322,14 @@ def test_sections_are_read_one_after_the_other(html, page):
         page.locator("a[rel=next]").click()
         read.append(page.url.rpartition("/")[2])
     assert read == [f"{name}.html" for name in ("index", "lenet", "ingredients", "alexnet", "cost", "answers")]
+
+
+def test_outputs_are_shown_literally_whatever_signs_are_in_them(shown, tmp_path):
+    signs = r"|x| *a* \n `b` <script>alert(1)</script> _c"
+    changed = [(section, copy.deepcopy(notebook)) for section, notebook in shown]
+    cell = next(cell for cell in changed[-1][1].cells if cell.cell_type == "code")
+    cell.outputs = [nbformat.v4.new_output("stream", text=signs)]
+    render(changed, tmp_path / "html")
+    assert f">{markup.escape(signs, quote=False)}" in (tmp_path / "html" / f"{changed[-1][0].name}.html").read_text(
+        "utf-8"
+    )

@@ -11,6 +11,7 @@ from docutils import nodes
 from PIL import Image
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.directives.code import CodeBlock
 from sphinx.writers.html5 import HTML5Translator
 
 FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "mxnet": "MXNet", "jax": "JAX"}
@@ -205,6 +206,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx, which `config.ini` tells to use this package."""
     app.add_html_theme("theme", str(Path(__file__).parent))
     app.set_translator("html", Translator)
+    # nbconvert gives outputs to this directive, which takes the signs in them for markup.
+    app.add_directive("parsed-literal", CodeBlock, override=True)
     app.connect("html-page-context", _add_context)
     app.connect("build-finished", _write_search_index)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
