@@ -13,7 +13,7 @@ from d2lbook import config
 from playwright.sync_api import Locator, Page
 
 from book.pages import render
-from book.source import BUILD, FRAMEWORKS, ROOT, configured_tabs, source_files
+from book.source import BUILD, FRAMEWORKS, ROOT, BookError, configured_tabs, source_files
 
 TABS = configured_tabs()
 NAMES = ["PyTorch", "TensorFlow", "MXNet", "JAX"]
@@ -324,12 +324,35 @@ def test_sections_are_read_one_after_the_other(html, page):
     assert read == [f"{name}.html" for name in ("index", "lenet", "ingredients", "alexnet", "cost", "answers")]
 
 
+def render_changed(shown, folder: Path, cell_type: str, change: dict) -> Path:
+    """The page of the last section with its first cell of a type changed."""
+    changed = [(section, copy.deepcopy(notebook)) for section, notebook in shown]
+    section, notebook = changed[-1]
+    next(cell for cell in notebook.cells if cell.cell_type == cell_type).update(change)
+    render(changed, folder)
+    return folder / f"{section.name}.html"
+
+
 def test_outputs_are_shown_literally_whatever_signs_are_in_them(shown, tmp_path):
     signs = r"|x| *a* \n `b` <script>alert(1)</script> _c"
-    changed = [(section, copy.deepcopy(notebook)) for section, notebook in shown]
-    cell = next(cell for cell in changed[-1][1].cells if cell.cell_type == "code")
-    cell.outputs = [nbformat.v4.new_output("stream", text=signs)]
-    render(changed, tmp_path / "html")
-    assert f">{markup.escape(signs, quote=False)}" in (tmp_path / "html" / f"{changed[-1][0].name}.html").read_text(
-        "utf-8"
-    )
+    page = render_changed(shown, tmp_path / "html", "code", {"outputs": [nbformat.v4.new_output("stream", text=signs)]})
+    assert f">{markup.escape(signs, quote=False)}" in page.read_text("utf-8")
+
+
+def test_formulas_are_there_without_scripts_or_other_hosts(shown, tmp_path, browser, capfd):
+    text = "# Formulas\n\nThe mean $m_n$ is\n\n$$m_n = \\frac{1}{n} \\sum_i x_i.$$\n:eqlabel:`eq_mean`\n"
+    address = render_changed(shown, tmp_path / "html", "markdown", {"source": text}).as_uri()
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    assert page.locator("p math msub").text_content().split() == ["m", "n"]
+    assert page.locator(".formula math mfrac").bounding_box()["height"] > 20
+    assert re.fullmatch(r"\(1\.\d\.1\)", page.locator(".formula .number").inner_text())
+    assert all(url.startswith("file:") for url in asked)
+    context.close()
+    with pytest.raises(BookError):
+        render_changed(shown, tmp_path / "html", "markdown", {"source": "# Formulas\n\nThis one is $\\frac{1}$.\n"})
+    assert r"the formula \frac{1} cannot be shown" in capfd.readouterr().err
+    assert Path(address.removeprefix("file://")).exists()

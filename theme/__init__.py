@@ -8,12 +8,16 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 from PIL import Image
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.directives.code import CodeBlock
+from sphinx.util import logging
+from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
 
+LOGGER = logging.getLogger(__name__)
 FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "mxnet": "MXNet", "jax": "JAX"}
 TAB = re.compile(r'<a href="#((\w+)-\d+-\d+)"')
 PANEL = re.compile(r'<div class="mdl-tabs__panel[^"]*" id="((\w+)-\d+-\d+)">')
@@ -173,6 +177,21 @@ def _add_context(
     )
 
 
+def _write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
+    """A formula as MathML, which browsers show by themselves."""
+    inline = isinstance(node, nodes.math)
+    try:
+        formula = tex2mathml(node.astext(), inline=inline)
+    except SyntaxError as error:
+        LOGGER.warning("the formula %s cannot be shown: %s", node.astext(), error, location=node)
+        raise nodes.SkipNode from None
+    if not inline:
+        number = f'<span class="number">({get_node_equation_number(translator, node)})</span>' if node["number"] else ""
+        formula = f"{translator.starttag(node, 'div', CLASS='formula')}{formula}{number}</div>\n"
+    translator.body.append(formula)
+    raise nodes.SkipNode
+
+
 def _words(node: nodes.Node) -> str:
     """A text without what is not shown, what was computed, and what only refers to something."""
     if isinstance(node, nodes.Text):
@@ -206,6 +225,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx, which `config.ini` tells to use this package."""
     app.add_html_theme("theme", str(Path(__file__).parent))
     app.set_translator("html", Translator)
+    app.add_html_math_renderer("mathml", (_write_formula, None), (_write_formula, None))
     # nbconvert gives outputs to this directive, which takes the signs in them for markup.
     app.add_directive("parsed-literal", CodeBlock, override=True)
     app.connect("html-page-context", _add_context)
