@@ -11,6 +11,8 @@ from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
+from .explorer import Explorer
+
 FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "mxnet": "MXNet", "jax": "JAX"}
 TAB = re.compile(r'<a href="#((\w+)-\d+-\d+)"')
 PANEL = re.compile(r'<div class="mdl-tabs__panel[^"]*" id="((\w+)-\d+-\d+)">')
@@ -164,5 +166,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx, which `config.ini` tells to use this package."""
     app.add_html_theme("theme", str(Path(__file__).parent))
     app.set_translator("html", Translator)
+    app.add_directive("explorer", Explorer)
     app.connect("html-page-context", _add_context)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

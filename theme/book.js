@@ -172,3 +172,4 @@ followReading();
 openAnswersToPrint();
 addEventListener("resize", markScrollers);
 addEventListener("framework", markScrollers);
+addEventListener("toggle", markScrollers, { capture: true });
