@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Locator, Page
 
 from d2l.layers import LayerTable
 from theme.explorer import CHANNELS, CLASSES, SIZE, costs
@@ -37,7 +38,6 @@ def helper_rows(*asked: int) -> list[list[str]]:
 @pytest.fixture
 def explorer(html, page) -> Iterator[Page]:
     """The page with the explorer; nothing may have gone wrong in the end."""
-    page.add_init_script(LAYOUT_SHIFTS)
     page.goto((html / "chapter_cnn/alexnet.html").as_uri() + "#explorer")
     yield page
     assert page.problems == []
@@ -46,8 +46,13 @@ def explorer(html, page) -> Iterator[Page]:
 def ask(page: Page, size: int, channels: int, classes: int) -> None:
     """Fill in the fields."""
     page.get_by_label("Image size", exact=True).fill(str(size))
-    page.get_by_label("Channels").select_option(str(channels))
-    page.get_by_label("Classes").fill(str(classes))
+    page.get_by_label("Channels", exact=True).select_option(str(channels))
+    page.get_by_label("Classes", exact=True).fill(str(classes))
+
+
+def layers_of(page: Page) -> Locator:
+    """The layers in the drawing."""
+    return page.get_by_role("listbox", name="Layers").get_by_role("option")
 
 
 def table_rows(page: Page) -> list[list[str]]:
@@ -77,10 +82,10 @@ def test_every_number_on_the_page_is_the_helpers(explorer):
         assert table_rows(explorer) == rows
         assert explorer.locator(".explorer .total b").all_text_contents() == rows[-1][1:]
         size, channels, classes = asked
-        assert explorer.locator("caption").inner_text() == (
-            f"One image of {size} by {size} pixels, channels: {channels}, classes: {classes:,}"
+        assert explorer.locator(".explorer caption").text_content() == (
+            f"Input {channels} × {size} × {size}, {classes:,} classes"
         )
-        for option, layer, row in zip(explorer.get_by_role("option").all(), table, rows[:-1], strict=True):
+        for option, layer, row in zip(layers_of(explorer).all(), table, rows[:-1], strict=True):
             option.focus()
             details = explorer.locator(".explorer .chosen")
             assert details.locator("b").all_text_contents() == row[1:]
@@ -105,7 +110,7 @@ def test_shares_of_the_two_kinds_are_the_helpers(explorer):
 
 
 def test_names_say_what_a_layer_is_and_costs(explorer):
-    names = [option.get_attribute("aria-label") for option in explorer.get_by_role("option").all()]
+    names = [option.get_attribute("aria-label") for option in layers_of(explorer).all()]
     assert names[:2] == [
         "Convolution 1: 96 channels of 54 by 54, 11,712 parameters, 33.9 million multiply-adds",
         "Pooling 1: 96 channels of 26 by 26, 0 parameters, 0 multiply-adds",
@@ -144,7 +149,7 @@ def test_size_that_is_none_gets_one_message_and_leaves_the_last_drawing(explorer
 
 
 def test_classes_have_limits_too(explorer):
-    explorer.get_by_label("Classes").fill("1")
+    explorer.get_by_label("Classes", exact=True).fill("1")
     assert explorer.locator("#explorer-message").inner_text() == "Classes has to be a whole number from 2 to 10,000."
 
 
@@ -188,22 +193,19 @@ def test_layers_are_one_stop_of_the_keyboard(explorer):
 
 
 def test_hovering_and_tapping_choose_a_layer(explorer, html, browser):
-    explorer.get_by_role("option").nth(8).hover()
+    layers_of(explorer).nth(8).hover()
     assert chosen(explorer) == "Dense 1"
     context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
     page = context.new_page()
     page.goto((html / "chapter_cnn/alexnet.html").as_uri())
-    page.get_by_role("option").nth(2).tap()
+    layers_of(page).nth(2).tap()
     assert chosen(page) == "Convolution 2"
     context.close()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_drawing_fits_fingers_fit_and_nothing_moves(explorer, width):
+def test_drawing_fits_and_so_do_fingers(explorer, width):
     explorer.set_viewport_size({"width": width, "height": 900})
-    explorer.reload()
-    explorer.wait_for_timeout(300)
-    assert explorer.evaluate("shifts") == 0
     svg = explorer.locator(".explorer svg").bounding_box()
     assert svg["x"] >= 0 and svg["x"] + svg["width"] <= width
     for shape in explorer.locator(".explorer svg :is(path, text)").all():
@@ -214,6 +216,16 @@ def test_drawing_fits_fingers_fit_and_nothing_moves(explorer, width):
     for target in explorer.locator(".explorer :is([role=option], input, select, button, summary)").all():
         box = target.bounding_box()
         assert min(box["width"], box["height"]) >= 24 - 0.01, target.get_attribute("aria-label")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_moves_when_the_script_starts(html, page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.add_init_script(LAYOUT_SHIFTS)
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri() + "#explorer")
+    page.wait_for_load_state("networkidle")
+    assert page.locator(".explorer .chosen").is_visible()
+    assert page.evaluate("shifts") == 0
 
 
 def test_boxes_are_to_scale(explorer):
@@ -233,6 +245,16 @@ def test_boxes_are_to_scale(explorer):
         key = {"parameters": "parameters", "multiplyAdds": "multiply_adds"}[count]
         shares = [getattr(layer, key) / max(getattr(x, key) for x in table) for layer in table]
         assert [bar / max(bars) for bar in bars] == pytest.approx(shares, abs=1e-3)
+
+
+def test_axe_finds_nothing_when_all_is_open_and_something_is_wrong(html, page):
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.get_by_text("All layers as a table").click()
+    ask(page, 63, 3, 10)
+    layers_of(page).last.focus()
+    found = Axe().run(page, ".explorer")
+    assert found.violations_count == 0, found.generate_report()
 
 
 def test_without_scripts_and_on_paper_there_is_the_table(html, browser, page):

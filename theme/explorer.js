@@ -118,10 +118,11 @@ class Explorer {
         Object.assign(this, { asked, layers });
         const counts = ["parameters", "multiplyAdds", "outputs"];
         this.whole = Object.fromEntries(counts.map((count) => [count, Explorer.sum(layers, count)]));
-        const shape = ({ dense, channels, size }) => (dense ? [channels] : [channels, size, size]).join(" × ");
-        const rows = [...layers.map((layer) => [shape(layer), ...Explorer.cells(layer)]), ["", ...Explorer.cells(this.whole)]];
-        this.fill("td", rows.flat());
-        this.fill("caption span", [`${asked.size} by ${asked.size}`, asked.channels, Explorer.number(asked.classes)]);
+        const shape = (layer) => (layer.dense ? [layer.channels] : [layer.channels, layer.size, layer.size]).join(" × ");
+        const rows = layers.map((layer) => [shape(layer), ...Explorer.cells(layer)]);
+        this.fill("td", [...rows.flat(), "", ...Explorer.cells(this.whole)]);
+        const { size, channels, classes } = asked;
+        this.fill("caption span", [`${channels} × ${size} × ${size}`, Explorer.number(classes)]);
         this.fill(".total b", Explorer.cells(this.whole));
         this.options.forEach(({ group }, i) => group.setAttribute("aria-label", Explorer.accessibleName(layers[i])));
         this.choose(this.chosen);
@@ -199,16 +200,14 @@ class Explorer {
 
     addShapes() {
         const { add, addLayer } = Explorer;
-        const behind = add(this.svg, "g", { "aria-hidden": true });
-        this.lines = Explorer.ROWS.map(() => add(behind, "path", { class: "line" }));
-        this.image = addLayer(add(behind, "g", { class: "image" }));
+        this.lines = Explorer.ROWS.map(() => add(this.svg, "path", { class: "line" }));
+        this.image = addLayer(add(this.svg, "g", { class: "image", "aria-hidden": true }));
         const list = add(this.svg, "g", { role: "listbox", "aria-label": "Layers", "aria-orientation": "horizontal" });
         this.options = this.steps.map(({ kind }) => {
             const group = add(list, "g", { role: "option", class: kind.toLowerCase() });
             return { group, ...addLayer(group) };
         });
-        const before = add(this.svg, "g", { "aria-hidden": true });
-        this.titles = Explorer.ROWS.map(() => add(before, "text", { class: "title" }));
+        this.titles = Explorer.ROWS.map(() => add(this.svg, "text", { class: "title" }));
     }
 
     draw() {
@@ -246,7 +245,7 @@ class Explorer {
     // A box seen a little from above and from the right, with its name and, where there is room, its shape below.
     drawOutput({ lid, flank, face, ...texts }, { name, dense, size, channels }, middle) {
         const [kind, number = ""] = name.replace("olution", "").split(" ");
-        const roomy = this.room > 52;
+        const roomy = this.room > 58;
         const shape = dense ? [Explorer.number(channels), ""] : [`${size} × ${size}`, `× ${channels}`];
         const lines = roomy ? [`${kind} ${number}`, ...shape] : [number && kind[0] + number, "", ""];
         const below = Explorer.HEIGHTS.outputs - (roomy ? 52 : 22);
