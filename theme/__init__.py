@@ -17,6 +17,8 @@ from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
 
+from .explorer import Explorer
+
 LOGGER = logging.getLogger(__name__)
 FRAMEWORKS = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "mxnet": "MXNet", "jax": "JAX"}
 TAB = re.compile(r'<a href="#((\w+)-\d+-\d+)"')
@@ -228,6 +230,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_html_math_renderer("mathml", (_write_formula, None), (_write_formula, None))
     # nbconvert gives outputs to this directive, which takes the signs in them for markup.
     app.add_directive("parsed-literal", CodeBlock, override=True)
+    app.add_directive("explorer", Explorer)
     app.connect("html-page-context", _add_context)
     app.connect("build-finished", _write_search_index)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -189,3 +189,4 @@ followReading();
 startAnswers();
 addEventListener("resize", markScrollers);
 addEventListener("framework", markScrollers);
+addEventListener("toggle", markScrollers, { capture: true });
