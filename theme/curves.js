@@ -28,7 +28,7 @@
         const first = Math.floor(low / step + 1e-6);
         const last = Math.max(Math.ceil(high / step - 1e-6), first + 1);
         const ticks = Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
-        const share = (value) => (value - first * step) / ((last - first) * step);
+        const share = (value) => (value / step - first) / (last - first);
         return { ticks, share, text: (value) => value.toFixed(Math.max(0, -Math.floor(Math.log10(step) + 1e-6))) };
     };
 
@@ -38,7 +38,9 @@
         const { xlabel, curves } = JSON.parse(box.querySelector("script").textContent);
         const { framework } = panel.dataset;
         const number = document.documentElement.dataset.frameworks.split(" ").indexOf(framework);
-        const known = (pairs) => pairs.filter(([, y]) => y !== null).map(([x, y]) => ({ x: Number(x.toFixed(2)), y }));
+        // Halves are rounded up, also those that lie a little lower in binary: 0.725 as 1.725.
+        const short = (x) => Number((x + 1e-9).toFixed(2));
+        const known = (pairs) => pairs.filter(([, y]) => y !== null).map(([x, y]) => ({ x: short(x), y }));
         return {
             box,
             xlabel: xlabel ?? "x",
@@ -184,8 +186,8 @@
 
         nearest(clientX) {
             const { left } = this.picture.getBoundingClientRect();
-            const distances = this.stops.map((stop) => Math.abs(left + this.x(stop) - clientX));
-            return distances.indexOf(Math.min(...distances));
+            const away = this.stops.map((stop) => Math.abs(left + this.x(stop) - clientX));
+            return away.indexOf(Math.min(...away));
         }
 
         // Says what each curve had come to at a stop: its last value until then, ringed in the picture.
