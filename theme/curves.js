@@ -78,8 +78,7 @@
             this.shown = new Set();
             this.build();
             this.follow();
-            // Also when an answer opens that it is in, or the window changes.
-            new ResizeObserver(() => this.draw()).observe(this.picture);
+            new ResizeObserver(() => this.draw()).observe(this.picture); // also when an answer opens around it
         }
 
         build() {
@@ -142,8 +141,7 @@
             this.read(this.at);
         }
 
-        // One plot above the other over a common axis, the first a little higher. All frameworks count, shown or not,
-        // so that nothing moves when one is switched on.
+        // One plot above the other. All frameworks count, shown or not: nothing moves when one is switched on.
         drawAxes(width, height) {
             const [left, right, bottom] = [EDGE.left, width - EDGE.right, height - EDGE.bottom];
             const shares = this.plots.map((_, i) => (i ? 2 : 3));
@@ -221,14 +219,14 @@
             const columns = this.runs.flatMap(({ curves }) => this.names.map((name) => curves.get(name) ?? []));
             const value = (points, stop) => points.find(({ x }) => x === stop)?.y.toFixed(4) ?? "";
             const group = { scope: "colgroup", colspan: this.names.length };
-            const frameworks = this.runs.map(({ name }) => html("th", group, name));
+            const groups = this.runs.map(({ name }) => html("th", group, name));
             const names = this.runs.flatMap(() => this.names.map((name) => html("th", { scope: "col" }, name)));
             const rows = this.stops.map((stop) => {
                 const cells = columns.map((points) => html("td", {}, value(points, stop)));
                 return html("tr", {}, html("th", { scope: "row" }, stop), ...cells);
             });
             const corner = html("th", { scope: "col", rowspan: 2 }, this.xlabel);
-            const head = html("thead", {}, html("tr", {}, corner, ...frameworks), html("tr", {}, ...names));
+            const head = html("thead", {}, html("tr", {}, corner, ...groups), html("tr", {}, ...names));
             const table = html("table", {}, head, html("tbody", {}, ...rows));
             return html("div", { class: "values", tabindex: 0, role: "region", "aria-label": TABLE }, table);
         }
