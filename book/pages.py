@@ -13,6 +13,7 @@ from typing import Any
 from nbformat import NotebookNode
 from nbformat.warnings import DuplicateCellId
 
+from .curves import with_curves
 from .handout import downloadable
 from .pandoc import put_on_path, remembered_pandoc
 from .source import BUILD, ROOT, BookError, Section, configured_tabs, in_root, write_notebook
@@ -50,7 +51,7 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     for folder in [*eval_folders.values(), BUILD / "eval_all", BUILD / "rst_all"]:
         shutil.rmtree(folder, ignore_errors=True)
     for section, notebook in shown:
-        write_notebook(notebook, eval_folders[section.tab] / f"{section.name}.ipynb")
+        write_notebook(with_curves(notebook), eval_folders[section.tab] / f"{section.name}.ipynb")
     config = Config(tab="all")
     fresh = BUILD / "html_fresh"
     shutil.rmtree(fresh, ignore_errors=True)

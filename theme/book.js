@@ -24,6 +24,7 @@ function chooseFramework(framework, tabs) {
     const before = tabs.getBoundingClientRect().top;
     root.dataset.framework = framework;
     markTabs();
+    dispatchEvent(new CustomEvent("framework"));
     scrollBy({ top: tabs.getBoundingClientRect().top - before, behavior: "instant" });
     remember("framework", framework);
     const address = new URL(location);
@@ -31,7 +32,6 @@ function chooseFramework(framework, tabs) {
         address.searchParams.set("framework", framework);
         history.replaceState(null, "", address);
     }
-    dispatchEvent(new CustomEvent("framework"));
 }
 
 function moveAlongTabs(event) {

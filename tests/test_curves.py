@@ -1,0 +1,193 @@
+"""Training curves on a page: what is read off the chart is what was recorded, and without it there is the picture."""
+
+import json
+import math
+from html.parser import HTMLParser
+
+import nbformat
+import pytest
+from playwright.sync_api import Locator, Page
+
+from book.curves import script_element, with_curves
+from book.recordings import RECORDINGS
+from d2l.board import CURVES_MIME
+
+NAMES = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "mxnet": "MXNet", "jax": "JAX"}
+COLUMNS = ["train_loss", "val_loss", "val_acc"]
+LENET = "chapter_cnn/lenet.html"
+
+
+def recorded(tab: str) -> dict[str, list[list[float]]]:
+    """The curves of LeNet's training as they were recorded."""
+    notebook = nbformat.read(RECORDINGS / tab / "chapter_cnn" / "lenet.ipynb", as_version=4)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return next(o.data[CURVES_MIME]["curves"] for o in outputs if CURVES_MIME in o.get("data", {}))
+
+
+def values(tab: str, epoch: float) -> list[str]:
+    """What the curves had come to at an epoch."""
+    curves = recorded(tab)
+    return [f"{[y for x, y in curves[name] if x <= epoch][-1]:.3f}" for name in COLUMNS]
+
+
+def chart_of(page: Page) -> Locator:
+    """The chart that can be seen, of a page that has one."""
+    return page.locator(".chart:visible")
+
+
+def row(chart: Locator, name: str) -> list[str]:
+    """The values that the chart says of a framework."""
+    return chart.locator(".reading tr", has_text=name).locator("td").all_inner_texts()
+
+
+@pytest.fixture
+def chart(html, page) -> Locator:
+    """The chart of LeNet's training."""
+    page.goto((html / LENET).as_uri())
+    return chart_of(page)
+
+
+@pytest.mark.parametrize("epoch", [2, 7])
+def test_values_read_by_keyboard_are_those_recorded(page, chart, epoch):
+    slider = chart.get_by_role("slider", name="epoch")
+    slider.focus()
+    page.keyboard.press("Home")
+    assert slider.get_attribute("aria-valuetext") == "0.25; PyTorch train_loss 2.325"
+    for _ in range(3 * epoch - 1):  # two points of training in an epoch, one of validation
+        page.keyboard.press("ArrowRight")
+    expected = values("pytorch", epoch)
+    said = ", ".join(f"{name} {value}" for name, value in zip(COLUMNS, expected, strict=True))
+    assert slider.get_attribute("aria-valuetext") == f"{epoch}; PyTorch {said}"
+    assert chart.locator(".reading th").first.inner_text() == f"epoch {epoch}"
+    assert row(chart, "PyTorch") == expected
+    assert page.problems == []
+
+
+def test_the_pointer_takes_the_line_to_the_nearest_point_and_the_keys_go_on_from_there(page, chart):
+    mark = chart.locator(".plot .mark.val").nth(3)
+    mark.scroll_into_view_if_needed()
+    box = mark.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2 + 2, box["y"] + 30)
+    assert row(chart, "PyTorch") == values("pytorch", 4)
+    page.mouse.down()
+    page.mouse.up()
+    page.keyboard.press("ArrowLeft")
+    assert chart.locator(".reading th").first.inner_text() == "epoch 3.75"
+
+
+def test_a_framework_switched_on_adds_its_curves_and_its_values(chart):
+    curves = chart.locator(".plot .curve")
+    assert curves.count() == len(COLUMNS)
+    assert row(chart, "JAX") == ["", "", ""]
+    chart.get_by_role("checkbox", name="JAX").check()
+    assert curves.count() == 2 * len(COLUMNS)
+    assert row(chart, "JAX") == values("jax", 10)
+    assert row(chart, "PyTorch") == values("pytorch", 10)
+    assert chart.get_by_role("img").get_attribute("aria-label") == "loss and accuracy by epoch: PyTorch, JAX"
+    assert "; JAX train_loss" in chart.get_by_role("slider").get_attribute("aria-valuetext")
+    chart.get_by_role("checkbox", name="PyTorch").uncheck()
+    assert curves.count() == len(COLUMNS)
+    assert row(chart, "PyTorch") == ["", "", ""]
+
+
+def test_the_chart_follows_the_pages_framework_and_a_comparison_stays(page, chart):
+    def choose(tab: str) -> list[str]:
+        page.locator(f"[role=tab][data-framework={tab}]").last.click()
+        assert chart.locator("xpath=ancestor::*[@role='tabpanel']").get_attribute("data-framework") == tab
+        checked = chart.get_by_role("checkbox", checked=True)
+        return [checked.nth(i).locator("xpath=..").inner_text() for i in range(checked.count())]
+
+    assert choose("jax") == ["JAX"]
+    assert row(chart, "JAX") == values("jax", 10)
+    chart.get_by_role("checkbox", name="PyTorch").check()
+    assert choose("mxnet") == ["PyTorch", "MXNet", "JAX"]
+    assert page.problems == []
+
+
+def test_the_table_holds_every_value(chart):
+    chart.get_by_text("The values as a table").click()
+    table = chart.locator(".values table")
+    assert table.locator("thead tr").first.locator("th").all_inner_texts() == ["epoch", *NAMES.values()]
+    rows = {line[0]: line[1:] for line in (r.split("\t") for r in table.locator("tbody").inner_text().split("\n"))}
+    for number, tab in enumerate(NAMES):
+        for column, name in enumerate(COLUMNS, number * len(COLUMNS)):
+            shown = {x: line[column] for x, line in rows.items() if line[column]}
+            assert shown == {f"{round(x, 2):g}": f"{y:.4f}" for x, y in recorded(tab)[name]}
+
+
+def test_one_epoch_is_a_mark_without_a_line(html, page):
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    chart = chart_of(page)
+    assert chart.locator(".plot .curve.val").count() == 0
+    assert chart.locator(".plot .mark.val").count() == 2
+    assert page.problems == []
+
+
+@pytest.mark.parametrize("width", [360, 768, 1000, 1280])
+def test_nothing_moves_when_the_chart_comes_nor_when_it_is_used(html, page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.route("**/d2l.js", lambda route: route.abort())
+    page.goto((html / LENET).as_uri())
+    assert page.locator(".curves img:visible").count() == 1
+    before = page.locator(".curves:visible").bounding_box()["height"]
+    page.unroute("**/d2l.js")
+    page.goto((html / LENET).as_uri())
+    chart = chart_of(page)
+    for name in list(NAMES.values())[1:]:
+        chart.get_by_role("checkbox", name=name).check()
+    chart.get_by_role("slider").press("Home")
+    assert page.locator(".curves:visible").bounding_box()["height"] == before
+    assert chart.evaluate("chart => chart.scrollWidth <= chart.clientWidth")
+
+
+def test_on_paper_there_is_the_picture(page, chart):
+    page.emulate_media(media="print")
+    assert page.locator(".chart:visible").count() == 0
+    assert page.locator(".curves img:visible").count() == 1
+
+
+def test_without_scripts_there_are_the_pictures(html, browser):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((html / LENET).as_uri())
+    assert page.locator(".chart").count() == 0
+    assert page.locator(".curves img:visible").count() == len(NAMES)
+    context.close()
+
+
+class Scripts(HTMLParser):
+    """Keeps what stands in script elements, and what stands outside."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.inside, self.outside = [], []
+        self.feed(text)
+
+    def handle_data(self, data: str) -> None:
+        """Called with each piece of text."""
+        (self.inside if self.cdata_elem == "script" else self.outside).append(data)
+
+
+@pytest.mark.parametrize("label", ["</script><b>out</b>", "<!--<script>", "]]>", "a\\b 'c' \"d\" & ü"])
+def test_no_label_breaks_out_of_its_script_element(label):
+    scripts = Scripts(script_element({"xlabel": label, "curves": {label: [[1, 2.5]]}}) + "after")
+    assert scripts.outside == ["after"]
+    assert json.loads("".join(scripts.inside)) == {"xlabel": label, "curves": {label: [[1, 2.5]]}}
+
+
+def test_what_training_lost_has_no_number():
+    board = {"xlabel": None, "curves": {"train_loss": [[1, math.nan], [2, math.inf], [3, 0.123456789]]}}
+    (data,) = Scripts(script_element(board)).inside
+    assert json.loads(data)["curves"]["train_loss"] == [[1, None], [2, None], [3, 0.12345679]]
+
+
+def test_only_pictures_with_curves_are_boxed_and_the_notebook_stays_as_it_is():
+    board = {"xlabel": "epoch", "curves": {"train_loss": [[1, 2.5]]}}
+    plot = nbformat.v4.new_output("display_data", {"image/svg+xml": "<svg/>"})
+    curves = nbformat.v4.new_output("display_data", {"image/svg+xml": "<svg/>", CURVES_MIME: board})
+    cells = [nbformat.v4.new_markdown_cell("text"), nbformat.v4.new_code_cell("fit()", outputs=[plot, curves])]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    outputs = with_curves(notebook).cells[1].outputs
+    assert outputs[0] == plot and outputs[2] == curves
+    assert "".join(outputs[i].data["text/html"] for i in (1, 3)) == f'<div class="curves">{script_element(board)}</div>'
+    assert notebook.cells[1].outputs == [plot, curves]

@@ -1,0 +1,249 @@
+// Training curves as a chart: values are read by pointer or keyboard, frameworks are switched on and off. The numbers
+// come with the page. Where this does not run, and on paper, the recorded picture stands in its place.
+
+{
+    const SVG = "http://www.w3.org/2000/svg";
+    // Each framework has a mark besides its colour, for those who do not tell the colours apart.
+    const MARKS = ["M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z", "M-4-4h8v8h-8z", "M0-5L5 4h-10z", "M0-5.5L5.5 0 0 5.5-5.5 0z"];
+    const MOST_MARKS = 10;
+    const TITLES = { acc: "accuracy" };
+    const TABLE = "The values as a table";
+    const HANDLE = "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0zM-9-4v8l-5-4zM9-4v8l5-4z";
+    const EDGE = { left: 36, right: 16, top: 26, between: 40, bottom: 46 };
+
+    const fill = (element, attributes, children) => {
+        Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, value));
+        element.append(...children);
+        return element;
+    };
+    const html = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
+    const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+
+    // An axis from a round number to a round number around the values, with the round numbers between.
+    const axis = (values, most) => {
+        const [low, high] = [Math.min(...values), Math.max(...values)];
+        const least = (high - low || Math.abs(high) || 1) / most;
+        const power = 10 ** Math.floor(Math.log10(least));
+        const step = power * [1, 2, 5, 10].find((factor) => factor * power >= least * 0.999);
+        const first = Math.floor(low / step + 1e-6);
+        const last = Math.max(Math.ceil(high / step - 1e-6), first + 1);
+        const ticks = Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
+        const share = (value) => (value / step - first) / (last - first);
+        return { ticks, share, text: (value) => value.toFixed(Math.max(0, -Math.floor(Math.log10(step) + 1e-6))) };
+    };
+
+    // What one framework has recorded; a value that training lost is left out.
+    const readRun = (box) => {
+        const panel = box.closest(".panel");
+        const { xlabel, curves } = JSON.parse(box.querySelector("script").textContent);
+        const { framework } = panel.dataset;
+        const number = document.documentElement.dataset.frameworks.split(" ").indexOf(framework);
+        // Halves are rounded up, also those that lie a little lower in binary: 0.725 as 1.725.
+        const short = (x) => Number((x + 1e-9).toFixed(2));
+        const known = (pairs) => pairs.filter(([, y]) => y !== null).map(([x, y]) => ({ x: short(x), y }));
+        return {
+            box,
+            xlabel: xlabel ?? "x",
+            framework,
+            name: panel.querySelector(".framework").textContent,
+            mark: MARKS[number % MARKS.length],
+            colour: `--run: var(--run-${number % MARKS.length})`,
+            stagger: number / MARKS.length,
+            curves: new Map(Object.entries(curves).map(([name, pairs]) => [name, known(pairs)])),
+        };
+    };
+    const points = (run) => [...run.curves.values()].flat();
+    // By the names that trainers give to curves, such as train_loss and val_acc.
+    const quantity = (name) => name.split("_").at(-1);
+    const kind = (name) => (name.startsWith("train") ? "train" : "val");
+    const curve = (name, d) => svg("path", { class: `curve ${kind(name)}`, d });
+    const mark = (name, d, attributes) => svg("path", { class: `mark ${kind(name)}`, d, ...attributes });
+    const sample = (viewBox, ...drawn) => svg("svg", { class: "sample", viewBox, "aria-hidden": "true" }, ...drawn);
+    const text = (x, y, words, attributes) => svg("text", { x, y, ...attributes }, words);
+
+    // One training cell in the frameworks that have recorded it.
+    class Chart {
+        constructor(runs) {
+            this.runs = runs;
+            this.xlabel = runs[0].xlabel;
+            const names = [...new Set(runs.flatMap(({ curves }) => [...curves.keys()]))];
+            this.plots = [...new Set(names.map(quantity))].map((title) => {
+                const own = names.filter((name) => quantity(name) === title);
+                const points = runs.flatMap(({ curves }) => own.flatMap((name) => curves.get(name) ?? []));
+                return { title: TITLES[title] ?? title, names: own, values: points.map(({ y }) => y) };
+            });
+            this.names = this.plots.flatMap((plot) => plot.names);
+            this.stops = [...new Set(runs.flatMap(points).map(({ x }) => x))].sort((a, b) => a - b);
+            this.at = this.stops.length - 1;
+            this.shown = new Set();
+            this.build();
+            this.follow();
+            new ResizeObserver(() => this.draw()).observe(this.picture); // also when an answer opens around it
+        }
+
+        build() {
+            this.picture = svg("svg", { role: "img" });
+            this.slider = html("input", { type: "range", max: this.at, value: this.at, "aria-label": this.xlabel });
+            this.slider.addEventListener("input", () => this.read(this.slider.valueAsNumber));
+            for (const event of ["pointerdown", "pointermove"]) {
+                this.picture.addEventListener(event, ({ clientX }) => this.read(this.nearest(clientX)));
+            }
+            this.picture.addEventListener("click", () => this.slider.focus({ preventScroll: true }));
+            const details = html("details", {}, html("summary", {}, TABLE));
+            details.addEventListener("toggle", () => details.append(this.makeTable()), { once: true });
+            const plot = html("div", { class: "plot" }, this.slider, this.picture);
+            this.element = html("div", { class: "chart" }, plot, this.makeReading(), details);
+        }
+
+        // The table beside is the key to the chart, has the switches, and says the values: nothing covers a curve.
+        makeReading() {
+            const rows = this.runs.map((run) => {
+                run.switch = html("input", { type: "checkbox" });
+                run.switch.addEventListener("change", () => {
+                    this.shown[run.switch.checked ? "add" : "delete"](run);
+                    this.draw();
+                });
+                run.cells = this.names.map(() => html("td"));
+                const label = html("label", {}, run.switch, sample("-6 -6 12 12", mark("", run.mark)), run.name);
+                return html("tr", { style: run.colour }, html("th", { scope: "row" }, label), ...run.cells);
+            });
+            const columns = this.names.map((name) => {
+                const line = sample("-14 -6 28 12", curve(name, "M-14 0h28"), mark(name, MARKS[0]));
+                return html("th", { scope: "col" }, line, name);
+            });
+            this.heading = html("th", { scope: "col" });
+            const head = html("thead", {}, html("tr", {}, this.heading, ...columns));
+            const label = "Values at the line";
+            return html("table", { class: "reading", "aria-label": label }, head, html("tbody", {}, ...rows));
+        }
+
+        // The chart stands in the panel of the page's framework. A comparison that the reader has made stays.
+        follow() {
+            const run = this.runs.find(({ framework }) => framework === document.documentElement.dataset.framework);
+            if (run) {
+                this.shown = new Set(this.shown.size > 1 ? [...this.shown, run] : [run]);
+                run.box.append(this.element);
+                this.draw();
+            }
+        }
+
+        draw() {
+            this.runs.forEach((run) => { run.switch.checked = this.shown.has(run); });
+            const { width, height } = this.picture.getBoundingClientRect();
+            if (!width) {
+                return; // within an answer that is closed
+            }
+            this.reader = svg("g", { class: "reader" });
+            this.picture.replaceChildren(...this.drawAxes(width, height), this.reader, ...this.drawCurves());
+            const titles = this.plots.map(({ title }) => title).join(" and ");
+            const names = this.runs.filter((run) => this.shown.has(run)).map(({ name }) => name);
+            this.picture.setAttribute("aria-label", `${titles} by ${this.xlabel}: ${names.join(", ") || "none"}`);
+            this.read(this.at);
+        }
+
+        // One plot above the other. All frameworks count, shown or not: nothing moves when one is switched on.
+        drawAxes(width, height) {
+            const [left, right, bottom] = [EDGE.left, width - EDGE.right, height - EDGE.bottom];
+            const shares = this.plots.map((_, i) => (i ? 2 : 3));
+            const room = bottom - EDGE.top - EDGE.between * (this.plots.length - 1);
+            const part = room / shares.reduce((sum, share) => sum + share);
+            let base = EDGE.top - EDGE.between;
+            const drawn = this.plots.flatMap((plot, i) => {
+                const size = shares[i] * part;
+                const y = (base += EDGE.between + size);
+                const values = axis(plot.values, size / 32);
+                plot.y = (value) => y - values.share(value) * size;
+                const title = text(0, y - size - 12, plot.title, { class: "title" });
+                const lines = values.ticks.flatMap((value) => [
+                    svg("path", { class: "grid", d: `M${left} ${plot.y(value)}H${right}` }),
+                    text(left - 8, plot.y(value) + 4, values.text(value), { "text-anchor": "end" }),
+                ]);
+                return [title, ...lines];
+            });
+            const across = axis([0, ...this.stops], (right - left) / 40);
+            this.x = (value) => left + across.share(value) * (right - left);
+            const ticks = across.ticks.flatMap((value) => [
+                svg("path", { class: "grid", d: `M${this.x(value)} ${bottom}v5` }),
+                text(this.x(value), bottom + 20, across.text(value), { "text-anchor": "middle" }),
+            ]);
+            return [...drawn, ...ticks, text((left + right) / 2, height - 4, this.xlabel, { "text-anchor": "middle" })];
+        }
+
+        drawCurves() {
+            const shown = this.runs.filter((run) => this.shown.has(run));
+            shown.sort((a, b) => a.box.contains(this.element) - b.box.contains(this.element)); // the page's own on top
+            return shown.flatMap((run) => this.plots.flatMap((plot) => plot.names.map((name) => {
+                const places = (run.curves.get(name) ?? []).map(({ x, y }) => `${this.x(x)} ${plot.y(y)}`);
+                const every = Math.ceil(places.length / MOST_MARKS);
+                const marked = places.filter((_, i) => i % every === Math.floor(every * run.stagger));
+                const marks = marked.map((place) => mark(name, run.mark, { transform: `translate(${place})` }));
+                const line = places.length > 1 ? [curve(name, `M${places.join("L")}`)] : [];
+                return svg("g", { style: run.colour }, ...line, ...marks);
+            })));
+        }
+
+        nearest(clientX) {
+            const { left } = this.picture.getBoundingClientRect();
+            const away = this.stops.map((stop) => Math.abs(left + this.x(stop) - clientX));
+            return away.indexOf(Math.min(...away));
+        }
+
+        // Says what each curve had come to at a stop: its last value until then, ringed in the picture.
+        read(at) {
+            this.at = this.slider.value = at;
+            const stop = this.stops[at];
+            const bottom = this.picture.getBoundingClientRect().height - EDGE.bottom;
+            const line = svg("path", { class: "line", d: `M0 ${EDGE.top}V${bottom}` });
+            const handle = svg("path", { class: "handle", d: HANDLE, transform: `translate(0 ${bottom})` });
+            this.reader.replaceChildren(svg("g", { transform: `translate(${this.x(stop)})` }, line, handle));
+            this.heading.textContent = `${this.xlabel} ${stop}`;
+            const said = [stop];
+            for (const run of this.runs) {
+                const words = this.plots.flatMap((plot) => plot.names.map((name) => {
+                    const point = run.curves.get(name)?.findLast(({ x }) => x <= stop);
+                    if (!point || !this.shown.has(run)) {
+                        return this.shown.has(run) ? "–" : "";
+                    }
+                    const place = { cx: this.x(point.x), cy: plot.y(point.y) };
+                    this.reader.append(svg("circle", { class: "ring", r: 8, style: run.colour, ...place }));
+                    return point.y.toFixed(3);
+                }));
+                run.cells.forEach((cell, i) => { cell.textContent = words[i]; });
+                const values = this.names.map((name, i) => `${name} ${words[i]}`).filter((_, i) => /\d/.test(words[i]));
+                said.push(...(values.length ? [`${run.name} ${values.join(", ")}`] : []));
+            }
+            this.slider.setAttribute("aria-valuetext", said.join("; "));
+        }
+
+        makeTable() {
+            const columns = this.runs.flatMap(({ curves }) => this.names.map((name) => curves.get(name) ?? []));
+            const value = (points, stop) => points.find(({ x }) => x === stop)?.y.toFixed(4) ?? "";
+            const group = { scope: "colgroup", colspan: this.names.length };
+            const groups = this.runs.map(({ name }) => html("th", group, name));
+            const names = this.runs.flatMap(() => this.names.map((name) => html("th", { scope: "col" }, name)));
+            const rows = this.stops.map((stop) => {
+                const cells = columns.map((points) => html("td", {}, value(points, stop)));
+                return html("tr", {}, html("th", { scope: "row" }, stop), ...cells);
+            });
+            const corner = html("th", { scope: "col", rowspan: 2 }, this.xlabel);
+            const head = html("thead", {}, html("tr", {}, corner, ...groups), html("tr", {}, ...names));
+            const table = html("table", {}, head, html("tbody", {}, ...rows));
+            return html("div", { class: "values", tabindex: 0, role: "region", "aria-label": TABLE }, table);
+        }
+    }
+
+    // A cell may draw on several boards: the first ones of all frameworks belong together, then the second ones.
+    const start = (group) => {
+        const panels = [...group.querySelectorAll(":scope > .panel")];
+        const boards = panels.map((panel) => [...panel.querySelectorAll(".curves")]);
+        for (let i = 0; boards.some((boxes) => boxes[i]); i++) {
+            const runs = boards.flatMap((boxes) => boxes[i] ?? []).map(readRun).filter((run) => points(run).length);
+            if (runs.length) {
+                const chart = new Chart(runs);
+                runs.forEach(({ box }) => box.classList.add("replaced"));
+                addEventListener("framework", () => chart.follow());
+            }
+        }
+    };
+    new Set([...document.querySelectorAll(".panel:has(.curves)")].map((panel) => panel.parentElement)).forEach(start);
+}
