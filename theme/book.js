@@ -97,11 +97,7 @@ function codeToCopy(code) {
     return typed.length ? typed.map((line) => line.replace(/^\S+ /, "")).join("\n") : code.replace(/\n$/, "");
 }
 
-function copyButton(code) {
-    const button = document.createElement("button");
-    button.className = "copy";
-    button.type = "button";
-    button.textContent = "Copy";
+function copyOnClick(button, code) {
     button.addEventListener("click", async () => {
         try {
             await navigator.clipboard.writeText(codeToCopy(code.textContent));
@@ -112,15 +108,19 @@ function copyButton(code) {
         }
         setTimeout(() => { button.textContent = "Copy"; }, 2000);
     });
-    return button;
 }
 
-function addCopyButtons() {
+function startCopying() {
     for (const code of document.querySelectorAll("div[class^=highlight-] pre")) {
-        code.parentElement.parentElement.append(copyButton(code));
+        const button = document.createElement("button");
+        button.className = "copy";
+        button.type = "button";
+        button.textContent = "Copy";
+        code.parentElement.parentElement.append(button);
+        copyOnClick(button, code);
     }
-    for (const command of document.querySelectorAll(".notebook code")) {
-        command.after(copyButton(command));
+    for (const button of document.querySelectorAll(".notebook .copy")) {
+        copyOnClick(button, button.previousElementSibling);
     }
 }
 
@@ -183,7 +183,7 @@ function startAnswers() {
 startTabs();
 startTheme();
 startMenu();
-addCopyButtons();
+startCopying();
 markScrollers();
 followReading();
 startAnswers();
