@@ -1,4 +1,4 @@
-"""Photograph the built page for the README: ``python img/page.py`` after ``make book``, with Chromium installed."""
+"""Photograph the built pages for the README: ``python img/page.py`` after ``make book``, with Chromium installed."""
 
 import shutil
 from pathlib import Path
@@ -6,20 +6,25 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 FOLDER = Path(__file__).parent
-PAGE = FOLDER.parent / "_build" / "html" / "chapter_cnn" / "alexnet.html"
+CHAPTER = FOLDER.parent / "_build" / "html" / "chapter_cnn"
 
 
-def photograph(page: Path, picture: Path) -> None:
-    """Save what a reader sees of the training section on a 1280 by 1180 screen."""
+def photograph(section: str, place: str, height: int, theme: str, switches: str, picture: Path) -> None:
+    """Save what a reader sees of a place on a screen 1280 pixels wide, with some switches on."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": 1280, "height": 1180})
-        tab.goto(page.as_uri())
-        tab.evaluate("document.getElementById('training').scrollIntoView()")
-        tab.wait_for_timeout(500)
-        tab.screenshot(path=picture)
+        page = browser.new_page(viewport={"width": 1280, "height": height}, color_scheme=theme)
+        page.goto((CHAPTER / f"{section}.html").as_uri())
+        for switch in page.locator(switches).all():
+            switch.check()
+        page.evaluate(f"document.querySelector('{place}').scrollIntoView()")
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(500)
+        page.screenshot(path=picture)
         browser.close()
 
 
 if __name__ == "__main__":
-    photograph(PAGE, FOLDER / "page.png")
+    every_framework = ".curves:visible [type=checkbox]"
+    photograph("lenet", "#training", 960, "light", every_framework, FOLDER / "page.png")
+    photograph("alexnet", "#explorer", 830, "dark", "#none", FOLDER / "explorer.png")

@@ -212,6 +212,15 @@ def test_page_does_not_scroll_sideways_on_a_phone(html, page, name):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+@pytest.mark.parametrize("name", [*PAGES, "search.html"])
+def test_page_is_light(html, page, name):
+    page.goto((html / name).as_uri())
+    own = "[...document.querySelectorAll('link, script[src], img')].map((element) => element.href ?? element.src)"
+    addresses = {page.url, *page.evaluate(own)}
+    paths = [Path(address.removeprefix("file://")) for address in addresses]
+    assert sum(path.stat().st_size for path in paths if not path.name.startswith("output_")) < 500_000
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 768, 1280])
 @pytest.mark.parametrize("name", [*PAGES, "search.html"])
@@ -219,6 +228,8 @@ def test_axe_finds_nothing(html, browser, name, width, theme):
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
     page = context.new_page()
     page.goto((html / name).as_uri())
+    # For people to look at.
+    page.screenshot(path=BUILD / "screenshots" / f"{width}-{theme}" / Path(name).with_suffix(".png"), full_page=True)
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
     context.close()
