@@ -73,6 +73,7 @@ def test_choosing_a_framework_changes_the_whole_page_and_is_remembered_on_every_
     assert shown_frameworks(page) == {"pytorch"}
     tab_of(page, tab, 2).click()
     assert shown_frameworks(page) == {tab}
+    page.wait_for_timeout(300)  # Chromium tells other processes, such as that of the next page, a little later
     page.reload()
     assert shown_frameworks(page) == {tab}
     page.goto((html / "chapter_cnn/lenet.html").as_uri())
@@ -113,6 +114,7 @@ def test_an_address_can_ask_for_a_framework(html, page):
     address = (html / "chapter_cnn/alexnet.html").as_uri()
     page.goto(f"{address}?framework=jax")
     assert shown_frameworks(page) == {"jax"}
+    page.wait_for_timeout(300)
     page.goto(address)
     assert shown_frameworks(page) == {"jax"}
     page.goto(f"{address}?framework=theano")
@@ -174,6 +176,7 @@ def test_light_and_dark_follow_the_system_until_the_reader_chooses(html, browser
     button = page.get_by_role("button", name="Dark" if system == "light" else "Light", exact=True)
     button.click()
     other = page.evaluate(ground)
+    page.wait_for_timeout(300)
     page.reload()
     assert page.evaluate(ground) == other
     lightness = {name: sum(map(int, re.findall(r"\d+", colour)[:3])) for name, colour in (("1", first), ("2", other))}
@@ -282,6 +285,7 @@ def test_search_finds_sections_by_their_words_from_a_folder_on_disk(html, page):
     assert page.locator("main [role=status]").inner_text() == f"{found.count()} sections have all these words."
     found.first.get_by_role("link").click()
     page.wait_for_url("**/chapter_cnn/*.html#*")
+    page.wait_for_load_state("networkidle")
     page.goto((html / "search.html").as_uri() + "?q=<img src=x>")
     assert page.locator("main [role=status]").inner_text() == "No sections have all these words."
     assert page.problems == []
