@@ -118,6 +118,11 @@ def test_names_say_what_a_layer_is_and_costs(explorer):
     assert names[-1] == "Dense 3: 10 numbers, 40,970 parameters, 40,960 multiply-adds"
 
 
+def still(size: int) -> str:
+    """What a message ends with."""
+    return f"What is drawn is still the network for {size} by {size} pixels."
+
+
 def test_image_too_small_for_a_layer_names_it_and_the_smallest_that_works(explorer):
     before = table_rows(explorer), explorer.locator(".explorer svg").inner_html()
     field, message = explorer.get_by_label("Image size", exact=True), explorer.locator("#explorer-message")
@@ -127,7 +132,7 @@ def test_image_too_small_for_a_layer_names_it_and_the_smallest_that_works(explor
         (66, "Pooling 3 has no output: its window of 3 by 3 is larger than the 2 by 2 that reach it."),
     ]:
         field.fill(str(size))
-        assert message.inner_text() == f"{sentence} The smallest image that works has 67 by 67 pixels."
+        assert message.inner_text() == f"{sentence} The smallest image that works has 67 by 67 pixels. {still(224)}"
         assert field.get_attribute("aria-invalid") == "true"
         assert (table_rows(explorer), explorer.locator(".explorer svg").inner_html()) == before
     field.fill("67")
@@ -144,13 +149,14 @@ def test_size_that_is_none_gets_one_message_and_leaves_the_last_drawing(explorer
     message = explorer.locator("#explorer-message")
     if text in ("1.5", "1e9", "321"):  # begins with numbers of its own
         field.blur()
-    assert message.inner_text() == "Image size has to be a whole number from 1 to 320."
+    assert message.inner_text() == f"Image size has to be a whole number from 1 to 320. {still(96)}"
     assert table_rows(explorer) == helper_rows(96, 3, 10)
 
 
 def test_classes_have_limits_too(explorer):
     explorer.get_by_label("Classes", exact=True).fill("1")
-    assert explorer.locator("#explorer-message").inner_text() == "Classes has to be a whole number from 2 to 10,000."
+    sentence = "Classes has to be a whole number from 2 to 10,000."
+    assert explorer.locator("#explorer-message").inner_text() == f"{sentence} {still(224)}"
 
 
 def test_slider_and_field_are_one_and_reset_brings_back_the_chapters_network(explorer):

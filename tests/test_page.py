@@ -120,7 +120,7 @@ def test_an_address_can_ask_for_a_framework(html, page):
     page.goto(f"{address}?framework=theano")
     assert shown_frameworks(page) == {"jax"}
     assert page.locator("[role=status].notice").inner_text() == (
-        "The address asks for the framework 'theano'; the book has pytorch, tensorflow, mxnet, jax."
+        "The address asks for the framework 'theano'; the book has pytorch, tensorflow, mxnet, jax, and shows jax."
     )
 
 
@@ -173,7 +173,7 @@ def test_light_and_dark_follow_the_system_until_the_reader_chooses(html, browser
     page.goto(address)
     ground = "getComputedStyle(document.documentElement).backgroundColor"
     first = page.evaluate(ground)
-    button = page.get_by_role("button", name="Dark" if system == "light" else "Light", exact=True)
+    button = page.get_by_role("button", name="Dark colours" if system == "light" else "Light colours")
     button.click()
     other = page.evaluate(ground)
     page.wait_for_timeout(300)

@@ -27,6 +27,7 @@ NUMBER_IN_CONTENTS = re.compile(r'(?<=">)[\d.]+ (?=[^<]*</a>)')
 ANSWER_IN_CONTENTS = re.compile(r'<li><a class="reference internal" href="#[^"]*">Answer</a></li>')
 # Pygments marks every name and bracket. Those that look like the rest of the code would be half of a page.
 PLAIN_TOKEN = re.compile(r'<span class="(?:bp|n|n[abntov]|nn|o|p|w)">([^<]*)</span>')
+REFERENCES = addnodes.pending_xref | addnodes.toctree
 SPACE_BEFORE_MARK = re.compile(r"(?: \(\))? (?=[.,;:)])")
 SVG = "{http://www.w3.org/2000/svg}"
 DESCRIPTION_LENGTH = 160  # what search engines show
@@ -57,7 +58,8 @@ class Translator(HTML5Translator):
 
     def visit_literal_block(self, node: nodes.literal_block) -> None:
         """Code, and outputs: those are text, and no keyword of Python stands out in them."""
-        if "output" in node["classes"]:
+        if not _is_code(node):
+            node["classes"] += ["sentence"] if len(node.astext().splitlines()) == 1 else []
             self.body.append(f"{self.starttag(node, 'pre', suffix='')}{self.encode(node.astext())}</pre>\n")
             raise nodes.SkipNode
         try:
@@ -195,14 +197,24 @@ def _write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_bl
 
 
 def _words(node: nodes.Node) -> str:
-    """A text without what is not shown, what was computed, and what only refers to something."""
+    """A text without code and outputs, what is not shown, and what only refers to something."""
     if isinstance(node, nodes.Text):
         return node.astext()
-    left_out = isinstance(node, nodes.raw | nodes.comment | nodes.section | addnodes.pending_xref | addnodes.toctree)
-    if left_out or "output" in node.get("classes", ()):
+    if isinstance(node, nodes.literal_block | nodes.raw | nodes.comment | nodes.section | REFERENCES):
         return ""
     between = "" if isinstance(node, nodes.TextElement) else " "
     return between.join(map(_words, node.children))
+
+
+def _is_code(block: nodes.literal_block) -> bool:
+    return "output" not in block["classes"]
+
+
+def _code(section: nodes.section) -> str:
+    """A section's own code. What the frameworks have in common is there once."""
+    own = (child for child in section.children if not isinstance(child, nodes.section))
+    blocks = (block for child in own for block in child.findall(nodes.literal_block) if _is_code(block))
+    return " ".join(dict.fromkeys(line.strip() for block in blocks for line in block.astext().splitlines()))
 
 
 def _write_search_index(app: Sphinx, problem: Exception | None) -> None:
@@ -218,7 +230,7 @@ def _write_search_index(app: Sphinx, problem: Exception | None) -> None:
             text = SPACE_BEFORE_MARK.sub("", text)  # where a reference was left out
             address = f"{page}.html#{section['ids'][0]}"
             title = {"page": app.env.titles[page].astext(), "title": titled[0].astext()}
-            index.append({**title, "address": address, "text": text})
+            index.append({**title, "address": address, "text": text, "code": _code(section)})
     script = f"window.searchIndex = {json.dumps(index)};\n"
     Path(app.outdir, "_static", "search-index.js").write_text(script, encoding="utf-8")
 

@@ -63,7 +63,7 @@ function startTabs() {
         const notice = document.createElement("p");
         notice.className = "notice";
         notice.setAttribute("role", "status");
-        notice.textContent = `The address asks for the framework '${asked}'; the book has ${known}.`;
+        notice.textContent = `The address asks for the framework '${asked}'; the book has ${known}, and shows ${root.dataset.framework}.`;
         document.querySelector("main").prepend(notice);
     } else if (asked !== null) {
         remember("framework", asked);
@@ -73,7 +73,10 @@ function startTabs() {
 function startTheme() {
     const button = document.querySelector("button.theme");
     const other = () => (root.dataset.theme === "dark" ? "light" : "dark");
-    const label = () => { button.textContent = other() === "dark" ? "Dark" : "Light"; };
+    const label = () => {
+        button.textContent = other() === "dark" ? "Dark" : "Light";
+        button.setAttribute("aria-label", `${button.textContent} colours`);
+    };
     button.addEventListener("click", () => {
         root.dataset.theme = other();
         remember("theme", root.dataset.theme);
@@ -85,10 +88,13 @@ function startTheme() {
 function startMenu() {
     const button = document.querySelector("button.menu");
     const contents = document.getElementById("contents");
-    button.addEventListener("click", () => {
-        const open = contents.classList.toggle("open");
-        button.setAttribute("aria-expanded", open);
-    });
+    const open = (wanted) => {
+        contents.classList.toggle("open", wanted);
+        button.setAttribute("aria-expanded", wanted);
+    };
+    button.addEventListener("click", () => open(!contents.classList.contains("open")));
+    contents.addEventListener("click", ({ target }) => { if (target.closest("a")) open(false); });
+    addEventListener("keydown", ({ key }) => { if (key === "Escape") open(false); });
 }
 
 // What one pastes: of a session with prompts, the lines that were typed.

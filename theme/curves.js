@@ -151,7 +151,9 @@
             const drawn = this.plots.flatMap((plot, i) => {
                 const size = shares[i] * part;
                 const y = (base += EDGE.between + size);
-                const values = axis(plot.values, size / 32);
+                // Accuracies have one scale everywhere, so that charts can be compared.
+                const ends = plot.title === TITLES.acc ? [0, 1] : [];
+                const values = axis([...plot.values, ...ends], size / 32);
                 plot.y = (value) => y - values.share(value) * size;
                 const title = text(0, y - size - 12, plot.title, { class: "title" });
                 const lines = values.ticks.flatMap((value) => [

@@ -102,6 +102,9 @@ class Explorer {
             }
         }
         [size, classes].forEach((field) => field.setAttribute("aria-invalid", wrong.includes(field)));
+        if (wrong.length) {
+            problems.push(`What is drawn is still the network for ${this.asked.size} by ${this.asked.size} pixels.`);
+        }
         this.fill(".message", [problems.join(" ")]);
     }
 
@@ -238,7 +241,7 @@ class Explorer {
             const percent = Math.round((100 * this.layers[i][count]) / this.whole[count]);
             Explorer.set(shapes[count], { x: middles[i] - width / 2, y: bottom - height, width, height });
             Explorer.set(shapes[`${count}Share`], { x: middles[i], y: bottom - height - 4 });
-            shapes[`${count}Share`].textContent = percent < 2 ? "" : percent + (this.room > 30 ? "%" : "");
+            shapes[`${count}Share`].textContent = percent < 2 ? "" : `${percent}%`;
         });
     }
 
@@ -247,10 +250,10 @@ class Explorer {
         const [kind, number = ""] = name.replace("olution", "").split(" ");
         const roomy = this.room > 58;
         const shape = dense ? [Explorer.number(channels), ""] : [`${size} × ${size}`, `× ${channels}`];
-        const lines = roomy ? [`${kind} ${number}`, ...shape] : [number && kind[0] + number, "", ""];
+        const lines = roomy ? [`${kind} ${number}`, ...shape] : [number ? kind[0] + number : kind.toLowerCase(), "", ""];
         const below = Explorer.HEIGHTS.outputs - (roomy ? 52 : 22);
         [texts.name, texts.size, texts.channels].forEach((text, i) => {
-            Explorer.set(text, { x: middle, y: below + 10 + 15 * i });
+            Explorer.set(text, { x: Math.max(middle, 18), y: below + 10 + 15 * i });
             text.textContent = lines[i];
         });
         const scale = Math.sqrt(size / this.form.elements.size.max);

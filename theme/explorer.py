@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 from d2l.layers import COLUMNS, Layer, LayerTable
 
 SIZE, CHANNELS, CLASSES = 224, 1, 10  # of the images and the task in the chapter
-LARGEST_SIZE, MOST_CLASSES = 320, 10_000  # that readers can try
+SMALLEST_SIZE, LARGEST_SIZE, MOST_CLASSES = 67, 320, 10_000  # that readers can try
 
 
 class Step(NamedTuple):
@@ -87,6 +87,7 @@ def to_html() -> str:
         size=SIZE,
         channels=CHANNELS,
         classes=CLASSES,
+        smallest_size=SMALLEST_SIZE,
         largest_size=LARGEST_SIZE,
         most_classes=MOST_CLASSES,
         columns=COLUMNS,

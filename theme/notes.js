@@ -9,7 +9,9 @@ function noteFor(link) {
     } else if (figure) {
         const caption = document.createElement("p");
         caption.textContent = figure.querySelector("figcaption").textContent.replace("¶", "");
-        note.append(figure.querySelector("img").cloneNode(), caption);
+        const picture = figure.querySelector("img").cloneNode();
+        picture.loading = "eager";
+        note.append(picture, caption);
     } else {
         return null;
     }
@@ -19,12 +21,15 @@ function noteFor(link) {
     return note;
 }
 
+// Below the link or above it, where there is more room, and no higher than that.
 function place(note, link) {
     const box = link.getClientRects()[0];
     const right = root.clientWidth - note.offsetWidth - 16;
-    const below = box.bottom + note.offsetHeight + 8 < innerHeight;
+    const top = document.querySelector(".top").getBoundingClientRect().bottom;
+    const [above, below] = [box.top - top - 12, innerHeight - box.bottom - 12];
+    note.style.maxHeight = `${Math.max(above, below)}px`;
     note.style.left = `${scrollX + Math.max(16, Math.min(box.left, right))}px`;
-    note.style.top = `${scrollY + (below ? box.bottom + 6 : box.top - note.offsetHeight - 6)}px`;
+    note.style.top = `${scrollY + (below >= above ? box.bottom + 6 : box.top - note.offsetHeight - 6)}px`;
 }
 
 function hideNote() {
@@ -38,6 +43,7 @@ function showNote(link) {
     if (note) {
         document.body.append(note);
         place(note, link);
+        note.querySelector("img")?.addEventListener("load", () => place(note, link));
         link.setAttribute("aria-describedby", "note");
     }
 }

@@ -7,8 +7,8 @@ function findSections(query) {
     const words = query.toLowerCase().match(/\S+/g) ?? [];
     const found = [];
     for (const section of words.length ? window.searchIndex : []) {
-        const [title, text] = [section.title.toLowerCase(), section.text.toLowerCase()];
-        const score = (word) => 20 * title.includes(word) + Math.min(text.split(word).length - 1, 10);
+        const [title, text, code] = [section.title, section.text, section.code].map((part) => part.toLowerCase());
+        const score = (word) => 20 * title.includes(word) + Math.min(text.split(word).length - 1, 10) + code.includes(word);
         const scores = words.map(score);
         if (!scores.includes(0)) {
             found.push({ section, score: scores.reduce((sum, one) => sum + one) });
@@ -20,7 +20,7 @@ function findSections(query) {
 function snippet(text, words) {
     const first = Math.max(0, Math.min(...words.map((word) => text.toLowerCase().indexOf(word)).filter((at) => at >= 0)));
     const start = Number.isFinite(first) ? Math.max(0, text.lastIndexOf(" ", first - SNIPPET / 3)) : 0;
-    const end = start + SNIPPET;
+    const end = text.length > start + SNIPPET ? text.lastIndexOf(" ", start + SNIPPET) : text.length;
     return `${start ? "… " : ""}${text.slice(start, end).trim()}${end < text.length ? " …" : ""}`;
 }
 
@@ -46,7 +46,8 @@ function showFound(query, list, status) {
         const text = document.createElement("p");
         link.href = section.address;
         appendMarked(link, section.title, words);
-        appendMarked(text, snippet(section.text, words), words);
+        const inText = words.some((word) => section.text.toLowerCase().includes(word));
+        appendMarked(text, snippet(inText ? section.text : section.code, words), words);
         item.append(link, ` ${section.page === section.title ? "" : `in ${section.page}`}`, text);
         return item;
     }));
@@ -64,6 +65,9 @@ function startSearch() {
     field.addEventListener("input", show);
     field.form.addEventListener("submit", (event) => { event.preventDefault(); show(); });
     show();
+    if (!field.value) {
+        field.focus();
+    }
 }
 
 startSearch();
