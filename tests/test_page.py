@@ -208,11 +208,12 @@ def test_answers_wait_until_they_are_asked_for(html, page):
     assert page.problems == []
 
 
+@pytest.mark.parametrize("width", [320, 360])
 @pytest.mark.parametrize("name", PAGES)
-def test_page_does_not_scroll_sideways_on_a_phone(html, page, name):
-    page.set_viewport_size({"width": 360, "height": 740})
+def test_page_does_not_scroll_sideways_on_a_phone(html, page, name, width):
+    page.set_viewport_size({"width": width, "height": 740})
     page.goto((html / name).as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("name", [*PAGES, "search.html"])
@@ -312,6 +313,20 @@ def test_what_a_reference_stands_for_is_shown_beside_it(html, page):
     assert page.problems == []
 
 
+@pytest.mark.parametrize(("width", "height"), [(360, 640), (1280, 800)])
+def test_notes_of_figures_fit_the_screen(html, page, width, height):
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    top = page.locator(".top").bounding_box()["height"]
+    for link in page.get_by_role("link", name=re.compile(r"^Fig\. ")).all():
+        link.scroll_into_view_if_needed()
+        link.focus()
+        page.locator("#note img").evaluate("(picture) => picture.decode()")
+        box = page.locator("#note").bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width
+        assert box["y"] >= top and box["y"] + box["height"] <= height
+
+
 def test_contents_of_the_page_follow_the_reading(html, page):
     page.goto((html / "chapter_cnn/alexnet.html").as_uri())
     for name in ("Training", "Architecture"):
@@ -323,7 +338,12 @@ def test_contents_of_the_page_follow_the_reading(html, page):
 def test_contents_open_on_a_phone(html, page):
     page.set_viewport_size({"width": 360, "height": 740})
     page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    page.evaluate("scrollTo(0, 3000)")
     contents = page.get_by_role("navigation", name="Contents")
+    assert contents.count() == 0
+    page.get_by_role("button", name="Contents").click()
+    assert 0 < contents.bounding_box()["y"] < 100
+    page.keyboard.press("Escape")
     assert contents.count() == 0
     page.get_by_role("button", name="Contents").click()
     contents.get_by_role("link", name="Where It Began").click()
