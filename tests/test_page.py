@@ -181,6 +181,9 @@ def test_light_and_dark_follow_the_system_until_the_reader_chooses(html, browser
     assert page.evaluate(ground) == other
     lightness = {name: sum(map(int, re.findall(r"\d+", colour)[:3])) for name, colour in (("1", first), ("2", other))}
     assert (lightness["1"] > lightness["2"]) == (system == "light")
+    page.locator("button.theme").click()
+    page.emulate_media(color_scheme="dark" if system == "light" else "light")
+    page.wait_for_function(f"{ground} === '{other}'")
     context.close()
 
 

@@ -5,7 +5,11 @@ const root = document.documentElement;
 // Storage can be switched off; a choice then holds for this page only.
 function remember(key, value) {
     try {
-        localStorage.setItem(key, value);
+        if (value === null) {
+            localStorage.removeItem(key);
+        } else {
+            localStorage.setItem(key, value);
+        }
     } catch {
         // Nothing depends on it.
     }
@@ -70,19 +74,25 @@ function startTabs() {
     }
 }
 
+// A reader who chooses what the system has anyway goes with the system again.
 function startTheme() {
     const button = document.querySelector("button.theme");
+    const system = matchMedia("(prefers-color-scheme: dark)");
+    const systems = () => (system.matches ? "dark" : "light");
     const other = () => (root.dataset.theme === "dark" ? "light" : "dark");
-    const label = () => {
+    const show = (theme) => {
+        root.dataset.theme = theme;
         button.textContent = other() === "dark" ? "Dark" : "Light";
         button.setAttribute("aria-label", `${button.textContent} colours`);
     };
+    let follows = root.dataset.theme === systems();
     button.addEventListener("click", () => {
-        root.dataset.theme = other();
-        remember("theme", root.dataset.theme);
-        label();
+        show(other());
+        follows = root.dataset.theme === systems();
+        remember("theme", follows ? null : root.dataset.theme);
     });
-    label();
+    system.addEventListener("change", () => { if (follows) show(systems()); });
+    show(root.dataset.theme);
 }
 
 function startMenu() {
