@@ -330,6 +330,26 @@ def test_notes_of_figures_fit_the_screen(html, page, width, height):
         assert box["y"] >= top and box["y"] + box["height"] <= height
 
 
+@pytest.mark.parametrize("place", ["#fig-filters ~ a, #fig-filters + a", ".panel figure a:visible"])
+def test_a_picture_can_be_looked_into(html, page, place):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    link = page.locator(place).first
+    before = link.locator("img").bounding_box()["width"]
+    link.focus()
+    page.keyboard.press("Enter")
+    picture = page.get_by_role("dialog").locator("img")
+    large = picture.bounding_box()["width"]
+    assert large >= before
+    page.get_by_label("Magnification").fill("4")
+    assert abs(picture.bounding_box()["width"] - 4 * large) <= 2
+    assert page.problems == []
+    assert Axe().run(page).violations_count == 0
+    page.keyboard.press("Escape")
+    assert page.get_by_role("dialog").count() == 0
+    assert link.evaluate("(link) => link === document.activeElement")
+
+
 def test_contents_of_the_page_follow_the_reading(html, page):
     page.goto((html / "chapter_cnn/alexnet.html").as_uri())
     for name in ("Training", "Architecture"):

@@ -80,7 +80,10 @@ class Translator(HTML5Translator):
             "loading": "lazy",
             "class": "drawn" if picture.drawn else "",
         }
-        self.body.append(self.emptytag(node, "img", "", **attributes))
+        image = self.emptytag(node, "img", "", **attributes)
+        linked = isinstance(node.parent, nodes.reference)
+        # What code has drawn can be looked into as well; a figure with a width has its link from Sphinx.
+        self.body.append(image if linked else f'<a class="image-reference" href="{attributes["src"]}">{image}</a>')
 
     def depart_image(self, node: nodes.image) -> None:
         """All is written when it is entered."""
