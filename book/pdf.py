@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 
 from .pages import running_sphinx
 from .source import BUILD, ROOT, BookError, Section, configured_tabs, in_root, write_notebook
+from .titles import TITLES
 
 PDF = BUILD / "pdf"
 LATEX = BUILD / "latex"  # what d2lbook, Sphinx and LaTeX write on the way, in a folder per tab
@@ -21,8 +22,6 @@ LATEX = BUILD / "latex"  # what d2lbook, Sphinx and LaTeX write on the way, in a
 PROGRAMS = {"xelatex": "texlive-xetex", "latexmk": "latexmk", "rsvg-convert": "librsvg2-bin"}
 MEASURES = {"pzdr.tfm": "texlive-fonts-recommended"}
 FONTS = {"TeX Gyre Pagella": "fonts-texgyre", "DejaVu Sans Mono": "fonts-dejavu-core"}
-
-TITLES = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "mxnet": "MXNet", "jax": "JAX"}
 
 # Lines of LaTeX's log: errors with the line of the text that they stand at, and what a reader would stumble over.
 ERROR = re.compile(r"^(?:! |\S+:\d+: |l\.\d+ ).*$", re.M)
@@ -129,7 +128,7 @@ def _config(tab: str) -> Any:
     folder = (LATEX / tab).relative_to(ROOT)
     config.eval_dir, config.rst_dir, config.pdf_dir = (str(folder / part) for part in ("eval", "rst", "tex"))
     config._set_target()  # the name of the LaTeX file follows from that of the folder
-    config.project["title"] += f": {TITLES.get(tab, tab)}"
+    config.project["title"] += f": {TITLES[tab]}"
     config.build["sphinx_configs"] += "\n" + config.pdf["sphinx_configs"]
     return config
 
