@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from d2lbook import config
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 from book.pages import render
 from book.source import BUILD, FRAMEWORKS, ROOT, BookError, configured_tabs, source_files
@@ -194,7 +194,7 @@ def test_code_is_copied_as_it_stands(html, browser):
     cell = page.locator("div.highlight-python:visible", has_text="layer_summary(").last
     cell.hover()
     cell.get_by_role("button").click()
-    assert cell.get_by_role("button").inner_text() == "Copied"
+    expect(cell.get_by_role("button")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == "AlexNet().layer_summary((1, 1, 224, 224))"
     session = ">>> x = 1\n>>> print(x)\n1\n"
     assert page.evaluate("codeToCopy", session) == "x = 1\nprint(x)"
