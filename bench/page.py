@@ -13,6 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from book.pages import HTML
+from book.pandoc import put_on_path
 from book.source import BUILD, ROOT, source_files
 
 LIGHTHOUSE = "lighthouse@12.8.2"
@@ -62,10 +63,17 @@ def _build_stock() -> None:
     with settings.open("w", encoding="utf-8") as file:
         config.write(file)
     shutil.rmtree(STOCK_HTML, ignore_errors=True)
-    python = Path(sys.executable)
-    env = os.environ | {"PATH": os.pathsep.join([str(python.parent), os.environ["PATH"]])}
-    command = [python, "-W", "ignore", "-c", STOCK_BUILD, settings.relative_to(ROOT), STOCK_HTML.relative_to(ROOT)]
-    subprocess.run(list(map(str, command)), cwd=ROOT, env=env, check=True, stdout=subprocess.DEVNULL)
+    put_on_path(sys.executable)
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-c",
+        STOCK_BUILD,
+        settings.relative_to(ROOT),
+        STOCK_HTML.relative_to(ROOT),
+    ]
+    subprocess.run(list(map(str, command)), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 def _lighthouse(html: Path, name: str) -> dict[str, float]:

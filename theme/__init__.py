@@ -27,7 +27,7 @@ PANEL = re.compile(r'<div class="mdl-tabs__panel[^"]*" id="((\w+)-\d+-\d+)">')
 NUMBER_IN_CONTENTS = re.compile(r'(?<=">)[\d.]+ (?=[^<]*</a>)')
 ANSWER_IN_CONTENTS = re.compile(r'<li><a class="reference internal" href="#[^"]*">Answer</a></li>')
 # Pygments marks every name and bracket. Those that look like the rest of the code would be half of a page.
-PLAIN_TOKEN = re.compile(r'<span class="(?:bp|n|n[abntov]|nn|o|p|w)">([^<]*)</span>')
+PLAIN_TOKEN = re.compile(r'<span class="(?:bp|n|n[abntov]|o|p|w)">([^<]*)</span>')
 REFERENCES = addnodes.pending_xref | addnodes.toctree
 SPACE_BEFORE_MARK = re.compile(r"(?: \(\))? (?=[.,;:)])")
 SVG = "{http://www.w3.org/2000/svg}"

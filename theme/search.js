@@ -18,7 +18,7 @@ function findSections(query) {
 }
 
 function snippet(text, words) {
-    const first = Math.max(0, Math.min(...words.map((word) => text.toLowerCase().indexOf(word)).filter((at) => at >= 0)));
+    const first = Math.min(...words.map((word) => text.toLowerCase().indexOf(word)).filter((at) => at >= 0));
     const start = Number.isFinite(first) ? Math.max(0, text.lastIndexOf(" ", first - SNIPPET / 3)) : 0;
     const end = text.length > start + SNIPPET ? text.lastIndexOf(" ", start + SNIPPET) : text.length;
     return `${start ? "… " : ""}${text.slice(start, end).trim()}${end < text.length ? " …" : ""}`;
