@@ -21,10 +21,11 @@ def build() -> None:
         print(f"Nothing has changed. The page: {page}")
         return
     STAMP.unlink(missing_ok=True)
-    try:
-        data()
-    except BookError as error:
-        print(f"{error}\nThe build goes on without: it runs the notebooks on the sample that comes with the package.")
+    if not page.exists():
+        try:
+            data()
+        except BookError as error:
+            print(f"{error}\nThe build goes on without: it runs the notebooks on the sample in the package.")
     shown, failures = results()
     kept = failures and page.exists()
     if not kept:

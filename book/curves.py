@@ -8,7 +8,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from d2l.board import CURVES_MIME
+from d2l.media import CURVES_MIME
 
 DIGITS = 8  # so many more than are shown that these are rounded as the recorded ones would be
 

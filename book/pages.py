@@ -2,11 +2,12 @@
 
 import contextlib
 import hashlib
+import os
 import shlex
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from .pandoc import put_on_path, remembered_pandoc
 from .source import BUILD, ROOT, BookError, Section, configured_tabs, in_root, write_notebook
 
 HTML = BUILD / "html"
-STAMP = BUILD / "html.stamp"
-INPUTS = ("*.md", "chapter_*/*.md", "config.ini", "references.bib", "constraints.txt")
-INPUTS += ("img/*", "theme/*", "d2l/*.py", "d2l/sample/*", "book/*.py")
+STAMP = BUILD / "html.stamp"  # of all that the pages are made from
+SHARED_STAMP = BUILD / "shared.stamp"  # of what each page is made from: one that changes alone is read alone
+TEXTS = ("*.md", "chapter_*/*.md")
+SHARED_INPUTS = ("config.ini", "references.bib", "constraints.txt", "img/*", "theme/*", "book/*.py")
+HELPER = ("d2l/*.py", "d2l/sample/*")
 
 D2LBOOK_PAGE_PARTS = ("copybutton_js", "discourse_js", "google_tracker", "replace_qr", "shorten_sec_num", "tabbar_js")
 D2LBOOK_PAGE_PARTS += ("copybutton_css", "hide_bibkey_css", "limit_output_length_css", "tabbar_css")
@@ -48,25 +51,34 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
 
     tabs = configured_tabs()
     eval_folders = {tab: BUILD / ("eval" if tab == tabs[0] else f"eval_{tab}") for tab in tabs}
-    for folder in [*eval_folders.values(), BUILD / "eval_all", BUILD / "rst_all"]:
-        shutil.rmtree(folder, ignore_errors=True)
+    merged, doctrees, fresh = BUILD / "eval_all", BUILD / "doctrees", BUILD / "html_fresh"
+    shared = _hash_of(SHARED_INPUTS, *(str(section) for section, _ in shown))
+    if not SHARED_STAMP.exists() or SHARED_STAMP.read_text() != shared:
+        for folder in [*eval_folders.values(), merged, BUILD / "rst_all", doctrees, fresh]:
+            shutil.rmtree(folder, ignore_errors=True)
+    SHARED_STAMP.unlink(missing_ok=True)
     for section, notebook in shown:
-        write_notebook(with_curves(notebook), eval_folders[section.tab] / f"{section.name}.ipynb")
-    config = Config(tab="all")
-    fresh = BUILD / "html_fresh"
-    shutil.rmtree(fresh, ignore_errors=True)
-    config.html_dir = str(fresh.relative_to(ROOT))  # d2lbook does not quote it for the shell
+        if write_notebook(with_curves(notebook), eval_folders[section.tab] / f"{section.name}.ipynb"):
+            # d2lbook looks only at the first tab's to see what has changed.
+            (merged / f"{section.name}.ipynb").unlink(missing_ok=True)
     for section in (section for section, _ in shown if section.code_cells):
         download = fresh / "notebooks" / section.tab / f"{section.name}.ipynb"
         write_notebook(downloadable(section.notebook, section.name), download)
+    config = Config(tab="all")
+    config.html_dir = str(fresh.relative_to(ROOT))  # d2lbook does not quote it for the shell
     builder = Builder(config)
-    builder.sphinx_opts += " -q" + _colab_options(builder)
-    # The theme links to Colab in its own way.
+    # All pages are written, for each shows titles of others; of the texts, Sphinx reads those that have changed.
+    builder.sphinx_opts += f" -q -a -d {doctrees.relative_to(ROOT)}" + _colab_options(builder)
+    # The theme links to Colab in its own way. Both steps left out would first copy all notebooks for nothing.
     builder._colab.add_button = lambda html_dir: None
+    builder.sagemaker = lambda: None
+    if not builder._colab.valid():
+        builder.colab = lambda: None
     with running_sphinx("Sphinx could not render the pages; its messages are above"):
         builder.html()
+    SHARED_STAMP.write_text(shared)
     shutil.rmtree(html, ignore_errors=True)
-    fresh.rename(html)
+    shutil.copytree(fresh, html)
 
 
 @contextlib.contextmanager
@@ -77,6 +89,8 @@ def running_sphinx(problem: str) -> Iterator[None]:
         BookError: d2lbook gave up; the message is ``problem``.
     """
     put_on_path(sys.executable)  # where sphinx-build is
+    # pybtex says so in Sphinx's process.
+    os.environ["PYTHONWARNINGS"] = "ignore:pkg_resources is deprecated:UserWarning"
     with warnings.catch_warnings(), remembered_pandoc():
         # d2lbook makes several cells of one that has texts for single tabs, all with its name; nbformat renames them.
         warnings.simplefilter("ignore", DuplicateCellId)
@@ -95,12 +109,11 @@ def _colab_options(builder: Any) -> str:
 
 def inputs_hash() -> str:
     """Hash of every file that the pages are made from."""
-    digest = hashlib.sha256()
-    for path in _inputs():
+    return _hash_of((*TEXTS, *SHARED_INPUTS, *HELPER, "recordings/**/*.ipynb"))
+
+
+def _hash_of(patterns: Sequence[str], *more: str) -> str:
+    digest = hashlib.sha256("\0".join(more).encode())
+    for path in (path for pattern in patterns for path in sorted(ROOT.glob(pattern)) if path.is_file()):
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
-
-
-def _inputs() -> Iterator[Path]:
-    for pattern in (*INPUTS, "recordings/**/*.ipynb"):
-        yield from sorted(path for path in ROOT.glob(pattern) if path.is_file())

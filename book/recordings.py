@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from d2l.core import RUN_MIME
+from d2l.media import RUN_MIME
 from d2l.profile import parse_profile
 
 from .execute import cell_code, helper_code, run, with_outputs

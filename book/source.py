@@ -207,9 +207,13 @@ def markdown_table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def write_notebook(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook such that ``path`` holds the old one or the new one, never a part."""
-    write_whole(nbformat.writes(notebook) + "\n", path)
+def write_notebook(notebook: NotebookNode, path: Path) -> bool:
+    """Write a notebook such that ``path`` holds the old one or the new one, never a part; whether it was another."""
+    text = nbformat.writes(notebook) + "\n"
+    if path.exists() and path.read_text("utf-8") == text:
+        return False
+    write_whole(text, path)
+    return True
 
 
 def source_notebook(path: Path) -> NotebookNode:

@@ -9,10 +9,10 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from .hyperparameters import HyperParameters
+from .media import CURVES_MIME
 from .notebook import Output, at_end_of_cell, in_notebook
 from .plotting import SVG_STYLE, set_axes, to_numpy
 
-CURVES_MIME = "application/vnd.d2l.curves+json"
 REDRAW_SECONDS = 0.5
 DRAWING_SHARE = 0.02  # of the time may go into pictures that the next one replaces
 LONGEST_WAIT_SECONDS = 10.0

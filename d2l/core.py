@@ -11,12 +11,11 @@ from .board import ProgressBoard
 from .data import CLASSES, BatchLoader, Images, check_size, load_fashion_mnist, resize_matrix
 from .hyperparameters import HyperParameters
 from .layers import Layer, LayerTable
+from .media import RUN_MIME
 from .notebook import in_notebook
 from .plotting import show_images, to_numpy
 from .profile import current_profile
 from .progress import CountedLoader, Progress
-
-RUN_MIME = "application/vnd.d2l.run+json"
 
 
 def missing_framework(error: ModuleNotFoundError, packages: Sequence[str], extra: str, note: str = "") -> ImportError:

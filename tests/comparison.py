@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import nbformat
 
-from d2l.board import CURVES_MIME
-from d2l.core import RUN_MIME
+from d2l.media import CURVES_MIME, RUN_MIME
 
 # Rounding differs between processors; the least defect seen in a smoke run moves a loss by more.
 TOLERANCE = {"loss": 2e-4, "acc": 0.02}

@@ -1,6 +1,7 @@
 """The build: sources are checked, code decides what runs again, failures and stale recordings are named."""
 
 import asyncio
+import copy
 import itertools
 import queue
 import re
@@ -19,11 +20,11 @@ from book import pandoc, recordings
 from book.__main__ import main
 from book.execute import _asked_again, cell_code, helper_code, run, run_code, with_outputs
 from book.handout import hand_out
-from book.pages import INPUTS
-from book.recordings import RUN_MIME, load_recording, show_results
+from book.pages import HELPER, SHARED_INPUTS, SHARED_STAMP, TEXTS, render
+from book.recordings import load_recording, show_results
 from book.reference import reference_path
-from book.source import ROOT, BookError, Section, check_source, configured_tabs, is_installed, source_notebook
-from d2l.board import CURVES_MIME
+from book.source import BUILD, ROOT, BookError, Section, check_source, configured_tabs, is_installed, source_notebook
+from d2l.media import CURVES_MIME, RUN_MIME
 
 TABS = configured_tabs()
 
@@ -328,7 +329,7 @@ def test_a_notebook_that_somebody_worked_in_is_kept(tmp_path, monkeypatch, capsy
 
 
 def test_every_source_counts_as_an_input_of_the_page():
-    inputs = {path for pattern in INPUTS for path in ROOT.glob(pattern)}
+    inputs = {path for pattern in (*TEXTS, *SHARED_INPUTS, *HELPER) for path in ROOT.glob(pattern)}
     for name in ("index.md", "chapter_cnn/alexnet.md", "config.ini", "references.bib", "theme/book.js", "d2l/core.py"):
         assert ROOT / name in inputs
 
@@ -351,3 +352,22 @@ def test_pandoc_is_asked_once_for_a_text(tmp_path, monkeypatch):
     with pandoc.remembered_pandoc():
         templateexporter.default_filters["convert_pandoc"]("_x_", "markdown", "html")
     assert asked == [("_x_", "markdown", "rst"), ("_x_", "markdown", "html")]
+
+
+def test_pages_built_after_a_change_are_those_of_a_new_build(shown, html):
+    """Where one text has changed, only that is read; its new title stands on other pages too."""
+    old, new = "Convolutional Neural Networks", "Networks of Convolutions"
+    changed = copy.deepcopy(shown)
+    for notebook in (notebook for section, notebook in changed if section.name == "chapter_cnn/index"):
+        assert old in notebook.cells[0].source
+        notebook.cells[0].source = notebook.cells[0].source.replace(old, new)
+    # Sphinx's own index, which the pages do not use, has its entries in any order.
+    unlike = {".buildinfo", "searchindex.js"}
+    built = []
+    for name in ("test_changed", "test_new"):
+        render(changed, BUILD / name)
+        paths = sorted(path for path in (BUILD / name).rglob("*") if path.is_file() and path.name not in unlike)
+        built.append({str(path.relative_to(BUILD / name)): path.read_bytes() for path in paths})
+        SHARED_STAMP.unlink()
+    assert built[0] == built[1]
+    assert new.encode() in built[0]["index.html"]

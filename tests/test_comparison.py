@@ -7,8 +7,7 @@ import pytest
 from comparison import comparable, different_numbers, numbers
 
 from book.reference import reference_path
-from d2l.board import CURVES_MIME
-from d2l.core import RUN_MIME
+from d2l.media import CURVES_MIME, RUN_MIME
 
 
 @pytest.fixture(params=["pytorch", "tensorflow", "mxnet"])

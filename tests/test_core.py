@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from d2l import board as board_module
 from d2l import core, notebook, plotting, progress
-from d2l.board import CURVES_MIME, ProgressBoard
+from d2l.board import ProgressBoard
 from d2l.hyperparameters import HyperParameters, add_to_class
+from d2l.media import CURVES_MIME, RUN_MIME
 from d2l.profile import Profile, current_profile
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -553,7 +554,7 @@ def test_result_in_a_notebook_carries_its_numbers(shown, monkeypatch):
     monkeypatch.setenv("D2L_PROFILE", "smoke")
     PlainTrainer(max_epochs=4).fit(Mean(), Batches([1.0, 3.0, 5.0, 7.0], [2.0]))
     result = shown[-1][1]
-    run = result[core.RUN_MIME]
+    run = result[RUN_MIME]
     assert run["metrics"] == {"train_loss": 7.0, "val_loss": 2.0}
     assert (run["epochs"], run["max_epochs"], run["examples_per_epoch"]) == (2, 4, 4)
     assert (run["profile"], run["device"]) == ("smoke run", "cpu")

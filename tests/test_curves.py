@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page
 
 from book.curves import script_element, with_curves
 from book.recordings import RECORDINGS
-from d2l.board import CURVES_MIME
+from d2l.media import CURVES_MIME
 
 NAMES = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "mxnet": "MXNet", "jax": "JAX"}
 COLUMNS = ["train_loss", "val_loss", "val_acc"]

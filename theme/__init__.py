@@ -237,6 +237,16 @@ def _write_search_index(app: Sphinx, problem: Exception | None) -> None:
     Path(app.outdir, "_static", "search-index.js").write_text(script, encoding="utf-8")
 
 
+def _remove_old_pictures(app: Sphinx, problem: Exception | None) -> None:
+    """Where only what has changed is read anew, pictures of outputs that are no more would stay."""
+    if problem or app.builder.format != "html":
+        return
+    known = {name for _, name in app.env.images.values()}
+    for path in Path(app.outdir, app.builder.imagedir).iterdir():
+        if path.name not in known:
+            path.unlink()
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx, which `config.ini` tells to use this package."""
     app.add_html_theme("theme", str(Path(__file__).parent))
@@ -247,4 +257,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("explorer", Explorer)
     app.connect("html-page-context", _add_context)
     app.connect("build-finished", _write_search_index)
+    app.connect("build-finished", _remove_old_pictures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
