@@ -6,6 +6,7 @@ import functools
 import mimetypes
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from .source import (
+    BUILD,
     COMPILED,
     NOTEBOOKS,
     ROOT,
@@ -26,7 +28,10 @@ from .source import (
     section_name,
     source_files,
     source_notebook,
+    write_notebook,
 )
+
+DOWNLOADS = BUILD / "downloads"
 
 HEADING = re.compile(r"^#+ (?P<title>.+)\n:label:`(?P<label>[^`]+)`", re.M)
 FIGURE = re.compile(
@@ -51,9 +56,16 @@ class Target:
 
 @in_root
 def hand_out_all(sections: list[Section]) -> None:
-    """Write every section into ``_build/notebooks/TAB``, and the sources with the cells of all tabs into ``all``."""
+    """Write every section into ``_build/notebooks/TAB``, and the sources with the cells of all tabs into ``all``.
+
+    What the pages offer for download goes into ``_build/downloads``.
+    """
+    shutil.rmtree(DOWNLOADS, ignore_errors=True)
     for section in sections:
-        hand_out(readable(section.notebook, section.name), Path(section.tab) / f"{section.name}.ipynb")
+        notebook, name = readable(section.notebook, section.name), Path(section.tab) / f"{section.name}.ipynb"
+        hand_out(notebook, name)
+        if section.code_cells:
+            write_notebook(in_one_file(notebook, section.name), DOWNLOADS / name)
     for source in source_files():
         name = section_name(source)
         hand_out(readable(source_notebook(source), name), Path("all") / f"{name}.ipynb")
@@ -91,9 +103,9 @@ def readable(notebook: NotebookNode, section: str) -> NotebookNode:
     return plain
 
 
-def downloadable(notebook: NotebookNode, section: str) -> NotebookNode:
-    """A copy of a section's notebook that is whole in one file: `readable`, with its pictures in it."""
-    whole = readable(notebook, section)
+def in_one_file(notebook: NotebookNode, section: str) -> NotebookNode:
+    """A copy of a section's `readable` notebook with its pictures in it."""
+    whole = copy.deepcopy(notebook)
     folder = (ROOT / section).parent
     for cell in (cell for cell in whole.cells if cell.cell_type == "markdown"):
         for path in (folder / name for name in PICTURE.findall(cell.source)):

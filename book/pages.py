@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 from nbformat.warnings import DuplicateCellId
 
 from .curves import with_curves
-from .handout import downloadable
+from .handout import DOWNLOADS
 from .pandoc import put_on_path, remembered_pandoc
 from .source import BUILD, ROOT, BookError, Section, configured_tabs, in_root, write_notebook
 
@@ -35,7 +35,7 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     """Merge the tabs' notebooks and render them to pages. A failure leaves the last good pages.
 
     Args:
-        shown: Each section with the outputs to show.
+        shown: Each section with the outputs to show; it has been handed out.
         html: Folder of the pages.
 
     Raises:
@@ -61,9 +61,7 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
         if write_notebook(with_curves(notebook), eval_folders[section.tab] / f"{section.name}.ipynb"):
             # d2lbook looks only at the first tab's to see what has changed.
             (merged / f"{section.name}.ipynb").unlink(missing_ok=True)
-    for section in (section for section, _ in shown if section.code_cells):
-        download = fresh / "notebooks" / section.tab / f"{section.name}.ipynb"
-        write_notebook(downloadable(section.notebook, section.name), download)
+    shutil.copytree(DOWNLOADS, fresh / "notebooks", dirs_exist_ok=True)
     config = Config(tab="all")
     config.html_dir = str(fresh.relative_to(ROOT))  # d2lbook does not quote it for the shell
     builder = Builder(config)

@@ -16,6 +16,7 @@ from nbval.plugin import IPyNbCell, IPyNbFile
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from book.execute import with_outputs
+from book.handout import hand_out_all
 from book.pages import render
 from book.recordings import show_results
 from book.reference import reference_path
@@ -80,8 +81,9 @@ def shown(sections: list[Section]) -> list[tuple[Section, NotebookNode]]:
 
 
 @pytest.fixture(scope="session")
-def html(shown: list[tuple[Section, NotebookNode]]) -> Path:
+def html(sections: list[Section], shown: list[tuple[Section, NotebookNode]]) -> Path:
     """The pages, rendered from the stored outputs; any warning of Sphinx fails here."""
+    hand_out_all(sections)
     render(shown, BUILD / "test_html")
     return BUILD / "test_html"
 
