@@ -1,6 +1,7 @@
 """A figure in the notebook that grows while a model trains, and carries its numbers with it."""
 
 import io
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -55,6 +56,7 @@ class ProgressBoard(HyperParameters):
     def clear(self) -> None:
         """Forget all points and start a new picture."""
         self.curves: dict[str, list[tuple[float, float]]] = {}
+        self.lost: dict[str, float] = {}  # where a curve first left the finite numbers
         self._pending: dict[str, _Average] = {}
         self._output = Output()
         self._next_drawing = 0.0
@@ -119,7 +121,11 @@ class ProgressBoard(HyperParameters):
             self._settle(label)
 
     def _settle(self, label: str) -> None:
-        self.curves.setdefault(label, []).append(self._pending.pop(label).point())
+        average = self._pending.pop(label)
+        point = average.point()
+        if not math.isfinite(point[1]):
+            self.lost.setdefault(label, average.lost())
+        self.curves.setdefault(label, []).append(point)
         self._stale = True
 
     def _svg(self) -> str:
@@ -147,12 +153,17 @@ class _Average:
     """The weighted mean of points, whose y may be tensors: their sum grows where they are, and is read once."""
 
     def __init__(self):
-        self.count = 0
+        self.points: list[tuple[float, Any]] = []
         self.weight = self.x = self.y = 0
+
+    @property
+    def count(self) -> int:
+        """Number of points taken in."""
+        return len(self.points)
 
     def add(self, x: float, y: Any, weight: float) -> None:
         """Take a point in."""
-        self.count += 1
+        self.points.append((x, y))
         self.weight += weight
         self.x += x * weight
         self.y = self.y + y * weight  # in place would change the caller's tensor
@@ -160,3 +171,7 @@ class _Average:
     def point(self) -> tuple[float, float]:
         """The mean of the points taken in."""
         return self.x / self.weight, to_numpy(self.y).item() / self.weight
+
+    def lost(self) -> float:
+        """The x of the first point whose y is no finite number, for a mean that is none; these points are read."""
+        return next((x for x, y in self.points if not math.isfinite(to_numpy(y).item())), self.points[-1][0])

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -16,6 +17,11 @@ from .notebook import in_notebook
 from .plotting import show_images, to_numpy
 from .profile import current_profile
 from .progress import CountedLoader, Progress
+
+# How the frameworks say it.
+OUT_OF_MEMORY = re.compile(
+    r"out of memory|RESOURCE_EXHAUSTED|OOM when|(can't|unable to|failed to) allocate|bad_alloc|memory exhausted", re.I
+)
 
 
 def missing_framework(error: ModuleNotFoundError, packages: Sequence[str], extra: str, note: str = "") -> ImportError:
@@ -317,7 +323,11 @@ class Trainer(HyperParameters):
         return self.gpus[0] if self.gpus else self._cpu()
 
     def prepare_data(self, data: DataModule) -> None:
-        """Get the data loaders and their lengths in batches."""
+        """Get the data loaders and their lengths in batches.
+
+        Raises:
+            ValueError: A loader has no batches.
+        """
         data._device = self.device
         try:
             self.train_dataloader = data.train_dataloader()
@@ -326,6 +336,10 @@ class Trainer(HyperParameters):
             data._device = None
         self.num_train_batches = len(self.train_dataloader)
         self.num_val_batches = len(self.val_dataloader) if self.val_dataloader is not None else 0
+        if not self.num_train_batches:
+            raise ValueError("the training set is empty: its loader has no batches")
+        if self.val_dataloader is not None and not self.num_val_batches:
+            raise ValueError("the validation set is empty: its loader has no batches; without one, give None for it")
 
     def prepare_model(self, model: Module) -> None:
         """Join model and trainer, and set up the board."""
@@ -342,6 +356,10 @@ class Trainer(HyperParameters):
         """Train ``model`` on ``data`` for the epochs asked for, validating after each.
 
         Interrupted, it leaves the model with its weights so far and the board with its curves; it can be called again.
+        To an error in a step is added which step it was, and what batch.
+
+        Raises:
+            FloatingPointError: The training loss is no finite number; names the first such step.
         """
         self.prepare_data(data)
         self.prepare_model(model)
@@ -358,6 +376,7 @@ class Trainer(HyperParameters):
                     self.progress.describe(f"epoch {epoch + 1}/{self.num_epochs}")
                     self.fit_epoch()
                     model.board.settle()
+                    self._check_loss()
             finally:
                 model.board.flush()
         if self.num_epochs:
@@ -367,13 +386,15 @@ class Trainer(HyperParameters):
         """Go once through the training data, then once through the validation data."""
         self._set_training(True)
         for batch in self.train_dataloader:
-            self._train(self.prepare_batch(batch))
+            with self._named_in_errors("training", self.train_batch_idx, batch):
+                self._train(self.prepare_batch(batch))
             self.train_batch_idx += 1
         if self.val_dataloader is None:
             return
         self._set_training(False)
         for batch in self.val_dataloader:
-            self._validate(self.prepare_batch(batch))
+            with self._named_in_errors("validation", self.val_batch_idx, batch):
+                self._validate(self.prepare_batch(batch))
             self.val_batch_idx += 1
 
     def log(self, key: str, value: Any, train: bool) -> None:
@@ -390,6 +411,36 @@ class Trainer(HyperParameters):
         label = ("train_" if train else "val_") + key
         weight = self.progress.examples if self.progress else 1
         self.model.board.draw(x, value, label, every_n=-(-batches // points), weight=weight)
+        self._check_loss()
+
+    def _check_loss(self) -> None:
+        """Stop a training whose loss is lost. It is noticed when a point is drawn, so that no step waits for it."""
+        x = self.model.board.lost.get("train_loss")
+        if x is None:
+            return
+        epoch, step = divmod(round(x * self.num_train_batches), self.num_train_batches)
+        rate = f", which is {self.model.lr:g} now" if hasattr(self.model, "lr") else ""
+        raise FloatingPointError(
+            f"the training loss is nan or infinite since step {step + 1} of epoch {epoch + 1}: try a lower learning "
+            f"rate{rate}. Labels that are no class number, and inputs that are nan, give such a loss too."
+        )
+
+    @contextmanager
+    def _named_in_errors(self, phase: str, index: int, batch: Sequence[Any]) -> Iterator[None]:
+        """Add to an error in a step what the framework does not say: the step, the batch, and what to try."""
+        try:
+            yield
+        except FloatingPointError:  # which names the step that it comes from
+            raise
+        except Exception as error:
+            shapes = ", ".join(f"{tuple(part.shape)} {part.dtype}" for part in batch if hasattr(part, "shape"))
+            error.add_note(f"In {phase} step {index + 1} of the run, with a batch of {shapes}.")
+            if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
+                size = len(batch[-1])
+                error.add_note(
+                    f"The memory does not hold it: try a batch_size of {max(size // 2, 1)} instead of {size}."
+                )
+            raise
 
     @contextmanager
     def _capture(self) -> Iterator[dict[str, Any]]:

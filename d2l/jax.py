@@ -319,6 +319,8 @@ class Classifier(core.Classifier, Module):
         Y_hat, updates = state.apply_fn(variables, *X, mutable=["batch_stats"], rngs=rngs)
         Y_hat, Y = Y_hat.reshape(-1, Y_hat.shape[-1]), Y.reshape(-1)
         losses = optax.softmax_cross_entropy_with_integer_labels(Y_hat, Y)
+        # A number that is no class gives nan, but for negative ones, which count from the last class.
+        losses = jnp.where(Y >= 0, losses, jnp.nan)
         return (losses.mean() if averaged else losses), updates
 
     def accuracy(

@@ -52,7 +52,8 @@ class LayerTable(tuple[Layer, ...]):
         """All layers as one."""
         sums = {name: sum(getattr(layer, name) for layer in self) for name in ("parameters", "multiply_adds")}
         outputs = sum(layer.outputs for layer in self)
-        return Layer("total", self[-1].output_shape, self[0].inputs, outputs, **sums)
+        inputs, output_shape = (self[0].inputs, self[-1].output_shape) if self else (0, ())
+        return Layer("total", output_shape, inputs, outputs, **sums)
 
     def rows(self) -> list[tuple[str, ...]]:
         """The texts of the table's rows; the last has the sums."""

@@ -248,8 +248,16 @@ class Classifier(core.Classifier, Module):
     """Base class of classification models."""
 
     def loss(self, Y_hat: np.ndarray, Y: np.ndarray, averaged: bool = True) -> np.ndarray:
-        """Cross-entropy of the logits ``Y_hat`` (..., classes) against the class numbers ``Y`` (...)."""
-        losses = gluon.loss.SoftmaxCrossEntropyLoss()(Y_hat.reshape(-1, Y_hat.shape[-1]), Y.reshape(-1))
+        """Cross-entropy of the logits ``Y_hat`` (..., classes) against the class numbers ``Y`` (...).
+
+        Raises:
+            ValueError: A label is no class number.
+        """
+        # MXNet itself takes the nearest class for a number that is none.
+        labels, classes = Y.asnumpy(), Y_hat.shape[-1]
+        if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+            raise ValueError(f"labels from {labels.min():g} to {labels.max():g}: these are to be 0 to {classes - 1}")
+        losses = gluon.loss.SoftmaxCrossEntropyLoss()(Y_hat.reshape(-1, classes), Y.reshape(-1))
         return losses.mean() if averaged else losses
 
     def accuracy(self, Y_hat: np.ndarray, Y: np.ndarray, averaged: bool = True) -> np.ndarray:

@@ -79,6 +79,9 @@ class Torch(Adapter):
     def tensor(self, values):
         return self.lib.from_numpy(values)
 
+    def allocate(self):
+        return self.lib.empty(10**14)
+
     def weights(self, model):
         return [p.detach().numpy().copy() for p in model.parameters()]
 
@@ -107,6 +110,9 @@ class TensorFlow(Adapter):
 
     def tensor(self, values):
         return self.lib.constant(values)
+
+    def allocate(self):
+        return self.lib.zeros([10**13])
 
     def weights(self, model):
         return model.get_weights()
@@ -137,6 +143,10 @@ class MXNet(Adapter):
 
     def tensor(self, values):
         return self.lib.np.array(values, dtype=values.dtype)
+
+    def allocate(self):
+        # What MXNet says; it refuses a tensor that is larger than any memory for another reason.
+        raise self.lib.base.MXNetError("Failed to allocate CPU Memory")
 
     def weights(self, model):
         return [p.data().asnumpy() for p in model.collect_params().values()]
@@ -193,6 +203,9 @@ class JAX(Adapter):
 
     def tensor(self, values):
         return self.lib.numpy.asarray(values)
+
+    def allocate(self):
+        return self.lib.numpy.zeros(10**14)
 
     def weights(self, model):
         return [np.array(leaf) for leaf in self.lib.tree.leaves(self.variables(model))]
@@ -690,6 +703,68 @@ def test_interrupted_fit_leaves_its_curves_and_can_be_called_again(fw, full_run)
     trainer.fit(model, Loaders(train, val))
     assert len(ys(model, "train_loss")) == 6
     assert len(ys(model, "val_loss")) == 3
+
+
+def spoilt(fw, batch):
+    """The batch with images of one infinite pixel, whose loss is no finite number; of nan, some ReLU makes 0."""
+    X = np.zeros(batch[0].shape, np.float32)
+    X.reshape(len(X), -1)[:, 0] = np.inf
+    return fw.tensor(X), batch[1]
+
+
+def test_loss_that_is_lost_stops_the_training_and_names_its_first_step(fw, full_run):
+    """The loss is read at points of the curve only, here after four steps; the step named is the first bad one."""
+    batches = batches_of(fw, [4] * 8)
+    batches[5] = spoilt(fw, batches[5])
+    model = tiny(fw)
+    with pytest.raises(FloatingPointError, match=r"since step 6 of epoch 1: try a lower .* 0\.1 now"):
+        fw.fit(fw.d2l.Trainer(max_epochs=2), model, Loaders(batches, batches[:1]))
+    assert len(ys(model, "train_loss")) == 2
+    assert "val_loss" not in model.board.curves
+
+
+def test_loss_lost_in_the_last_step_is_noticed(fw, full_run):
+    batches = batches_of(fw, [4] * 3)
+    batches[2] = spoilt(fw, batches[2])
+    with pytest.raises(FloatingPointError, match="since step 3 of epoch 1"):
+        fw.fit(fw.d2l.Trainer(max_epochs=1), tiny(fw), Loaders(batches, None))
+
+
+@pytest.mark.parametrize("label", [10, -1])
+def test_label_that_is_no_class_is_an_error(fw, full_run, label):
+    (X, _), *rest = batches_of(fw, [4] * 3)
+    wrong = X, fw.tensor(np.full(4, label, fw.label_type))
+    with pytest.raises(Exception, match=r"(?i)label|target") as caught:  # of a class that is the framework's own
+        fw.fit(fw.d2l.Trainer(max_epochs=1), tiny(fw), Loaders([wrong, *rest], None))
+    said = " ".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+    assert re.search(r"step 1 of (the run|epoch 1)", said)
+
+
+@pytest.mark.parametrize("phase", ["training", "validation"])
+def test_batch_of_the_wrong_shape_is_named_with_its_step(fw, full_run, phase):
+    good, bad = batches_of(fw, [4, 4])
+    bad = (fw.tensor(np.zeros((4, 7), np.float32)), bad[1])
+    loaders = Loaders([good, bad], [good]) if phase == "training" else Loaders([good], [good, bad])
+    with pytest.raises(Exception) as caught:  # of a class that is the framework's own
+        fw.fit(fw.d2l.Trainer(max_epochs=1), tiny(fw), loaders)
+    label = batches_of(fw, [4])[0][1].dtype
+    assert f"In {phase} step 2 of the run, with a batch of (4, 7)" in " ".join(caught.value.__notes__)
+    assert f"(4,) {label}" in " ".join(caught.value.__notes__)
+
+
+def test_too_little_memory_says_which_batch_size_to_try(fw, full_run):
+    trainer = fw.d2l.Trainer(max_epochs=1)
+    trainer.prepare_batch = lambda batch: fw.allocate()
+    with pytest.raises(Exception) as caught:
+        fw.fit(trainer, tiny(fw), Loaders(batches_of(fw, [4]), None))
+    assert "try a batch_size of 2 instead of 4" in " ".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize(("train", "val", "empty"), [([], [4], "training"), ([4], [], "validation")])
+def test_empty_data_set_is_named(fw, full_run, train, val, empty):
+    model = tiny(fw)
+    with pytest.raises(ValueError, match=f"the {empty} set is empty"):
+        fw.fit(fw.d2l.Trainer(max_epochs=1), model, Loaders(batches_of(fw, train), batches_of(fw, val)))
 
 
 def test_model_predicts_alike_after_fit(fw, sample):
