@@ -146,6 +146,13 @@ def chapters() -> None:
     renew_table()
 
 
+def mutants(only: str) -> None:
+    """Put defects into copies of the repository, one at a time, and write down which test catches each."""
+    from .mutants import try_all
+
+    try_all(only)
+
+
 def main() -> int:
     """Parse the command line and run a command."""
     parser = argparse.ArgumentParser(prog="python -m book", description="Build the book from its Markdown sources.")
@@ -160,6 +167,9 @@ def main() -> int:
     printer = commands.add_parser("pdf", help=pdf.__doc__)
     printer.add_argument("tab", nargs="?", default="")
     printer.set_defaults(run=lambda args: pdf(args.tab))
+    tester = commands.add_parser("mutants", help=mutants.__doc__)
+    tester.add_argument("only", nargs="?", default="", help="a word of the defect's or the file's name")
+    tester.set_defaults(run=lambda args: mutants(args.only))
     args = parser.parse_args()
     try:
         args.run(args)

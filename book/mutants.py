@@ -1,0 +1,218 @@
+"""The defects in ``tests/mutants``: put into copies of the repository one at a time, to see which test catches each."""
+
+import dataclasses
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from tqdm import tqdm
+
+from .source import ROOT, BookError, markdown_table, write_whole
+
+MUTANTS = ROOT / "tests" / "mutants"
+RESULTS = MUTANTS / "results.json"
+TABLE = MUTANTS / "README.md"
+TIMEOUT_SECONDS = 900
+INTRODUCTION = """\
+# Defects that the tests have to catch
+
+Each is put into a copy of the repository by itself, and the tests named for its file are run until one fails. A defect
+in a section's code is compiled into its notebook and run against the stored outputs: that a reference is stale does not
+count. `make mutants` does so with all of them and writes this table; `make mutants ONLY=resize` with those that have
+the word in their name or their file's. `make test` tries the quickest.
+
+"""
+FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.M)
+
+# Run in a copy: a notebook's stored outputs stay, the code beside them is what its source compiles to now.
+RECOMPILE = """
+import sys
+import nbformat
+from book.execute import with_outputs
+from book.reference import reference_path
+from book.source import ROOT, compile_sections, write_notebook
+
+for section in compile_sections():
+    path = reference_path(section)
+    if path == ROOT / sys.argv[1]:
+        write_notebook(with_outputs(section, nbformat.read(path, as_version=4)), path)
+"""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A defect: in ``file``, the text ``old``, which stands there once, becomes ``new``.
+
+    Attributes:
+        name: What goes wrong, in words.
+        tests: Arguments of pytest, run one after the other until a test fails.
+        fast: Whether `make test` tries it too.
+        survives: Why no test can catch it, if none can.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    fast: bool = False
+    survives: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The test that caught a mutant (none if it is empty), and the seconds until then."""
+
+    caught_by: str
+    seconds: int
+
+
+def load_mutants() -> list[Mutant]:
+    """All mutants, in the order of their files."""
+    return [
+        Mutant(name, group["file"], **{"tests": group["tests"], **change})
+        for path in sorted(MUTANTS.glob("*.yml"))
+        for group in yaml.safe_load(path.read_text("utf-8"))
+        for name, change in group["mutants"].items()
+    ]
+
+
+def try_all(only: str) -> None:
+    """Try the mutants with the word ``only`` in their name or file, all if it is empty, and renew the table.
+
+    Interrupted, it keeps what it has found out.
+
+    Raises:
+        BookError: No mutant has that word, one survives that should not, or a test fails without any defect.
+    """
+    mutants = [mutant for mutant in load_mutants() if only in mutant.name or only in mutant.file]
+    if not mutants:
+        raise BookError(f"ONLY={only!r}: no defect in tests/mutants has that in its name or file")
+    found: dict[str, Verdict] = {}
+    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 4)) as pool:
+        running = {pool.submit(try_out, mutant): mutant.name for mutant in mutants}
+        try:
+            for done in tqdm(as_completed(running), total=len(mutants), unit="defect"):
+                name, verdict = running[done], done.result()
+                found[name] = verdict
+                tqdm.write(f"{name}: {verdict.caught_by or 'SURVIVES'} ({verdict.seconds} s)")
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            _store(found)
+    _check_without_defect(verdict.caught_by for verdict in found.values() if verdict.caught_by)
+    if survivors := [mutant.name for mutant in mutants if not found[mutant.name].caught_by and not mutant.survives]:
+        raise BookError("\n  ".join([f"No test catches {len(survivors)} of {len(mutants)} defects:", *survivors]))
+    print(f"All {len(mutants)} defects are caught or explained: {TABLE.relative_to(ROOT)}")
+
+
+def try_out(mutant: Mutant) -> Verdict:
+    """Run a mutant's tests in a copy of the repository that has its defect, until one fails.
+
+    Raises:
+        BookError: The text that it changes does not stand in its file just once, or pytest ran no test to its end.
+    """
+    start = time.monotonic()
+    with copied_repository() as copy:
+        path = copy / mutant.file
+        text = path.read_text("utf-8")
+        if text.count(mutant.old) != 1:
+            times = text.count(mutant.old)
+            raise BookError(f"tests/mutants: {mutant.name!r}: {mutant.old!r} stands {times} times in {mutant.file}")
+        path.write_text(text.replace(mutant.old, mutant.new), "utf-8")
+        for tests in mutant.tests:
+            if tests.endswith(".ipynb"):
+                _run(copy, "-c", RECOMPILE, tests).check_returncode()
+            if caught_by := _first_failure(copy, tests):
+                return Verdict(caught_by, round(time.monotonic() - start))
+    return Verdict("", round(time.monotonic() - start))
+
+
+@contextmanager
+def copied_repository() -> Iterator[Path]:
+    """A copy, for a while, of the files that git knows, and of new ones that it does not ignore."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder).resolve() / "book"
+        for name in (name for name in names if (ROOT / name).is_file()):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copy / name)
+        yield copy
+
+
+def table() -> str:
+    """The stored verdicts as a page."""
+    found = stored()
+    tried = [mutant for mutant in load_mutants() if mutant.name in found]
+    rows = [
+        [f"`{mutant.file}`", mutant.name, f"`{caught_by}`" if caught_by else f"none: {mutant.survives}", str(seconds)]
+        for mutant in tried
+        for caught_by, seconds in [dataclasses.astuple(found[mutant.name])]
+    ]
+    caught = sum(bool(found[mutant.name].caught_by) for mutant in tried)
+    summary = f"Of {len(tried)} defects, {caught} are caught.\n\n"
+    return INTRODUCTION + summary + markdown_table(["file", "defect", "caught by", "seconds"], rows)
+
+
+def stored() -> dict[str, Verdict]:
+    """What is known of each mutant, by name."""
+    found = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+    return {name: Verdict(**verdict) for name, verdict in found.items()}
+
+
+def _store(found: dict[str, Verdict]) -> None:
+    """Put new verdicts beside those of earlier runs, without those of mutants that are no more; and renew the table."""
+    verdicts = stored() | found
+    known = [mutant.name for mutant in load_mutants() if mutant.name in verdicts]
+    text = json.dumps({name: dataclasses.asdict(verdicts[name]) for name in known}, indent=1, ensure_ascii=False)
+    write_whole(text + "\n", RESULTS)
+    write_whole(table(), TABLE)
+
+
+def _first_failure(copy: Path, tests: str) -> str:
+    """The first test that fails, as pytest names it; empty if all pass.
+
+    Raises:
+        BookError: pytest ran no test to its end.
+    """
+    try:
+        run = _run(copy, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *shlex.split(tests))
+    except subprocess.TimeoutExpired:
+        return f"{tests}: no end after {TIMEOUT_SECONDS} s"
+    if run.returncode == 0:
+        return ""
+    failed = FAILED.search(run.stdout)
+    if not failed:
+        raise BookError(f"pytest {tests} ran no test to its end:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
+    return failed[1]
+
+
+def _check_without_defect(caught_by: Iterable[str]) -> None:
+    """Run the tests that caught something once more, without any defect: all are to pass.
+
+    Raises:
+        BookError: One of them fails.
+    """
+    # A notebook is run as a whole.
+    tests = sorted({re.sub(r"(?<=\.ipynb)::.*|: no end after .*", "", test) for test in caught_by})
+    with copied_repository() as copy:
+        if failure := _first_failure(copy, shlex.join(tests)):
+            raise BookError(f"{failure} fails without any defect, so it has caught nothing")
+
+
+def _run(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run Python in a copy of the repository with the copy's modules, also in the kernels that it starts."""
+    command, env = [sys.executable, *arguments], {**os.environ, "PYTHONPATH": str(copy)}
+    return subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
