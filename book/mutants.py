@@ -214,5 +214,7 @@ def _check_without_defect(caught_by: Iterable[str]) -> None:
 
 def _run(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Run Python in a copy of the repository with the copy's modules, also in the kernels that it starts."""
-    command, env = [sys.executable, *arguments], {**os.environ, "PYTHONPATH": str(copy)}
+    # One thread each, for as many run as there are cores.
+    env = {**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
