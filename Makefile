@@ -4,7 +4,8 @@ PYTHON := .venv/bin/python
 BOOK := $(PYTHON) -m book
 export D2L_DATA ?= $(CURDIR)/data
 
-.PHONY: help book test notebooks slides pdf serve lab data record reference bench chapters mutants figures lib format clean
+.PHONY: help book test notebooks slides pdf serve lab data record reference bench chapters faults mutants figures \
+    lib format clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -47,6 +48,9 @@ bench: .venv/installed ## Measure training, data, imports and builds against pla
 
 chapters: .venv/installed ## Run the sections that the helper is tested with, and renew their table
 	@$(BOOK) chapters
+
+faults: .venv/installed ## Make every fault happen that the tests know, and renew the table of what the user sees
+	@$(BOOK) faults
 
 mutants: .venv/installed ## Put in one defect after the other and see which test catches it, in an hour: make mutants [ONLY=resize]
 	@$(BOOK) mutants "$(ONLY)"

@@ -146,6 +146,13 @@ def chapters() -> None:
     renew_table()
 
 
+def faults() -> None:
+    """Run the tests that make faults happen, and renew the table of what the user sees."""
+    from .faults import renew_table
+
+    renew_table()
+
+
 def mutants(only: str) -> None:
     """Put defects into copies of the repository, one at a time, and write down which test catches each."""
     from .mutants import try_all
@@ -157,7 +164,7 @@ def main() -> int:
     """Parse the command line and run a command."""
     parser = argparse.ArgumentParser(prog="python -m book", description="Build the book from its Markdown sources.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (build, data, notebooks, slides, reference, chapters, lib):
+    for command in (build, data, notebooks, slides, reference, chapters, faults, lib):
         commands.add_parser(command.__name__, help=command.__doc__).set_defaults(run=lambda args, run=command: run())
     recorder = commands.add_parser("record", help=record.__doc__)
     recorder.add_argument("tab")

@@ -1,13 +1,10 @@
 """The sections in ``tests/chapters``, which the helper is tested with: run them and write down what passes."""
 
 import re
-import subprocess
-import sys
-import tempfile
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from xml.etree import ElementTree
 
+from .junit import outcome, run_tests
 from .source import FRAMEWORKS, ROOT, BookError, markdown_table, write_whole
 
 CHAPTERS = ROOT / "tests" / "chapters"
@@ -31,23 +28,15 @@ def renew_table() -> None:
     found = _results()
     write_whole(INTRODUCTION + _table(found), TABLE)
     print(f"Written to {TABLE.relative_to(ROOT)}")
-    failed = [f"{tab} {name}" for (name, tab), outcome in found.items() if outcome == "FAIL"]
+    failed = [f"{tab} {name}" for (name, tab), result in found.items() if result == "FAIL"]
     if failed:
         raise BookError(f"{len(failed)} sections failed: {', '.join(failed)}")
 
 
 def _results() -> dict[tuple[str, str], str]:
     """What became of each section in each tab: ``pass``, ``FAIL`` or ``skipped``."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.xml"
-        tests = str(ROOT / "tests" / "test_chapters.py")
-        subprocess.run(
-            [sys.executable, "-m", "pytest", tests, "-k", "test_chapter_runs", f"--junitxml={report}"],
-            cwd=ROOT,
-            check=False,
-        )
-        cases = ElementTree.parse(report).iter("testcase")
-        return {_names(case): _outcome(case) for case in cases}
+    tests = str(ROOT / "tests" / "test_chapters.py")
+    return {_names(case): outcome(case) for case in run_tests(tests, "-k", "test_chapter_runs")}
 
 
 def _table(results: dict[tuple[str, str], str]) -> str:
@@ -60,11 +49,6 @@ def _table(results: dict[tuple[str, str], str]) -> str:
 def _names(case: ElementTree.Element) -> tuple[str, str]:
     name, _, tab = re.search(r"\[(.*)\]", case.get("name"))[1].rpartition("-")
     return name, tab
-
-
-def _outcome(case: ElementTree.Element) -> str:
-    kinds = {child.tag for child in case}
-    return "FAIL" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "pass"
 
 
 def _version(package: str) -> str:

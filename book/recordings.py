@@ -16,6 +16,7 @@ from d2l.media import RUN_MIME
 from d2l.profile import parse_profile
 
 from .execute import cell_code, helper_code, run, with_outputs
+from .outputs import shortened
 from .source import FRAMEWORKS, ROOT, BookError, Section, is_installed, write_notebook
 
 RECORDINGS = ROOT / "recordings"
@@ -82,7 +83,7 @@ def load_recording(section: Section) -> NotebookNode | None:
 
 
 def show_results(section: Section, smoke: NotebookNode) -> NotebookNode:
-    """The notebook that readers see: results of full runs only, each with its provenance.
+    """The notebook that readers see: results of full runs only, each with its provenance; too long a text is cut.
 
     Args:
         smoke: The section as executed by a smoke run. Its training results are not shown, nor what cells after them
@@ -98,6 +99,10 @@ def show_results(section: Section, smoke: NotebookNode) -> NotebookNode:
         note = f"No full run is recorded here. To record one: {_command(section)}"
         for cell in cells[cells.index(trained[0]) :] if trained else []:
             cell.outputs = []
+    for number, cell in enumerate(cells, 1):
+        cell.outputs, left_out = shortened(cell.outputs)
+        if left_out:
+            print(f"{section}: cell {number} prints too much to be shown; {left_out:,} characters of it are left out")
     # Without training, what the section measured or computed has its note at the end.
     for cell in trained or cells[-1:]:
         page = f'<p class="provenance">{html.escape(note)}</p>'

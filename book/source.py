@@ -31,6 +31,10 @@ BLOCK_END = re.compile(r"^:end_tab:")
 MARK_ENDS = {"[**": "**]", "(**": "**)", "[~~": "~~]", "(~~": "~~)"}
 SLIDE_MARK = re.compile("|".join(map(re.escape, [*MARK_ENDS, *MARK_ENDS.values()])))
 FENCE = re.compile(r"^(`{3,}) *(.*)$")
+LABEL = re.compile(r":(?:eq)?label:`([^`]+)`")
+REFERENCE = re.compile(r":(?:num|eq)ref:`([^`]+)`")
+CITATION = re.compile(r":citet?:`([^`]+)`")
+ENTRY = re.compile(r"^@\w+\{\s*([^,\s]+)", re.M)
 
 
 class BookError(Exception):
@@ -147,6 +151,35 @@ def check_source(path: Path, tabs: list[str]) -> None:
         raise BookError(f"{place}: the slide mark {mark} that opens here is never closed by {MARK_ENDS[mark]}")
 
 
+def check_names(paths: list[Path]) -> None:
+    """Check that each label of the book is given once, and that references and citations lead to something.
+
+    Raises:
+        BookError: Two things have the same label, a reference names no label, or a citation no entry.
+    """
+    labels: dict[str, str] = {}
+    for label, place in _names(LABEL, paths):
+        if label in labels:
+            raise BookError(f"{place}: the label '{label}' is already that of {labels[label]}")
+        labels[label] = place
+    for label, place in _names(REFERENCE, paths):
+        if label not in labels:
+            raise BookError(f"{place}: a reference to '{label}', but nothing has this label")
+    entries = ENTRY.findall((ROOT / "references.bib").read_text("utf-8"))
+    for key, place in _names(CITATION, paths):
+        if key not in entries:
+            raise BookError(f"{place}: a citation of '{key}', but references.bib has no such entry")
+
+
+def _names(mark: re.Pattern, paths: list[Path]) -> Iterator[tuple[str, str]]:
+    """The names in all marks of a kind, each with its file and line."""
+    for path in paths:
+        text = path.read_text("utf-8")
+        for match in mark.finditer(text):
+            place = f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, match.start()) + 1}"
+            yield from ((name.strip(), place) for name in match[1].split(","))
+
+
 @contextlib.contextmanager
 def old_setuptools() -> Iterator[None]:
     """For imports of d2l-notedown and pybtex: both import pkg_resources, which says on import that it will go away."""
@@ -167,11 +200,12 @@ def compile_sections() -> list[Section]:
     """Check all sources and compile them for each tab; gives the sections tab by tab.
 
     Raises:
-        BookError: See `configured_tabs` and `check_source`.
+        BookError: See `configured_tabs`, `check_source` and `check_names`.
     """
     tabs = configured_tabs()
     for path in source_files():
         check_source(path, tabs)
+    check_names(source_files())
     sections = []
     for tab in tabs:
         for source in source_files():

@@ -1,8 +1,9 @@
 """What holds for all tests: the smoke profile, no GPU, and notebooks compared by what their outputs mean."""
 
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,18 @@ def execute_cell_input(kernel: RunningKernel, cell_input: str, allow_stdin: bool
     """Run a cell as in a notebook, with history: without it IPython shows what a closing semicolon should hide."""
     flags = {"allow_stdin": allow_stdin, "stop_on_error": False}
     return kernel.kc.execute(cell_input, silent=False, store_history=True, **flags)
+
+
+@pytest.fixture
+def sees(record_property, tmp_path) -> Callable[[str], None]:
+    """Takes down, for the table of faults, what the user sees: in one line that is the same on every machine."""
+
+    def take_down(message: str) -> None:
+        line = " / ".join(filter(None, map(str.strip, message.replace(str(tmp_path), "…").splitlines())))
+        line = re.sub(r"\b([0-9a-f]{8})[0-9a-f]{56}\b", r"\1…", line)  # a checksum
+        record_property("sees", re.sub(r"127\.0\.0\.1:\d+", "SERVER", line))
+
+    return take_down
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +133,9 @@ RunningKernel.execute_cell_input = execute_cell_input
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the notebooks of frameworks that are not installed, and say so."""
+    """Skip the notebooks of frameworks that are not installed, and say so; a test's report names its faults."""
+    for item in items:
+        item.user_properties += [("fault", *marker.args) for marker in item.iter_markers("fault")]
     references = Path(__file__).parent / "reference"
     for item in items:
         if references in item.path.parents:

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import dataclasses
 import itertools
 import queue
 import re
@@ -20,10 +21,21 @@ from book import pandoc, recordings
 from book.__main__ import main
 from book.execute import _asked_again, cell_code, helper_code, run, run_code, with_outputs
 from book.handout import hand_out
+from book.outputs import CHARACTERS, LINES, shortened
 from book.pages import HELPER, SHARED_INPUTS, SHARED_STAMP, TEXTS, render
 from book.recordings import load_recording, show_results
 from book.reference import reference_path
-from book.source import BUILD, ROOT, BookError, Section, check_source, configured_tabs, is_installed, source_notebook
+from book.source import (
+    BUILD,
+    ROOT,
+    BookError,
+    Section,
+    check_names,
+    check_source,
+    configured_tabs,
+    is_installed,
+    source_notebook,
+)
 from d2l.media import CURVES_MIME, RUN_MIME
 
 TABS = configured_tabs()
@@ -75,23 +87,69 @@ def test_constraints_satisfy_every_requirement_of_the_package():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("# T\n\n```{.python .input}\n%%tab pytorch, caffe\nx\n```\n", "chapter.md:4: unknown tab 'caffe'"),
+        pytest.param(
+            "# T\n\n```{.python .input}\n%%tab pytorch, caffe\nx\n```\n",
+            "chapter.md:4: unknown tab 'caffe'; known are pytorch, tensorflow, mxnet, jax, all",
+            marks=pytest.mark.fault("A cell names an unknown tab"),
+        ),
         ("```{.python .input}\n%%tab all\nif tab.selected('keras'):\n```\n", "chapter.md:3: unknown tab 'keras'"),
         ("text\n:begin_tab:`chainer`\ntext\n:end_tab:\n", "chapter.md:2: unknown tab 'chainer'"),
-        ("text\n\n```{.python .input}\n%%tab all\nx\n", "chapter.md:3: the code fence ``` that opens here is never"),
+        pytest.param(
+            "text\n\n```{.python .input}\n%%tab all\nx\n",
+            "chapter.md:3: the code fence ``` that opens here is never closed",
+            marks=pytest.mark.fault("A code fence is not closed"),
+        ),
         ("```{.python .input}\nx\n\n```{.python .input}\ny\n```\n", "chapter.md:1: the code fence ``` that opens"),
         ("```{.python .input}\n# @tab caffe\n```\n", "chapter.md:2: unknown tab 'caffe'"),
         ("```{.python .input}\n%%tab\n```\n", "chapter.md:2: unknown tab ''"),
         ("```{.python .input}\ntab.interact_select(['keras'])\n```\n", "chapter.md:2: unknown tab 'keras'"),
-        (":begin_tab:`mxnet`\ntext\n", "chapter.md:1: the tab block that begins here never ends"),
+        pytest.param(
+            ":begin_tab:`mxnet`\ntext\n",
+            "chapter.md:1: the tab block that begins here never ends",
+            marks=pytest.mark.fault("A tab block is never ended"),
+        ),
         ("text\n[**marked\n", "chapter.md:2: the slide mark [** that opens here is never closed by **]"),
         ("text\n:end_tab:\n", "chapter.md:2: a tab block ends that never began"),
     ],
 )
-def test_malformed_source_is_named_by_file_and_line(tmp_path, monkeypatch, text, message):
+def test_malformed_source_is_named_by_file_and_line(tmp_path, monkeypatch, sees, text, message):
     path = source_file(tmp_path, monkeypatch, text)
-    with pytest.raises(BookError, match=re.escape(message)):
+    with pytest.raises(BookError, match=re.escape(message)) as caught:
         check_source(path, TABS)
+    sees(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        pytest.param(
+            "# Two\n\n![A net.](net.svg)\n:label:`sec_one`\n",
+            "two.md:4: the label 'sec_one' is already that of one.md:2",
+            marks=pytest.mark.fault("Two things have the same label"),
+        ),
+        pytest.param(
+            "# Two\n\nSee :numref:`sec_one`\nand :numref:`sec_three`.\n",
+            "two.md:4: a reference to 'sec_three', but nothing has this label",
+            marks=pytest.mark.fault("A reference leads to nothing"),
+        ),
+        pytest.param(
+            "# Two\n\nAs in :cite:`lecun1998,nobody1999`.\n",
+            "two.md:3: a citation of 'nobody1999', but references.bib has no such entry",
+            marks=pytest.mark.fault("A citation has no entry in the bibliography"),
+        ),
+    ],
+)
+def test_name_that_is_taken_or_leads_nowhere_is_named_by_file_and_line(tmp_path, monkeypatch, sees, second, message):
+    monkeypatch.setattr("book.source.ROOT", tmp_path)
+    (tmp_path / "references.bib").write_text("@article{lecun1998,\n  title = {Gradient-based learning},\n}\n")
+    paths = [tmp_path / "one.md", tmp_path / "two.md"]
+    paths[0].write_text("# One\n:label:`sec_one`\n\nAs in :citet:`lecun1998`.\n")
+    paths[1].write_text("# Two\n\nSee :numref:`sec_one`.\n")
+    check_names(paths)
+    paths[1].write_text(second)
+    with pytest.raises(BookError, match=f"^{re.escape(message)}$"):
+        check_names(paths)
+    sees(message)
 
 
 def test_unknown_tab_in_config_is_named_by_file_and_line(tmp_path, monkeypatch):
@@ -172,6 +230,73 @@ def test_failing_cell_is_named_with_section_tab_number_and_traceback(tmp_path, m
         run(small_section("x = 1", "x / 0"), "smoke")
     assert "pytorch chapter_test/small: cell 2 of 2 failed" in str(error.value)
     assert "ZeroDivisionError" in str(error.value)
+
+
+KILL = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+
+
+@pytest.mark.fault("A notebook's kernel is killed during the build")
+def test_build_goes_on_past_a_killed_kernel_and_keeps_the_last_good_page(tmp_path, monkeypatch, capsys, sees):
+    killed, whole = small_section("x = 1", KILL, "x"), small_section("x = 1", "print(x + 1)")
+    sections = [killed, dataclasses.replace(whole, tab="jax")]
+    monkeypatch.setattr("book.__main__.compile_sections", lambda: sections)
+    monkeypatch.setattr("book.__main__.is_installed", lambda tab: True)
+    monkeypatch.setattr("book.handout.hand_out_all", lambda sections: None)
+    for name in ("execute.NOTEBOOKS", "execute.CACHE", "recordings.RECORDINGS", "pages.HTML", "pages.STAMP"):
+        monkeypatch.setattr(f"book.{name}", tmp_path / name.partition(".")[2].lower())
+    page = tmp_path / "html" / "index.html"
+    page.parent.mkdir()
+    page.write_text("the last good page")
+    monkeypatch.setattr("sys.argv", ["book", "build"])
+    assert main() == 1
+    said = capsys.readouterr().err
+    said = said[said.index("error: ") :]  # behind the progress bars
+    assert "pytorch chapter_test/small: the kernel died in cell 2 of 3" in said
+    assert f"1 of 2 notebooks failed. The last good page is kept: {page}" in said
+    assert page.read_text() == "the last good page"
+    (run,) = (tmp_path / "cache").rglob("*.ipynb")
+    assert run.parent.name == "jax"
+    assert nbformat.read(run, as_version=4).cells[1].outputs[0].text == "2\n"
+    assert not (tmp_path / "stamp").exists()  # the next build tries again
+    sees(said)
+
+
+@pytest.mark.fault("A cell prints megabytes")
+def test_cell_that_prints_megabytes_is_shown_in_part(tmp_path, monkeypatch, capsys, sees):
+    monkeypatch.setattr("book.execute.NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(recordings, "RECORDINGS", tmp_path)
+    section = small_section("'all'", "for i in range(50_000):\n    print(i, 'x' * 60)")
+    executed = run(section, "smoke")
+    whole = "".join(output.text for output in executed.cells[1].outputs)
+    assert len(whole) > 3_000_000
+    short, long = show_results(section, executed).cells
+    assert short.outputs[0].data == {"text/plain": "'all'"}
+    *parts, note, _ = (output.get("text", "") for output in long.outputs)
+    beginning = "".join(parts)
+    assert beginning == "".join(whole.splitlines(keepends=True)[:LINES])
+    left_out = f"{len(whole) - len(beginning):,}"
+    assert note == f"… {left_out} more characters\n"
+    said = capsys.readouterr().out.splitlines()[-1]
+    cell = "pytorch chapter_test/small: cell 2"
+    assert said == f"{cell} prints too much to be shown; {left_out} characters of it are left out"
+    assert "".join(output.text for output in executed.cells[1].outputs) == whole
+    sees(said)
+
+
+def test_text_is_cut_where_a_cell_has_had_its_share_and_pictures_stay():
+    picture = nbformat.v4.new_output("display_data", {"image/png": "", "text/plain": "x" * 2 * CHARACTERS})
+    few, line, many = (
+        nbformat.v4.new_output("stream", text="first\n"),
+        nbformat.v4.new_output("execute_result", {"text/plain": "x" * 2 * CHARACTERS}),
+        nbformat.v4.new_output("stream", name="stderr", text="last\n" * 2 * LINES),
+    )
+    assert shortened([few, picture]) == ([few, picture], 0)
+    shown, left_out = shortened([few, line, picture, many])
+    assert left_out == CHARACTERS + len(few.text) + len(many.text)
+    assert [output.output_type for output in shown] == ["stream", "execute_result", "stream", "display_data"]
+    assert shown[1].data["text/plain"] == "x" * (CHARACTERS - len(few.text))
+    assert (shown[2].text, shown[3]) == (f"… {left_out:,} more characters\n", picture)
+    assert len(line.data["text/plain"]) == 2 * CHARACTERS
 
 
 def test_a_boards_last_points_are_shown_when_the_cell_ends():

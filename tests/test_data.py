@@ -2,6 +2,10 @@
 
 import gzip
 import hashlib
+import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -23,12 +27,12 @@ def idx(values):
     return b"\0\0\x08" + bytes([values.ndim]) + np.array(values.shape, ">u4").tobytes() + values.tobytes()
 
 
-def made_up_set(seed):
-    """Files of five training and three test images of 4 by 4 pixels, not compressed."""
+def made_up_set(seed, size=4):
+    """Files of five training and three test images of ``size`` by ``size`` pixels, not compressed."""
     rng = np.random.default_rng(seed)
     contents = {}
     for images, labels, n in ((TRAIN_IMAGES, TRAIN_LABELS, 5), (TEST_IMAGES, TEST_LABELS, 3)):
-        contents[images] = idx(rng.integers(0, 256, (n, 4, 4), np.uint8))
+        contents[images] = idx(rng.integers(0, 256, (n, size, size), np.uint8))
         contents[labels] = idx(rng.integers(0, 10, n, np.uint8))
     return contents
 
@@ -360,8 +364,40 @@ def test_damaged_file_is_passed_over_for_the_system_copy(folders, contents):
     assert_reads(contents, folders / "root")
 
 
-@pytest.mark.parametrize("bad", BAD_ANSWERS)
-def test_bad_download_changes_nothing(folders, contents, server, monkeypatch, bad):
+def said_of(error, place):
+    """The line of an error that is about a place."""
+    (line,) = (line for line in str(error).splitlines() if f"{place}: " in line)
+    return line.strip()
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        pytest.param(
+            cut,
+            r"the connection ended after \d+ of \d+ bytes",
+            marks=pytest.mark.fault("The download is cut off in the middle"),
+        ),
+        (cut_without_length, "ended before the end-of-stream marker"),
+        (cut_chunk, "IncompleteRead"),
+        (no_http, "220 mail.example ESMTP"),
+        (no_answer, "closed connection without response"),
+        pytest.param(
+            html,
+            r"Not a gzipped file \(b'<!'\)",
+            marks=pytest.mark.fault("The server answers with an HTML page, such as a hotel's login"),
+        ),
+        pytest.param(
+            altered,
+            "SHA-256 is [0-9a-f]{64}, expected [0-9a-f]{64}",
+            marks=pytest.mark.fault("The file that the server sends has another checksum"),
+        ),
+        (truncated, "ended before the end-of-stream marker"),
+        (empty, "SHA-256 is e3b0c442"),  # of nothing
+        (missing, "HTTP Error 404"),
+    ],
+)
+def test_bad_download_changes_nothing(folders, contents, server, monkeypatch, sees, bad, reason):
     """The reason is given beside the address, and a damaged file that was there is not touched."""
     address = server.offer("a", contents)
     body = gzip.compress(contents[TRAIN_IMAGES])
@@ -373,11 +409,35 @@ def test_bad_download_changes_nothing(folders, contents, server, monkeypatch, ba
     before = damage(path, "truncated")
     with pytest.raises(data.DataError) as caught:
         data.load_fashion_mnist(folders / "root", FULL)
-    assert f"{address}/{TRAIN_IMAGES}.gz: " in str(caught.value)
+    said = said_of(caught.value, f"{address}/{TRAIN_IMAGES}.gz")
+    assert re.search(reason, said)
     if bad is altered:
-        assert data.CHECKSUMS[TRAIN_IMAGES] in str(caught.value).split(address)[1]
+        assert data.CHECKSUMS[TRAIN_IMAGES] in said
     assert path.read_bytes() == before
     assert no_leftovers(folders)
+    sees(re.sub(r"\d+ of \d+ bytes", "… of … bytes", said))
+
+
+@pytest.mark.fault("The server stops sending in the middle")
+def test_download_that_stands_still_is_given_up(folders, contents, server, monkeypatch, sees):
+    given_up = threading.Event()
+
+    def stall(handler):
+        cut(gzip.compress(contents[TRAIN_IMAGES]))(handler)
+        handler.wfile.flush()
+        given_up.wait(timeout=60)
+
+    address = server.offer("a", contents)
+    server.pages[f"/a/{TRAIN_IMAGES}.gz"] = stall
+    monkeypatch.setattr(data, "ADDRESSES", (address,))
+    monkeypatch.setattr(data, "TIMEOUT_SECONDS", 0.5)
+    with pytest.raises(data.DataError) as caught:
+        data.load_fashion_mnist(folders / "root", FULL)
+    given_up.set()
+    said = said_of(caught.value, f"{address}/{TRAIN_IMAGES}.gz")
+    assert "timed out" in said
+    assert no_leftovers(folders)
+    sees(said)
 
 
 @pytest.mark.parametrize("bad", BAD_ANSWERS)
@@ -409,23 +469,21 @@ def test_target_is_not_there_before_the_download_is_whole(folders, contents, ser
     assert seen == [False]
 
 
-def test_full_disk_leaves_the_old_file(folders, contents, server, monkeypatch):
-    """Writing stops half-way: what carries the file's own name is still the old content."""
+@pytest.mark.fault("The disk is full")
+def test_full_disk_leaves_the_old_file(folders, contents, server, monkeypatch, sees):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs /dev/full, which takes nothing as a full disk does")
     monkeypatch.setattr(data, "ADDRESSES", (server.offer("a", contents),))
     folder = folders / "root" / "fashion-mnist"
     write(folder, contents)
     path = folder / f"{TRAIN_IMAGES}.gz"
     before = damage(path, "truncated")
-    write_bytes = type(path).write_bytes
-
-    def fill_disk(self, content):
-        write_bytes(self, content[: len(content) // 2])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(type(path), "write_bytes", fill_disk)
-    with pytest.raises((OSError, data.DataError), match="No space left"):
+    path.with_suffix(".part").symlink_to("/dev/full")
+    with pytest.raises(data.DataError) as caught:
         data.load_fashion_mnist(folders / "root", FULL)
     assert path.read_bytes() == before
+    assert no_leftovers(folders)
+    sees(said_of(caught.value, f"downloading into {folder}"))
 
 
 FETCH = """
@@ -450,7 +508,13 @@ print(len(train), len(test))
 """
 
 
-def test_two_processes_download_once(folders, contents, server, monkeypatch):
+def fetching(server, folders, contents):
+    """The command that loads the data in a process of its own."""
+    return [sys.executable, "-c", FETCH, server.address, str(folders), *map(sha256, contents.values())]
+
+
+@pytest.mark.fault("Two processes want the data at once")
+def test_two_processes_download_once(folders, contents, server, monkeypatch, sees):
     """No file is sent before both processes have found it missing and ask for the lock."""
     server.offer("a", contents)
     both_wait = threading.Barrier(2)
@@ -472,12 +536,129 @@ def test_two_processes_download_once(folders, contents, server, monkeypatch):
     server.pages = {path: after_both(answer) for path, answer in server.pages.items()}
     server.pages["/waiting"] = waiting
     monkeypatch.delenv("D2L_PROFILE", raising=False)
-    command = [sys.executable, "-c", FETCH, server.address, str(folders), *data.CHECKSUMS.values()]
+    command = fetching(server, folders, contents)
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate(timeout=120)[0] for process in processes] == ["5 3\n", "5 3\n"]
     fetched = [path for path in server.requests if path != "/waiting"]
     assert sorted(fetched) == sorted(f"/a/{name}.gz" for name in contents)
     assert no_leftovers(folders)
+    sees("no error: one downloads, the other waits for it and reads what has come")
+
+
+@pytest.mark.fault("A process is killed while it holds the lock and downloads")
+def test_process_killed_in_its_download_leaves_it_to_the_next(folders, contents, server, monkeypatch, sees):
+    """Killed like this, a process cleans nothing up: what an earlier one had written in part lies there too."""
+    server.offer("a", contents)
+    file = f"/a/{TRAIN_IMAGES}.gz"
+    answer, half_sent, killed, second_asks = server.pages[file], *(threading.Event() for _ in range(3))
+
+    def half(handler):
+        server.pages[file] = answer
+        cut(gzip.compress(contents[TRAIN_IMAGES]))(handler)
+        handler.wfile.flush()
+        half_sent.set()
+        killed.wait(timeout=60)
+
+    def waiting(handler):
+        if half_sent.is_set():
+            second_asks.set()
+        whole(b"")(handler)
+
+    server.pages |= {file: half, "/waiting": waiting}
+    folder = folders / "root" / "fashion-mnist"
+    folder.mkdir(parents=True)
+    (folder / f"{TRAIN_IMAGES}.part").write_bytes(b"half of a file")
+    monkeypatch.delenv("D2L_PROFILE", raising=False)
+    command = fetching(server, folders, contents)
+    first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    assert half_sent.wait(timeout=60)
+    second = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert second_asks.wait(timeout=60)
+    assert server.requests.count(file) == 1
+    first.kill()
+    first.wait()
+    killed.set()
+    assert second.communicate(timeout=120)[0] == "5 3\n"
+    assert server.requests.count(file) == 2
+    assert no_leftovers(folders)
+    sees("no error: the lock goes with the process, and the next one downloads the file anew")
+
+
+def unshared(options, *command):
+    """The command, to be run in a namespace of its own; skips the test where the system does not make one."""
+    program = shutil.which("unshare")
+    if program is None or subprocess.run([program, *options, "true"], capture_output=True).returncode:
+        pytest.skip(f"needs a system on which one may run: unshare {' '.join(options)}")
+    return [program, *options, *command]
+
+
+def run_as_a_user(command):
+    """Run a command as a user who may not write everywhere, also where the tests run as root."""
+    if os.geteuid() == 0:
+        command = unshared(("--map-user=1000",), *command)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def run_where_mounted(place, options, command):
+    """Run a command where ``mount`` has put something at ``place``, and list the files there at the end.
+
+    Returns:
+        The lines that the command wrote to standard error, and the names of the files.
+    """
+    place.mkdir(exist_ok=True)
+    folder = shlex.quote(str(place))
+    script = f"mount {options} {folder} && {{ {shlex.join(command)}; find {folder} -type f -printf '%f\\n'; }}"
+    shell = unshared(("--map-root-user", "--mount"), "sh", "-c", script)
+    done = subprocess.run(shell, capture_output=True, text=True, timeout=120)
+    return done.stderr.splitlines(), done.stdout.splitlines()
+
+
+@pytest.mark.fault("The disk is full")
+def test_file_system_that_fills_up_keeps_no_part_of_a_file(folders, server, monkeypatch, sees):
+    contents = made_up_set(seed=1, size=100)
+    server.offer("a", contents)
+    server.pages["/waiting"] = whole(b"")
+    monkeypatch.delenv("D2L_PROFILE", raising=False)
+    root = folders / "root"
+    stderr, files = run_where_mounted(root, "-t tmpfs -o size=32k tmpfs", fetching(server, folders, contents))
+    said = said_of("\n".join(stderr), f"downloading into {root / 'fashion-mnist'}")
+    assert "No space left on device" in said
+    assert files == [f"{TRAIN_IMAGES}.lock"]
+    sees(said)
+
+
+@pytest.mark.fault("The data folder is read-only")
+def test_folder_without_permission_to_write_is_named(folders, contents, server, monkeypatch, sees):
+    server.offer("a", contents)
+    server.pages["/waiting"] = whole(b"")
+    monkeypatch.delenv("D2L_PROFILE", raising=False)
+    root = folders / "root"
+    root.mkdir(mode=0o555)
+    stderr = run_as_a_user(fetching(server, folders, contents)).stderr
+    said = said_of(stderr, f"downloading into {root / 'fashion-mnist'}")
+    assert "Permission denied" in said
+    assert list(root.iterdir()) == []
+    sees(said)
+
+
+def test_folder_mounted_read_only_is_named(folders, contents, server, monkeypatch):
+    server.offer("a", contents)
+    monkeypatch.delenv("D2L_PROFILE", raising=False)
+    root = folders / "root"
+    stderr, _ = run_where_mounted(root, "-t tmpfs -o ro tmpfs", fetching(server, folders, contents))
+    assert "Read-only file system" in said_of("\n".join(stderr), f"downloading into {root / 'fashion-mnist'}")
+    assert server.requests == []
+
+
+@pytest.mark.fault("The data folder is read-only")
+def test_data_in_a_read_only_folder_are_read(folders, contents, server, monkeypatch):
+    monkeypatch.delenv("D2L_PROFILE", raising=False)
+    root = folders / "root"
+    write(root, contents)
+    root.chmod(0o555)
+    assert run_as_a_user(fetching(server, folders, contents)).stdout == "5 3\n"
+    assert server.requests == []
+    assert len(list(root.iterdir())) == len(contents)
 
 
 # What is in the files
