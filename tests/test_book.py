@@ -17,7 +17,7 @@ from nbconvert.exporters import templateexporter
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from book import pandoc, recordings
+from book import execute, pandoc, recordings
 from book.__main__ import main
 from book.execute import _asked_again, cell_code, helper_code, run, run_code, with_outputs
 from book.handout import hand_out
@@ -208,6 +208,34 @@ def test_prose_does_not_count_as_code_and_one_tab_does_not_touch_the_others(sect
     assert len(set(before.values())) == len(TABS)
 
 
+def test_a_section_is_run_again_when_its_code_or_the_helper_has_changed_and_for_nothing_else(tmp_path, monkeypatch):
+    runs, helper = [], {"pytorch": "a", "jax": "a"}
+
+    def fake_run(section, profile):
+        runs.append((section.tab, profile))
+        notebook = with_outputs(section, section.notebook)
+        notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text=f"run {len(runs)}")]
+        return notebook
+
+    def result(*cells, tab="pytorch", prose="Text."):
+        section = small_section(*cells)
+        section.notebook.cells.insert(0, nbformat.v4.new_markdown_cell(prose))
+        shown = execute.run_cached(dataclasses.replace(section, tab=tab))
+        assert shown.cells[0].source == prose
+        return shown.cells[-1].outputs[0].text
+
+    monkeypatch.setattr(execute, "CACHE", tmp_path)
+    monkeypatch.setattr(execute, "run", fake_run)
+    monkeypatch.setattr(execute, "helper_code", helper.__getitem__)
+    assert result("fit()") == result("fit()  # a comment", prose="Another text.") == "run 1"
+    assert result("fit(lr=1)") == "run 2"
+    assert result("fit()", tab="jax") == "run 3"
+    helper["pytorch"] = "b"
+    assert result("fit()") == "run 4"
+    assert result("fit()", tab="jax") == "run 3"
+    assert runs == [(tab, "smoke") for tab in ("pytorch", "pytorch", "jax", "pytorch")]
+
+
 def test_helper_code_ignores_comments_and_other_tabs(tmp_path, monkeypatch):
     helper = tmp_path / "d2l"
     helper.mkdir()
@@ -344,6 +372,7 @@ def test_current_recording_is_shown_with_its_provenance(tmp_path, monkeypatch):
     shown = str(show_results(section, smoke_outputs(section)).cells[0].outputs)
     assert "val_acc 0.9 after 10 of 10 epochs" in shown
     assert "Recorded on 2026-01-31 in 1,234 s on a processor, 2 cores, no GPU; torch 2.13.0" in shown
+    assert "earlier version" not in shown
     assert "smoke run" not in shown
 
 
@@ -386,7 +415,9 @@ def test_recording_of_cells_with_other_comments_is_shown(tmp_path, monkeypatch):
 def test_recording_with_another_helper_is_shown_and_named(tmp_path, monkeypatch, capsys):
     section = small_section("fit()")
     recorded(section, tmp_path, monkeypatch, helper="of another day")
-    assert load_recording(section) is not None
+    shown = str(show_results(section, smoke_outputs(section)).cells[0].outputs)
+    assert "val_acc 0.9" in shown
+    assert "; with an earlier version of the helper" in shown
     assert "recorded with an earlier version of the helper" in capsys.readouterr().out
 
 
