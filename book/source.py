@@ -231,8 +231,11 @@ def write_whole(text: str, path: Path) -> None:
     """Write a file such that ``path`` holds the old text or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(text, "utf-8")
-    part.replace(path)
+    try:
+        part.write_text(text, "utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def markdown_table(head: list[str], rows: list[list[str]]) -> str:

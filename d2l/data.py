@@ -198,6 +198,9 @@ def _fetch(name: str, target: Path, tried: list[str]) -> bytes:
         try:
             compressed = _download(url)
             content = gzip.decompress(compressed)
+        except gzip.BadGzipFile:
+            tried.append(f"{url}: the answer is no gzip file, it begins with {compressed[:15]!r}")
+            continue
         except (OSError, EOFError, zlib.error, http.client.HTTPException) as error:
             tried.append(f"{url}: {error}")
             continue

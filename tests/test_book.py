@@ -35,6 +35,7 @@ from book.source import (
     configured_tabs,
     is_installed,
     source_notebook,
+    write_whole,
 )
 from d2l.media import CURVES_MIME, RUN_MIME
 
@@ -527,3 +528,12 @@ def test_pages_built_after_a_change_are_those_of_a_new_build(shown, html):
         SHARED_STAMP.unlink()
     assert built[0] == built[1]
     assert new.encode() in built[0]["index.html"]
+
+
+def test_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path):
+    path = tmp_path / "table.md"
+    write_whole("old", path)
+    with pytest.raises(UnicodeEncodeError):
+        write_whole("new and then half a character \ud800", path)
+    assert [file.name for file in tmp_path.iterdir()] == ["table.md"]
+    assert path.read_text() == "old"

@@ -384,7 +384,7 @@ def said_of(error, place):
         (no_answer, "closed connection without response"),
         pytest.param(
             html,
-            r"Not a gzipped file \(b'<!'\)",
+            r"the answer is no gzip file, it begins with b'<!",
             marks=pytest.mark.fault("The server answers with an HTML page, such as a hotel's login"),
         ),
         pytest.param(
