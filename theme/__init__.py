@@ -1,5 +1,6 @@
 """The pages' look: a theme of Sphinx, and HTML for what d2lbook adds to a text: tabs, outputs, pictures, answers."""
 
+import copy
 import functools
 import gc
 import json
@@ -14,6 +15,7 @@ from PIL import Image
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.directives.code import CodeBlock
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
@@ -225,6 +227,17 @@ def _leave_out_search(app: Sphinx) -> None:
     app.builder.search = False
 
 
+def _pages_to_write(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Besides the pages whose text has changed, all if something has that pages show of each other."""
+    std, math, cite = (env.domaindata[name] for name in ("std", "math", "cite"))
+    titles = {page: str(title) for page, title in env.titles.items()}
+    numbers = (env.toctree_includes, env.toc_secnumbers, env.toc_fignumbers, math["objects"])
+    works = [(work.citation_id, work.key, work.formatted_entry.label) for work in cite["citations"]]
+    before = getattr(env, "shown_of_others", None)
+    env.shown_of_others = copy.deepcopy((titles, numbers, std["labels"], std["anonlabels"], works))
+    return [] if env.shown_of_others == before else sorted(env.found_docs)
+
+
 def _write_search_index(app: Sphinx, problem: Exception | None) -> None:
     """A script with every section's words, which also a page opened from a folder can load."""
     if problem or app.builder.format != "html":
@@ -264,6 +277,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("parsed-literal", CodeBlock, override=True)
     app.add_directive("explorer", Explorer)
     app.connect("builder-inited", _leave_out_search)
+    app.connect("env-get-updated", _pages_to_write, priority=900)  # after Sphinx has numbered what is new
     app.connect("html-page-context", _add_context)
     app.connect("build-finished", _write_search_index)
     app.connect("build-finished", _remove_old_pictures)
