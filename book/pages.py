@@ -16,7 +16,18 @@ from nbformat.warnings import DuplicateCellId
 from .curves import with_curves
 from .handout import DOWNLOADS
 from .pandoc import put_on_path, remembered_pandoc
-from .source import BUILD, ROOT, TOOLS, BookError, Section, configured_tabs, files_hash, in_root, write_notebook
+from .source import (
+    BUILD,
+    ROOT,
+    TOOLS,
+    BookError,
+    Section,
+    configured_tabs,
+    d2lbook_build,
+    files_hash,
+    in_root,
+    write_notebook,
+)
 
 HTML = BUILD / "html"
 STAMP = BUILD / "html.stamp"  # of all that the pages are made from
@@ -41,8 +52,6 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
         BookError: Sphinx found an error or gave a warning; its output says which.
     """
     from d2lbook import sphinx_template
-    from d2lbook.build import Builder
-    from d2lbook.config import Config
 
     # The folder theme/ has scripts and styles of its own; some of these ask other hosts, to count visits for instance.
     for part in D2LBOOK_PAGE_PARTS:
@@ -61,9 +70,10 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
             # d2lbook looks only at the first tab's to see what has changed.
             (merged / f"{section.name}.ipynb").unlink(missing_ok=True)
     shutil.copytree(DOWNLOADS, fresh / "notebooks", dirs_exist_ok=True)
-    config = Config(tab="all")
+    build = d2lbook_build()
+    config = build.Config(tab="all")
     config.html_dir = str(fresh.relative_to(ROOT))  # d2lbook does not quote it for the shell
-    builder = Builder(config)
+    builder = build.Builder(config)
     builder.sphinx_opts += f" -q -d {doctrees.relative_to(ROOT)}" + _colab_options(builder)
     # The theme links to Colab in its own way. Both steps left out would first copy all notebooks for nothing.
     builder._colab.add_button = lambda html_dir: None
