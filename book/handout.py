@@ -3,6 +3,7 @@
 import base64
 import copy
 import functools
+import json
 import mimetypes
 import os
 import re
@@ -19,12 +20,15 @@ from .source import (
     COMPILED,
     NOTEBOOKS,
     ROOT,
+    TOOLS,
     BookError,
     Section,
     configured_tabs,
     d2lbook_build,
+    files_hash,
     in_root,
     old_setuptools,
+    remembered,
     section_name,
     source_files,
     source_notebook,
@@ -60,15 +64,22 @@ def hand_out_all(sections: list[Section]) -> None:
 
     What the pages offer for download goes into ``_build/downloads``.
     """
+    decides = [files_hash(TOOLS), repr([_targets(), _titles()])]
+
+    def made_readable(notebook: NotebookNode, tab: str, section: str) -> NotebookNode:
+        made_from, make = [*decides, json.dumps(notebook)], functools.partial(readable, notebook, section)
+        return remembered(f"readable/{tab}/{section}", made_from, make)
+
     shutil.rmtree(DOWNLOADS, ignore_errors=True)
     for section in sections:
-        notebook, name = readable(section.notebook, section.name), Path(section.tab) / f"{section.name}.ipynb"
+        name = Path(section.tab) / f"{section.name}.ipynb"
+        notebook = made_readable(section.notebook, section.tab, section.name)
         hand_out(notebook, name)
         if section.code_cells:
             write_notebook(in_one_file(notebook, section.name), DOWNLOADS / name)
     for source in source_files():
         name = section_name(source)
-        hand_out(readable(source_notebook(source), name), Path("all") / f"{name}.ipynb")
+        hand_out(made_readable(source_notebook(source), "all", name), Path("all") / f"{name}.ipynb")
     build = d2lbook_build()
     for tab in [*configured_tabs(), "all"]:
         build.Builder(build.Config())._copy_resources(".", str(NOTEBOOKS / tab))
@@ -138,7 +149,7 @@ def _plain(text: str, section: str) -> str:
 
     def contents(match: re.Match) -> str:
         names = [line.strip() for line in match["lines"].splitlines() if line.strip() and not line.startswith(":")]
-        return "\n".join(f"- {link(_title(str(folder / name)))}" for name in names)
+        return "\n".join(f"- {link(_titles()[str(folder / name)])}" for name in names)
 
     for pattern, replacement in ((FIGURE, figure), (REFERENCE, reference), (CONTENTS, contents)):
         text = pattern.sub(replacement, text)
@@ -160,10 +171,14 @@ def _targets() -> dict[str, Target]:
     return targets
 
 
-def _title(section: str) -> Target:
-    """A section by its own heading."""
-    lines = (ROOT / f"{section}.md").read_text("utf-8").splitlines()
-    return Target(section, next(line.removeprefix("# ") for line in lines if line.startswith("# ")))
+@functools.cache
+def _titles() -> dict[str, Target]:
+    """Every section by its own heading."""
+    titles = {}
+    for path in source_files():
+        section, lines = section_name(path), path.read_text("utf-8").splitlines()
+        titles[section] = Target(section, next((line[2:] for line in lines if line.startswith("# ")), section))
+    return titles
 
 
 @functools.cache

@@ -107,10 +107,10 @@ def try_all(only: str) -> None:
             for done in tqdm(as_completed(running), total=len(mutants), unit="defect"):
                 name, verdict = running[done], done.result()
                 found[name] = verdict
+                _store(found)
                 tqdm.write(f"{name}: {verdict.caught_by or 'SURVIVES'} ({verdict.seconds} s)")
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            _store(found)
     _check_without_defect(verdict.caught_by for verdict in found.values() if verdict.caught_by)
     if survivors := [mutant.name for mutant in mutants if not found[mutant.name].caught_by and not mutant.survives]:
         raise BookError("\n  ".join([f"No test catches {len(survivors)} of {len(mutants)} defects:", *survivors]))

@@ -1,13 +1,12 @@
 """Render the executed sections through d2lbook and Sphinx."""
 
 import contextlib
-import hashlib
 import os
 import shlex
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,24 @@ from nbformat.warnings import DuplicateCellId
 from .curves import with_curves
 from .handout import DOWNLOADS
 from .pandoc import put_on_path, remembered_pandoc
-from .source import BUILD, ROOT, BookError, Section, configured_tabs, in_root, write_notebook
+from .source import (
+    BUILD,
+    ROOT,
+    TOOLS,
+    BookError,
+    Section,
+    configured_tabs,
+    d2lbook_build,
+    files_hash,
+    in_root,
+    write_notebook,
+)
 
 HTML = BUILD / "html"
 STAMP = BUILD / "html.stamp"  # of all that the pages are made from
 SHARED_STAMP = BUILD / "shared.stamp"  # of what each page is made from: one that changes alone is read alone
 TEXTS = ("*.md", "chapter_*/*.md")
-SHARED_INPUTS = ("config.ini", "references.bib", "constraints.txt", "img/*", "theme/*", "book/*.py")
+SHARED_INPUTS = (*TOOLS, "img/*", "theme/*", "d2l/layers.py")  # with the latter the explorer counts
 HELPER = ("d2l/*.py", "d2l/sample/*")
 
 D2LBOOK_PAGE_PARTS = ("copybutton_js", "discourse_js", "google_tracker", "replace_qr", "shorten_sec_num", "tabbar_js")
@@ -42,8 +52,6 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
         BookError: Sphinx found an error or gave a warning; its output says which.
     """
     from d2lbook import sphinx_template
-    from d2lbook.build import Builder
-    from d2lbook.config import Config
 
     # The folder theme/ has scripts and styles of its own; some of these ask other hosts, to count visits for instance.
     for part in D2LBOOK_PAGE_PARTS:
@@ -52,7 +60,7 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     tabs = configured_tabs()
     eval_folders = {tab: BUILD / ("eval" if tab == tabs[0] else f"eval_{tab}") for tab in tabs}
     merged, doctrees, fresh = BUILD / "eval_all", BUILD / "doctrees", BUILD / "html_fresh"
-    shared = _hash_of(SHARED_INPUTS, *(str(section) for section, _ in shown))
+    shared = files_hash(SHARED_INPUTS, *(str(section) for section, _ in shown))
     if not SHARED_STAMP.exists() or SHARED_STAMP.read_text() != shared:
         for folder in [*eval_folders.values(), merged, BUILD / "rst_all", doctrees, fresh]:
             shutil.rmtree(folder, ignore_errors=True)
@@ -62,11 +70,11 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
             # d2lbook looks only at the first tab's to see what has changed.
             (merged / f"{section.name}.ipynb").unlink(missing_ok=True)
     shutil.copytree(DOWNLOADS, fresh / "notebooks", dirs_exist_ok=True)
-    config = Config(tab="all")
+    build = d2lbook_build()
+    config = build.Config(tab="all")
     config.html_dir = str(fresh.relative_to(ROOT))  # d2lbook does not quote it for the shell
-    builder = Builder(config)
-    # All pages are written, for each shows titles of others; of the texts, Sphinx reads those that have changed.
-    builder.sphinx_opts += f" -q -a -d {doctrees.relative_to(ROOT)}" + _colab_options(builder)
+    builder = build.Builder(config)
+    builder.sphinx_opts += f" -q -d {doctrees.relative_to(ROOT)}" + _colab_options(builder)
     # The theme links to Colab in its own way. Both steps left out would first copy all notebooks for nothing.
     builder._colab.add_button = lambda html_dir: None
     builder.sagemaker = lambda: None
@@ -107,11 +115,4 @@ def _colab_options(builder: Any) -> str:
 
 def inputs_hash() -> str:
     """Hash of every file that the pages are made from."""
-    return _hash_of((*TEXTS, *SHARED_INPUTS, *HELPER, "recordings/**/*.ipynb"))
-
-
-def _hash_of(patterns: Sequence[str], *more: str) -> str:
-    digest = hashlib.sha256("\0".join(more).encode())
-    for path in (path for pattern in patterns for path in sorted(ROOT.glob(pattern)) if path.is_file()):
-        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    return files_hash((*TEXTS, *SHARED_INPUTS, *HELPER, "recordings/**/*.ipynb"))

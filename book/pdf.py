@@ -11,7 +11,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from .pages import running_sphinx
-from .source import BUILD, ROOT, BookError, Section, configured_tabs, in_root, write_notebook
+from .source import BUILD, ROOT, BookError, Section, configured_tabs, d2lbook_build, in_root, write_notebook
 from .titles import TITLES
 
 PDF = BUILD / "pdf"
@@ -77,14 +77,12 @@ def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
     Raises:
         BookError: Sphinx or LaTeX failed; the message says where to look, and has LaTeX's errors.
     """
-    from d2lbook.build import Builder
-
     config = _config(tab)
     shutil.rmtree(LATEX / tab, ignore_errors=True)
     for section, notebook in shown:
         if section.tab == tab:
             write_notebook(printable(notebook), Path(config.eval_dir) / f"{section.name}.ipynb")
-    builder = Builder(config)
+    builder = d2lbook_build().Builder(config)
     builder.sphinx_opts += " -q"
     made = Path(config.tex_fname).with_suffix(".pdf").absolute()
     messages = made.with_suffix(".messages")

@@ -8,7 +8,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from .handout import readable
-from .source import Section, in_root
+from .source import Section, in_root, old_setuptools
 
 
 @in_root
@@ -18,8 +18,9 @@ def deck(section: Section, notebook: NotebookNode) -> NotebookNode | None:
     Args:
         notebook: The section with the outputs to show.
     """
-    from d2lbook.config import Config
-    from d2lbook.slides import Slides
+    with old_setuptools():
+        from d2lbook.config import Config
+        from d2lbook.slides import Slides
 
     config = Config()
     slides = Slides(config)

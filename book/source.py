@@ -3,10 +3,12 @@
 import configparser
 import contextlib
 import functools
+import hashlib
 import importlib.util
+import json
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,8 +20,11 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "_build"
 COMPILED = BUILD / "compiled"
+REMEMBERED = BUILD / "remembered"  # what earlier builds have made of the sources
 NOTEBOOKS = BUILD / "notebooks"  # copies for people to work in
 
+# What decides, besides its text, what a source becomes.
+TOOLS = ("book/*.py", "config.ini", "constraints.txt", "references.bib")
 # What a tab needs installed, and the module of the helper that it imports.
 FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow", "mxnet": "mxnet", "jax": "jax"}
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
@@ -206,12 +211,13 @@ def compile_sections() -> list[Section]:
     for path in source_files():
         check_source(path, tabs)
     check_names(source_files())
-    sections = []
+    tools, sections = files_hash(TOOLS), []
     for tab in tabs:
         for source in source_files():
-            notebook = compile_source(source, tab)
+            name, made_from = section_name(source), [tools, source.read_text("utf-8")]
+            notebook = remembered(f"compiled/{tab}/{name}", made_from, functools.partial(compile_source, source, tab))
             if notebook is not None:
-                sections.append(Section(section_name(source), tab, notebook))
+                sections.append(Section(name, tab, notebook))
     return sections
 
 
@@ -225,6 +231,31 @@ def compile_source(source: Path, tab: str) -> NotebookNode | None:
     if not target.stat().st_size:  # how d2lbook says that there is nothing
         return None
     return _finish(nbformat.read(target, as_version=4), tab)
+
+
+def remembered(name: str, made_from: Sequence[str], make: Callable[[], NotebookNode | None]) -> NotebookNode | None:
+    """What ``make`` gives, or gave in an earlier build if all that it makes it from is the same.
+
+    Args:
+        name: Name of the result; there is one of that name, the last.
+        made_from: Texts that say all that the result depends on.
+    """
+    key, path = hashlib.sha256(json.dumps(made_from).encode()).hexdigest(), REMEMBERED / f"{name}.json"
+    if path.exists():
+        known = json.loads(path.read_text("utf-8"))
+        if known["key"] == key:
+            return nbformat.from_dict(known["notebook"])
+    notebook = make()
+    write_whole(json.dumps({"key": key, "notebook": notebook}), path)
+    return notebook
+
+
+def files_hash(patterns: Sequence[str], *more: str) -> str:
+    """Hash of the files of this repository that have such paths, and of more texts."""
+    digest = hashlib.sha256("\0".join(more).encode())
+    for path in (path for pattern in patterns for path in sorted(ROOT.glob(pattern)) if path.is_file()):
+        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def write_whole(text: str, path: Path) -> None:
@@ -255,8 +286,8 @@ def write_notebook(notebook: NotebookNode, path: Path) -> bool:
 
 def source_notebook(path: Path) -> NotebookNode:
     """A source as one notebook with the cells of all tabs, which starts with a menu to choose the framework."""
-    from d2lbook.notebook import read_markdown
-
+    with old_setuptools():
+        from d2lbook.notebook import read_markdown
     return _finish(read_markdown(path.read_text("utf-8")), "all")
 
 

@@ -17,7 +17,7 @@ from nbconvert.exporters import templateexporter
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from book import execute, pandoc, recordings
+from book import execute, pandoc, recordings, source
 from book.__main__ import main
 from book.execute import _asked_again, cell_code, helper_code, run, run_code, with_outputs
 from book.handout import hand_out
@@ -32,6 +32,7 @@ from book.source import (
     Section,
     check_names,
     check_source,
+    compile_sections,
     configured_tabs,
     is_installed,
     source_notebook,
@@ -511,23 +512,73 @@ def test_pandoc_is_asked_once_for_a_text(tmp_path, monkeypatch):
     assert asked == [("_x_", "markdown", "rst"), ("_x_", "markdown", "html")]
 
 
-def test_pages_built_after_a_change_are_those_of_a_new_build(shown, html):
-    """Where one text has changed, only that is read; its new title stands on other pages too."""
-    old, new = "Convolutional Neural Networks", "Networks of Convolutions"
+@pytest.mark.parametrize(
+    ("name", "old", "new", "seen_elsewhere"),
+    [
+        ("chapter_cnn/alexnet", "Convolutional networks were not new", "They were nothing new", False),
+        ("chapter_cnn/index", "Convolutional Neural Networks", "Networks of Convolutions", True),
+        ("chapter_cnn/index", "lenet\ningredients", "ingredients\nlenet", True),
+    ],
+    ids=["text", "title", "order"],
+)
+def test_pages_built_after_a_change_are_those_of_a_new_build(shown, html, name, old, new, seen_elsewhere):
+    """Where one text has changed, only that page is written, and the others if they show what has changed."""
+
+    def files(folder: Path) -> dict[str, bytes]:
+        paths = (path for path in folder.rglob("*") if path.is_file() and path.name != ".buildinfo")
+        return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
     changed = copy.deepcopy(shown)
-    for notebook in (notebook for section, notebook in changed if section.name == "chapter_cnn/index"):
-        assert old in notebook.cells[0].source
-        notebook.cells[0].source = notebook.cells[0].source.replace(old, new)
-    # Sphinx's own index, which the pages do not use, has its entries in any order.
-    unlike = {".buildinfo", "searchindex.js"}
-    built = []
-    for name in ("test_changed", "test_new"):
-        render(changed, BUILD / name)
-        paths = sorted(path for path in (BUILD / name).rglob("*") if path.is_file() and path.name not in unlike)
-        built.append({str(path.relative_to(BUILD / name)): path.read_bytes() for path in paths})
-        SHARED_STAMP.unlink()
-    assert built[0] == built[1]
-    assert new.encode() in built[0]["index.html"]
+    for notebook in (notebook for section, notebook in changed if section.name == name):
+        cell = next(cell for cell in notebook.cells if old in cell.source)
+        cell.source = cell.source.replace(old, new)
+    render(shown, BUILD / "test_changed")
+    before = files(BUILD / "test_changed")
+    other = BUILD / "html_fresh" / "chapter_cnn" / "cost.html"
+    written = other.stat().st_mtime_ns
+    render(changed, BUILD / "test_changed")
+    assert (other.stat().st_mtime_ns != written) == seen_elsewhere
+    SHARED_STAMP.unlink()
+    render(changed, BUILD / "test_new")
+    assert before != files(BUILD / "test_changed") == files(BUILD / "test_new")
+
+
+def test_only_what_has_changed_is_compiled(tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(source, "ROOT", tmp_path)
+    monkeypatch.setattr(source, "REMEMBERED", tmp_path / "remembered")
+    notebook = small_section("x = 1").notebook
+
+    def compile_source(path: Path, tab: str) -> nbformat.NotebookNode | None:
+        compiled.append((path.stem, tab))
+        return notebook if tab == "jax" else None
+
+    monkeypatch.setattr(source, "compile_source", compile_source)
+    (tmp_path / "config.ini").write_text("[build]\ntabs = pytorch, jax\n")
+    (tmp_path / "references.bib").touch()
+    (tmp_path / "chapter_a").mkdir()
+    paths = [tmp_path / "index.md", tmp_path / "chapter_a" / "a.md"]
+    for path in paths:
+        path.write_text("Text.\n")
+    everything = [(path.stem, tab) for tab in ("pytorch", "jax") for path in paths]
+    for change, expected in [
+        (lambda: None, everything),
+        (lambda: None, []),
+        (lambda: paths[1].write_text("Another text.\n"), [("a", "pytorch"), ("a", "jax")]),
+        (lambda: (tmp_path / "constraints.txt").write_text("d2lbook==2\n"), everything),
+    ]:
+        compiled.clear()
+        change()
+        sections = compile_sections()
+        assert compiled == expected
+        assert sections == [Section(name, "jax", notebook) for name in ("index", "chapter_a/a")]
+
+
+def test_what_is_remembered_is_what_was_made(sections):
+    """The first time in this session or an earlier one, it was compiled and kept; here it is compiled again."""
+    for tab in TABS:
+        section = next(section for section in sections if (section.name, section.tab) == ("chapter_cnn/alexnet", tab))
+        assert section.notebook == source.compile_source(ROOT / "chapter_cnn" / "alexnet.md", tab)
 
 
 def test_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path):

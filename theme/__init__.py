@@ -1,6 +1,8 @@
 """The pages' look: a theme of Sphinx, and HTML for what d2lbook adds to a text: tabs, outputs, pictures, answers."""
 
+import copy
 import functools
+import gc
 import json
 import re
 from pathlib import Path
@@ -13,6 +15,7 @@ from PIL import Image
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.directives.code import CodeBlock
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
@@ -219,6 +222,22 @@ def _code(section: nodes.section) -> str:
     return " ".join(dict.fromkeys(line.strip() for block in blocks for line in block.astext().splitlines()))
 
 
+def _leave_out_search(app: Sphinx) -> None:
+    """Sphinx's own index: the pages have another, which `_write_search_index` writes."""
+    app.builder.search = False
+
+
+def _pages_to_write(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Besides the pages whose text has changed, all if something has that pages show of each other."""
+    std, math, cite = (env.domaindata[name] for name in ("std", "math", "cite"))
+    titles = {page: str(title) for page, title in env.titles.items()}
+    numbers = (env.toctree_includes, env.toc_secnumbers, env.toc_fignumbers, math["objects"])
+    works = [(work.citation_id, work.key, work.formatted_entry.label) for work in cite["citations"]]
+    before = getattr(env, "shown_of_others", None)
+    env.shown_of_others = copy.deepcopy((titles, numbers, std["labels"], std["anonlabels"], works))
+    return [] if env.shown_of_others == before else sorted(env.found_docs)
+
+
 def _write_search_index(app: Sphinx, problem: Exception | None) -> None:
     """A script with every section's words, which also a page opened from a folder can load."""
     if problem or app.builder.format != "html":
@@ -249,12 +268,16 @@ def _remove_old_pictures(app: Sphinx, problem: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx, which `config.ini` tells to use this package."""
+    # Sphinx loads each text many times, thousands of nodes in one: to look for garbage there takes a fifth of a build.
+    gc.disable()
     app.add_html_theme("theme", str(Path(__file__).parent))
     app.set_translator("html", Translator)
     app.add_html_math_renderer("mathml", (_write_formula, None), (_write_formula, None))
     # nbconvert gives outputs to this directive, which takes the signs in them for markup.
     app.add_directive("parsed-literal", CodeBlock, override=True)
     app.add_directive("explorer", Explorer)
+    app.connect("builder-inited", _leave_out_search)
+    app.connect("env-get-updated", _pages_to_write, priority=900)  # after Sphinx has numbered what is new
     app.connect("html-page-context", _add_context)
     app.connect("build-finished", _write_search_index)
     app.connect("build-finished", _remove_old_pictures)
