@@ -39,8 +39,8 @@ data: .venv/installed ## Look for Fashion-MNIST, and fetch it if it is not here
 record: .venv/installed ## Run one framework in full and keep its outputs: make record TAB=pytorch [SECTION=alexnet] [LIMITS="epochs=1 images=6000"]
 	@$(BOOK) record --section "$(SECTION)" "$(TAB)" $(LIMITS)
 
-reference: .venv/installed ## Renew the outputs that make test compares the notebooks with
-	@$(BOOK) reference
+reference: .venv/installed ## Show what changed since the outputs that make test compares with, ask, and renew them: make reference [WRITE=yes]
+	@$(BOOK) reference --write "$(WRITE)"
 
 bench: .venv/installed ## Measure training, data, imports and builds against plain recipes and the machine: make bench [PARTS="speed build"]
 	@$(PYTHON) -m bench $(PARTS)

@@ -119,14 +119,11 @@ def record(tab: str, limits: list[str], section: str) -> None:
     record(compile_sections(), tab, ",".join(" ".join(limits).replace(",", " ").split()) or "full", section)
 
 
-def reference() -> None:
-    """Renew the stored outputs that the tests compare the notebooks with."""
-    from .execute import run
-    from .reference import store
+def reference(write: bool) -> None:
+    """Show what changed since the outputs that the tests compare the notebooks with, and renew these."""
+    from .reference import renew_references
 
-    for section in compile_sections():
-        if section.code_cells and is_installed(section.tab):
-            store(section, run(section, "smoke"))
+    renew_references(compile_sections(), write)
 
 
 def lib() -> None:
@@ -150,13 +147,19 @@ def main() -> int:
     """Parse the command line and run a command."""
     parser = argparse.ArgumentParser(prog="python -m book", description="Build the book from its Markdown sources.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (build, data, notebooks, slides, reference, chapters, lib):
+    parser.set_defaults(interrupted="finished notebooks are kept, the next run goes on from there.")
+    for command in (build, data, notebooks, slides, chapters, lib):
         commands.add_parser(command.__name__, help=command.__doc__).set_defaults(run=lambda args, run=command: run())
     recorder = commands.add_parser("record", help=record.__doc__)
     recorder.add_argument("tab")
     recorder.add_argument("limits", nargs="*", help="such as epochs=1 images=6000")
     recorder.add_argument("--section", default="", help="one section only, such as alexnet")
     recorder.set_defaults(run=lambda args: record(args.tab, args.limits, args.section))
+    renewer = commands.add_parser("reference", help=reference.__doc__)
+    renewer.add_argument("--write", choices=("yes", ""), default="", help="yes: without asking")
+    renewer.set_defaults(
+        run=lambda args: reference(bool(args.write)), interrupted="references are renewed at the end only."
+    )
     printer = commands.add_parser("pdf", help=pdf.__doc__)
     printer.add_argument("tab", nargs="?", default="")
     printer.set_defaults(run=lambda args: pdf(args.tab))
@@ -167,7 +170,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted: finished notebooks are kept, the next run goes on from there.", file=sys.stderr)
+        print(f"\nInterrupted: {args.interrupted}", file=sys.stderr)
         return 130
     return 0
 
