@@ -67,13 +67,14 @@ def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> tuple[list[tuple[Secti
 def slides() -> None:
     """Make a deck of slides per section and framework, from the marks in the text."""
     from .handout import hand_out
+    from .sanitize import sanitized
     from .slides import deck
 
     shown, failures = results()
     if failures:
         raise BookError("\n\n".join(failures))
     for section, notebook in shown:
-        if slides := deck(section, notebook):
+        if slides := deck(section, sanitized(notebook)):
             hand_out(slides, Path("slides") / section.tab / f"{section.name}.ipynb")
             NotebookNotary().sign(slides)  # JupyterLab shows the pictures of trusted notebooks only
     print(f"The decks: {NOTEBOOKS / 'slides'}\nTo show one: make lab, open it, and press the button RISE above it")
