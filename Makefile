@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 BOOK := $(PYTHON) -m book
 export D2L_DATA ?= $(CURDIR)/data
 
-.PHONY: help book test notebooks slides pdf serve lab data record reference bench chapters figures lib format clean
+.PHONY: help book test notebooks slides pdf serve lab data record reference bench chapters figures lib audit format clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -55,6 +55,9 @@ figures: .venv/installed ## Draw the figures again: most in a second, filters in
 
 lib: .venv/installed ## Take what the chapter marks #@save, and the aliases of config.ini, into the helper d2l
 	@$(BOOK) lib
+
+audit: .venv/installed ## Look the pinned packages up in the database of known vulnerabilities
+	@$(BOOK) audit
 
 format: .venv/installed ## Format and lint the Python code
 	@.venv/bin/ruff format

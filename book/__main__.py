@@ -144,12 +144,19 @@ def chapters() -> None:
     renew_table()
 
 
+def audit() -> None:
+    """Look the pinned packages up in the database of known vulnerabilities."""
+    from .audit import audit
+
+    audit()
+
+
 def main() -> int:
     """Parse the command line and run a command."""
     parser = argparse.ArgumentParser(prog="python -m book", description="Build the book from its Markdown sources.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     parser.set_defaults(interrupted="finished notebooks are kept, the next run goes on from there.")
-    for command in (build, data, notebooks, slides, chapters, lib):
+    for command in (build, data, notebooks, slides, chapters, lib, audit):
         commands.add_parser(command.__name__, help=command.__doc__).set_defaults(run=lambda args, run=command: run())
     recorder = commands.add_parser("record", help=record.__doc__)
     recorder.add_argument("tab")
