@@ -78,6 +78,7 @@ def read_figure(svg: str, tolerances: Mapping[str, float]) -> Figure:
     whole = np.array([[0, 0], [float(number) for number in root.get("viewBox").split()[2:]]])
     figure = Figure("", {}, {})
     lines = [_words(group) for kind, group in _groups(drawing) if kind == "text"]
+    lines += [line for kind, group in _groups(drawing) if kind == "legend" for line in _legend(group)]
     all_axes = (group for kind, group in _groups(drawing) if kind == "axes")
     for number, axes in enumerate(all_axes, 1):
         lines += _read_axes(axes, f"axes {number}", whole, tolerances, figure)
@@ -184,7 +185,10 @@ class _Axis:
         if not allowed or len(self.values) < 2:
             return None
         factor, shift = OFFSET.fullmatch(self.offset).groups()
-        numbers = [_number(value) * float(factor or 1) + float(shift or 0) for value in self.values.values()]
+        try:
+            numbers = [_number(value) * float(factor or 1) + float(shift or 0) for value in self.values.values()]
+        except ValueError:  # words at the ticks, or nothing
+            return None
         line = np.polynomial.Polynomial.fit(list(self.values), numbers, 1)
         return lambda places: line(places) / max(allowed) / FRAME_FACTOR
 

@@ -159,6 +159,8 @@ IMAGE = np.random.default_rng(0).random((28, 28))
         (lambda figure, axes: axes.set_ylabel("loss"), "-axes 1, y: derivative, linear, with grid"),
         (lambda figure, axes: axes.set_title("slopes"), "+axes 1: slopes"),
         (lambda figure, axes: axes.legend(["one", "two"]), "+axes 1, legend: one"),
+        (lambda figure, axes: figure.suptitle("both"), "+both"),
+        (lambda figure, axes: figure.legend(["one"]), "+one: fill: none; stroke: #1f77b4"),
         (lambda figure, axes: axes.get_legend().remove(), "-axes 1, legend: line 0"),
         (lambda figure, axes: axes.set_yscale("symlog"), "+axes 1, y: derivative, logarithmic, with grid"),
         (lambda figure, axes: axes.set_xticks([0, 1, 3]), "+axes 1, ticks of x: 0 1 3"),
@@ -223,6 +225,25 @@ def test_axis_says_how_far_its_data_may_move_whatever_its_ticks(ylabel, section,
     lines = (0.1 + X / 100, 0.12 - X / 100)  # these fill the axis: the least move gives it other ticks
     test, reference = (drawn(lines=[line + up for line in lines], ylabel=ylabel) for up in (moved, 0))
     assert (not differences(test, reference, section)) == equal
+
+
+@pytest.mark.parametrize(("scale", "range"), [("linear", 1e-6), ("linear", 1e-9), ("log", 0.1), ("log", 9)])
+def test_values_are_read_from_ticks_that_are_rests_or_powers(scale, range):
+    def scaled(figure, axes):
+        axes.set_yscale(scale)
+
+    line = 0.5 + range * X
+    test, reference, other = (drawn(scaled, [line * factor], "accuracy") for factor in (1.015, 1, 1.1))
+    assert not differences(test, reference)
+    assert differences(other, reference)
+
+
+def test_axis_of_a_metric_with_words_at_its_ticks_is_compared_as_it_is_drawn():
+    def worded(figure, axes):
+        axes.set_yticks([0, 9], ["low", "high"])
+
+    assert not differences(drawn(worded, ylabel="accuracy"), drawn(worded, ylabel="accuracy"))
+    assert differences(drawn(worded, (X**2 + 0.1, X), "accuracy"), drawn(worded, ylabel="accuracy"))
 
 
 def test_curves_without_a_name_at_their_axis_are_those_of_the_legend():
