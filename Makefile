@@ -6,7 +6,7 @@ HELPER_TESTS := $(patsubst %,tests/test_%.py,core data layers library frameworks
 export D2L_DATA ?= $(CURDIR)/data
 
 .PHONY: help book test notebooks slides pdf serve lab data record reference bench chapters faults mutants coverage figures \
-    lib format clean
+    lib audit format clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -41,8 +41,8 @@ data: .venv/installed ## Look for Fashion-MNIST, and fetch it if it is not here
 record: .venv/installed ## Run one framework in full and keep its outputs: make record TAB=pytorch [SECTION=alexnet] [LIMITS="epochs=1 images=6000"]
 	@$(BOOK) record --section "$(SECTION)" "$(TAB)" $(LIMITS)
 
-reference: .venv/installed ## Renew the outputs that make test compares the notebooks with
-	@$(BOOK) reference
+reference: .venv/installed ## Show what changed since the outputs that make test compares with, ask, and renew them: make reference [WRITE=yes]
+	@$(BOOK) reference --write "$(WRITE)"
 
 bench: .venv/installed ## Measure training, data, imports and builds against plain recipes and the machine: make bench [PARTS="speed build"]
 	@$(PYTHON) -m bench $(PARTS)
@@ -69,6 +69,9 @@ figures: .venv/installed ## Draw the figures again: most in a second, filters in
 
 lib: .venv/installed ## Take what the chapter marks #@save, and the aliases of config.ini, into the helper d2l
 	@$(BOOK) lib
+
+audit: .venv/installed ## Look the pinned packages up in the database of known vulnerabilities
+	@$(BOOK) audit
 
 format: .venv/installed ## Format and lint the Python code
 	@.venv/bin/ruff format

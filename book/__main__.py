@@ -67,13 +67,14 @@ def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> tuple[list[tuple[Secti
 def slides() -> None:
     """Make a deck of slides per section and framework, from the marks in the text."""
     from .handout import hand_out
+    from .sanitize import sanitized
     from .slides import deck
 
     shown, failures = results()
     if failures:
         raise BookError("\n\n".join(failures))
     for section, notebook in shown:
-        if slides := deck(section, notebook):
+        if slides := deck(section, sanitized(notebook)):
             hand_out(slides, Path("slides") / section.tab / f"{section.name}.ipynb")
             NotebookNotary().sign(slides)  # JupyterLab shows the pictures of trusted notebooks only
     print(f"The decks: {NOTEBOOKS / 'slides'}\nTo show one: make lab, open it, and press the button RISE above it")
@@ -119,14 +120,11 @@ def record(tab: str, limits: list[str], section: str) -> None:
     record(compile_sections(), tab, ",".join(" ".join(limits).replace(",", " ").split()) or "full", section)
 
 
-def reference() -> None:
-    """Renew the stored outputs that the tests compare the notebooks with."""
-    from .execute import run
-    from .reference import store
+def reference(write: bool) -> None:
+    """Show what changed since the outputs that the tests compare the notebooks with, and renew these."""
+    from .reference import renew_references
 
-    for section in compile_sections():
-        if section.code_cells and is_installed(section.tab):
-            store(section, run(section, "smoke"))
+    renew_references(compile_sections(), write)
 
 
 def lib() -> None:
@@ -160,17 +158,30 @@ def mutants(only: str) -> None:
     try_all(only)
 
 
+def audit() -> None:
+    """Look the pinned packages up in the database of known vulnerabilities."""
+    from .audit import audit
+
+    audit()
+
+
 def main() -> int:
     """Parse the command line and run a command."""
     parser = argparse.ArgumentParser(prog="python -m book", description="Build the book from its Markdown sources.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (build, data, notebooks, slides, reference, chapters, faults, lib):
+    parser.set_defaults(interrupted="finished notebooks are kept, the next run goes on from there.")
+    for command in (build, data, notebooks, slides, chapters, faults, lib, audit):
         commands.add_parser(command.__name__, help=command.__doc__).set_defaults(run=lambda args, run=command: run())
     recorder = commands.add_parser("record", help=record.__doc__)
     recorder.add_argument("tab")
     recorder.add_argument("limits", nargs="*", help="such as epochs=1 images=6000")
     recorder.add_argument("--section", default="", help="one section only, such as alexnet")
     recorder.set_defaults(run=lambda args: record(args.tab, args.limits, args.section))
+    renewer = commands.add_parser("reference", help=reference.__doc__)
+    renewer.add_argument("--write", choices=("yes", ""), default="", help="yes: without asking")
+    renewer.set_defaults(
+        run=lambda args: reference(bool(args.write)), interrupted="references are renewed at the end only."
+    )
     printer = commands.add_parser("pdf", help=pdf.__doc__)
     printer.add_argument("tab", nargs="?", default="")
     printer.set_defaults(run=lambda args: pdf(args.tab))
@@ -184,7 +195,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted: finished notebooks are kept, the next run goes on from there.", file=sys.stderr)
+        print(f"\nInterrupted: {args.interrupted}", file=sys.stderr)
         return 130
     return 0
 

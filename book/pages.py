@@ -16,6 +16,7 @@ from nbformat.warnings import DuplicateCellId
 from .curves import with_curves
 from .handout import DOWNLOADS
 from .pandoc import put_on_path, remembered_pandoc
+from .sanitize import sanitized
 from .source import (
     BUILD,
     ROOT,
@@ -66,7 +67,7 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
             shutil.rmtree(folder, ignore_errors=True)
     SHARED_STAMP.unlink(missing_ok=True)
     for section, notebook in shown:
-        if write_notebook(with_curves(notebook), eval_folders[section.tab] / f"{section.name}.ipynb"):
+        if write_notebook(with_curves(sanitized(notebook)), eval_folders[section.tab] / f"{section.name}.ipynb"):
             # d2lbook looks only at the first tab's to see what has changed.
             (merged / f"{section.name}.ipynb").unlink(missing_ok=True)
     shutil.copytree(DOWNLOADS, fresh / "notebooks", dirs_exist_ok=True)

@@ -1,12 +1,30 @@
 """The stored outputs that the notebook tests compare with."""
 
+import copy
+import difflib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
+import nbformat
 from nbformat import NotebookNode
 
-from .source import ROOT, Section, write_notebook
+from .comparison import differences
+from .execute import run
+from .source import ROOT, BookError, Section, is_installed, write_notebook
 
 REFERENCES = ROOT / "tests" / "reference"
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """A section's new reference, and for each cell that is not as in the stored one, lines that say what changed."""
+
+    path: Path
+    notebook: NotebookNode
+    changes: list[list[str]]
 
 
 def reference_path(section: Section) -> Path:
@@ -14,8 +32,74 @@ def reference_path(section: Section) -> Path:
     return REFERENCES / section.tab / f"{section.name}.ipynb"
 
 
-def store(section: Section, executed: NotebookNode) -> None:
-    """Make an executed notebook the section's reference."""
+def renew_references(sections: list[Section], write: bool) -> None:
+    """Run every section and show what changed since its reference; write the new ones once that is agreed to.
+
+    Nothing is written before all have run: a cell that fails, or Ctrl-C, leaves the references as they are.
+
+    Args:
+        write: Whether to write without asking. Otherwise a person at a terminal is asked.
+
+    Raises:
+        BookError: A cell failed; or something has changed, and there is nobody to ask.
+    """
+    renewals = []
+    for section in sections:
+        if section.code_cells and is_installed(section.tab):
+            renewal = compare(section, run(section, "smoke"))
+            for lines in renewal.changes:
+                print("\n".join(lines))
+            changed = len(renewal.changes)
+            print(
+                f"{section}: {changed} of {len(section.code_cells)} cells changed"
+                if changed
+                else f"{section}: as stored"
+            )
+            renewals += [renewal] if changed else []
+    if not renewals:
+        return
+    these = "this reference" if len(renewals) == 1 else f"these {len(renewals)} references"
+    if not write and not sys.stdin.isatty():
+        raise BookError(f"nothing is written, for nobody is there to ask; make reference WRITE=yes writes {these}")
+    if not write and not _agreed(f"Write {these}? [y/N] "):
+        print("Nothing is written.")
+        return
+    for renewal in renewals:
+        write_notebook(renewal.notebook, renewal.path)
+        print(f"Stored {renewal.path.relative_to(ROOT)}")
+
+
+def compare(section: Section, executed: NotebookNode) -> Renewal:
+    """What an execution of a section changes in its reference; cells that pass as equal keep their stored outputs."""
     path = reference_path(section)
-    write_notebook(executed, path)
-    print(f"Stored {path.relative_to(ROOT)}")
+    if not path.exists():
+        return Renewal(path, executed, [[f"{section}: has no reference yet"]])
+    notebook = copy.deepcopy(executed)
+    changes = []
+    for old, new in _pairs(_code_cells(nbformat.read(path, as_version=4)), _code_cells(notebook)):
+        code = list(difflib.unified_diff(old.source.splitlines(), new.source.splitlines(), n=1, lineterm=""))[2:]
+        lines = code + differences(new.outputs, old.outputs, Path(section.name).name)
+        if lines:
+            changes.append([f"{section}, In [{new.execution_count or old.execution_count}]:", *lines, ""])
+        else:
+            new.outputs = old.outputs
+    return Renewal(path, notebook, changes)
+
+
+def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _pairs(old: list[NotebookNode], new: list[NotebookNode]) -> Iterator[tuple[NotebookNode, NotebookNode]]:
+    """Stored and new cells side by side: those with the same code, and between them the others in their order."""
+    sources = [[cell.source for cell in cells] for cells in (old, new)]
+    for _, *span in difflib.SequenceMatcher(None, *sources, autojunk=False).get_opcodes():
+        old_start, old_end, start, end = span
+        yield from zip_longest(old[old_start:old_end], new[start:end], fillvalue=nbformat.v4.new_code_cell())
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False

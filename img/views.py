@@ -151,7 +151,7 @@ def draw_mistakes(images: np.ndarray, guesses: list[str], truths: list[str]) -> 
 def main() -> None:
     """Train unless that has been done, look at the test images, and draw."""
     data = data_set(224)
-    trained = torch.load(WEIGHTS) if WEIGHTS.exists() else {}
+    trained = torch.load(WEIGHTS, weights_only=True) if WEIGHTS.exists() else {}
     if trained.get("stages") == STAGES:
         model = d2l.AlexNet()
         model.load_state_dict(trained["weights"])

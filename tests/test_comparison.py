@@ -1,13 +1,17 @@
 """The notebook tests fail for what matters and for nothing else."""
 
 import copy
+import io
 
 import nbformat
+import numpy as np
 import pytest
-from comparison import comparable, different_numbers, numbers
+from matplotlib import pyplot as plt
 
+from book.comparison import differences
 from book.reference import reference_path
 from d2l.media import CURVES_MIME, RUN_MIME
+from d2l.plotting import SVG_STYLE
 
 
 @pytest.fixture(params=["pytorch", "tensorflow", "mxnet"])
@@ -20,8 +24,7 @@ def outputs(request, sections) -> list[dict]:
 
 def same(test: list[dict], reference: list[dict]) -> bool:
     """Whether two lists of outputs pass as equal."""
-    texts = [[comparable(output) for output in outputs] for outputs in (test, reference)]
-    return texts[0] == texts[1] and not list(different_numbers(numbers(test), numbers(reference)))
+    return not differences(test, reference)
 
 
 def data_of(outputs: list[dict], mime: str) -> dict:
@@ -49,11 +52,21 @@ def test_rerun_with_other_speed_and_rounding_passes(outputs):
     assert same(test, outputs)
 
 
+def run_with(loss: float) -> list[dict]:
+    """The output of a run with this loss."""
+    run = {"metrics": {"val_loss": loss}, "epochs": 2, "max_epochs": 2, "examples_per_epoch": 256}
+    return [nbformat.v4.new_output("display_data", data={RUN_MIME: run, "text/plain": f"loss {loss}"})]
+
+
 def test_rounding_may_grow_where_networks_learn_fast_and_nowhere_else():
-    losses = {"final val_loss": [2.0283]}, {"final val_loss": [2.0211]}
-    assert not list(different_numbers(*losses, "answers"))
-    assert list(different_numbers(*losses, "alexnet"))
-    assert list(different_numbers({"final val_loss": [2.0283]}, {"final val_loss": [2.3]}, "answers"))
+    assert not differences(run_with(2.0283), run_with(2.0211), "answers")
+    assert differences(run_with(2.0283), run_with(2.0211), "alexnet")
+    assert differences(run_with(2.0283), run_with(2.3), "answers")
+
+
+def test_each_of_several_runs_counts_and_the_difference_says_which():
+    test, reference = run_with(2.1) + run_with(2), run_with(2.3) + run_with(2)
+    assert differences(test, reference) == ["run 1, final val_loss: 2.3 -> 2.1, more than 0.0002 apart"]
 
 
 @pytest.mark.parametrize("label", ["train_loss", "val_loss", "val_acc"])
@@ -109,3 +122,164 @@ def test_other_words_or_shapes_fail(outputs, old, new):
 def test_speeds_and_times_may_differ_and_nothing_else(one, other, equal):
     outputs = [[nbformat.v4.new_output("stream", text=text)] for text in (one, other)]
     assert same(*outputs) == equal
+
+
+X = np.linspace(0, 3, 50)
+
+
+def drawn(change=lambda figure, axes: None, lines=(X**2, X), ylabel="derivative", image=None) -> list[dict]:
+    """The output of a cell that draws lines, or an image, as the chapter does; a test changes the figure."""
+    figure, axes = plt.subplots(figsize=(3.5, 2.5))
+    if image is None:
+        for y in lines:
+            axes.plot(X, y, label=f"line {len(axes.lines)}")
+        axes.set(xlabel="input", ylabel=ylabel)
+        axes.legend(loc="upper left")
+        axes.grid(True)
+    else:
+        axes.imshow(image, cmap="gray")
+        axes.set_axis_off()
+        axes.set_title("boot")
+    change(figure, axes)
+    buffer = io.StringIO()
+    with plt.rc_context(SVG_STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    return [nbformat.v4.new_output("display_data", data={"image/svg+xml": buffer.getvalue()})]
+
+
+IMAGE = np.random.default_rng(0).random((28, 28))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda figure, axes: axes.lines[1].remove(), "-axes 1: patch × 5, line × 2"),
+        (lambda figure, axes: axes.set_xlabel("output"), "+axes 1, x: output, linear, with grid"),
+        (lambda figure, axes: axes.set_ylabel("loss"), "-axes 1, y: derivative, linear, with grid"),
+        (lambda figure, axes: axes.set_title("slopes"), "+axes 1: slopes"),
+        (lambda figure, axes: axes.legend(["one", "two"]), "+axes 1, legend: one"),
+        (lambda figure, axes: figure.suptitle("both"), "+both"),
+        (lambda figure, axes: figure.legend(["one"]), "+one: fill: none; stroke: #1f77b4"),
+        (lambda figure, axes: axes.get_legend().remove(), "-axes 1, legend: line 0"),
+        (lambda figure, axes: axes.set_yscale("symlog"), "+axes 1, y: derivative, logarithmic, with grid"),
+        (lambda figure, axes: axes.set_xticks([0, 1, 3]), "+axes 1, ticks of x: 0 1 3"),
+        (lambda figure, axes: axes.set_ylim(0, 9.3), "axes 1, line 1: "),
+        (lambda figure, axes: axes.grid(False), "+axes 1, x: input, linear, without grid"),
+        (lambda figure, axes: axes.lines[0].set_ydata(X**2 + 0.1), "axes 1, line 1: "),
+        (lambda figure, axes: axes.lines[0].set_xdata(X + 0.02), "axes 1, line 1: "),
+        (lambda figure, axes: axes.lines[0].set_linestyle("--"), "+axes 1, line 1: fill: none; stroke-dasharray"),
+        (lambda figure, axes: axes.fill_between(X, X), "+axes 1: patch × 5, FillBetweenPolyCollection × 1"),
+        (lambda figure, axes: axes.bar([1], [2]), "+axes 1: patch × 6, line × 2"),
+        (lambda figure, axes: figure.add_axes((0.5, 0.5, 0.1, 0.1)), "+axes 2: patch × 5"),
+    ],
+)
+def test_other_figure_fails_and_the_difference_says_where(change, named):
+    assert any(named in line for line in differences(drawn(change), drawn()))
+
+
+def test_same_figure_and_rounding_pass():
+    assert not differences(drawn(), drawn())
+    noise = 1e-5 * np.random.default_rng(1).standard_normal(50)
+    assert not differences(drawn(lines=(X**2 + noise, X - noise)), drawn())
+
+
+def test_filled_areas_and_bars_are_compared_by_their_data():
+    def filled(height: float) -> list[dict]:
+        def change(figure, axes):
+            axes.fill_between(X, X, X + height)
+            axes.bar([1], [height])
+
+        return drawn(change)
+
+    assert not differences(filled(2.00001), filled(2))
+    assert [line.partition(":")[0] for line in differences(filled(2.1), filled(2))] == [
+        "axes 1, FillBetweenPolyCollection 1",
+        "axes 1, patch 2",
+    ]
+
+
+def test_points_that_a_straight_line_needs_not_may_be_left_out():
+    def without_every_second(figure, axes):
+        axes.lines[1].set_data(X[::7], X[::7])
+
+    assert not differences(drawn(without_every_second), drawn())
+
+
+@pytest.mark.parametrize(
+    ("ylabel", "section", "moved", "equal"),
+    [
+        ("accuracy", "lenet", 0.015, True),
+        ("accuracy", "lenet", 0.03, False),
+        ("gain in accuracy", "answers", 0.1, True),
+        ("gain in accuracy", "answers", 0.2, False),
+        ("validation loss", "lenet", 0.0001, True),
+        ("validation loss", "lenet", 0.001, False),
+        ("examples/s", "cost", 5, True),
+        ("time (ms)", "cost", 5, True),
+        ("error", "answers", 5, True),
+        ("time / best time", "answers", 0.1, False),
+    ],
+)
+def test_axis_says_how_far_its_data_may_move_whatever_its_ticks(ylabel, section, moved, equal):
+    lines = (0.1 + X / 100, 0.12 - X / 100)  # these fill the axis: the least move gives it other ticks
+    test, reference = (drawn(lines=[line + up for line in lines], ylabel=ylabel) for up in (moved, 0))
+    assert (not differences(test, reference, section)) == equal
+
+
+@pytest.mark.parametrize(("scale", "range"), [("linear", 1e-6), ("linear", 1e-9), ("log", 0.1), ("log", 9)])
+def test_values_are_read_from_ticks_that_are_rests_or_powers(scale, range):
+    def scaled(figure, axes):
+        axes.set_yscale(scale)
+
+    line = 0.5 + range * X
+    test, reference, other = (drawn(scaled, [line * factor], "accuracy") for factor in (1.015, 1, 1.1))
+    assert not differences(test, reference)
+    assert differences(other, reference)
+
+
+def test_axis_of_a_metric_with_words_at_its_ticks_is_compared_as_it_is_drawn():
+    def worded(figure, axes):
+        axes.set_yticks([0, 9], ["low", "high"])
+
+    assert not differences(drawn(worded, ylabel="accuracy"), drawn(worded, ylabel="accuracy"))
+    assert differences(drawn(worded, (X**2 + 0.1, X), "accuracy"), drawn(worded, ylabel="accuracy"))
+
+
+def test_curves_without_a_name_at_their_axis_are_those_of_the_legend():
+    def named(figure, axes):
+        axes.legend(["train_loss", "val_acc"])
+
+    lines = (X**2, X)
+    test, reference, other = (drawn(named, [y + up for y in lines], "") for up in (0.015, 0, 0.03))
+    assert not differences(test, reference)
+    assert differences(other, reference)
+
+
+def test_measured_figure_still_fails_for_all_but_what_is_measured():
+    reference = drawn(ylabel="FLOP/s")
+    assert not differences(drawn(ylabel="FLOP/s", lines=(X**3, 9 - X)), reference)
+    assert differences(drawn(ylabel="FLOP/s", lines=(X,)), reference)
+    assert differences(drawn(lambda figure, axes: axes.set_yscale("symlog"), ylabel="FLOP/s"), reference)
+    assert differences(drawn(lambda figure, axes: axes.lines[0].set_xdata(X / 2), ylabel="FLOP/s"), reference)
+
+
+@pytest.mark.parametrize(
+    ("image", "equal"),
+    [
+        (IMAGE + 1e-6 * IMAGE[::-1], True),
+        (1 - IMAGE, False),
+        (IMAGE[::-1], False),
+        (IMAGE[:, ::-1], False),
+        (np.roll(IMAGE, 1, axis=1), False),
+        (IMAGE[:14], False),
+    ],
+)
+def test_images_are_compared_by_their_pixels(image, equal):
+    assert (not differences(drawn(image=image), drawn(image=IMAGE))) == equal
+
+
+def test_picture_that_is_not_of_matplotlib_is_compared_as_it_is():
+    svgs = ['<svg xmlns="http://www.w3.org/2000/svg"><circle r="1"/></svg>', "<svg>", "<svg><"]
+    outputs = [[nbformat.v4.new_output("display_data", data={"image/svg+xml": svg})] for svg in svgs]
+    assert [[same(one, other) for one in outputs] for other in outputs] == np.eye(3, dtype=bool).tolist()

@@ -397,6 +397,37 @@ def test_outputs_are_shown_literally_whatever_signs_are_in_them(shown, tmp_path)
     assert f">{markup.escape(signs, quote=False)}" in page.read_text("utf-8")
 
 
+def test_output_can_neither_end_its_cell_nor_run(html, shown, page, tmp_path):
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9pt" height="9pt">%s<path d="M 0 0 L 9 9"/></svg>'
+    outputs = [
+        "</div></div></td></table></section><script>window.ran = 1</script><img src=x onerror='window.ran = 1'>"
+        "<style>main {display: none}</style><div class='curves panel' id='ran' onclick='ran = 1'><table><td>open",
+        svg % "<script>window.ran = 1</script>",
+        svg % "",
+    ]
+    mimes = ["text/html", "image/svg+xml", "image/svg+xml"]
+    outputs = [nbformat.v4.new_output("display_data", data={m: text}) for m, text in zip(mimes, outputs, strict=True)]
+    changed = render_changed(shown, tmp_path / "html", "code", {"outputs": outputs})
+    skeleton = """() => [...document.querySelectorAll('main [id], main [role]')].map((element) => {
+        let depth = 0;
+        for (let parent = element; parent; parent = parent.parentElement) depth++;
+        return `${depth} ${element.tagName} ${element.id}`;
+    })"""
+    found = []
+    for path in (changed, html / changed.relative_to(tmp_path / "html")):
+        page.goto(path.as_uri())
+        assert page.evaluate(BROKEN_PICTURES) == []
+        found.append(page.evaluate(skeleton))
+    assert found[0] == found[1]
+    page.goto(changed.as_uri() + "?framework=jax")
+    assert page.get_by_text("<script>window.ran = 1</script>").first.is_visible()
+    assert page.evaluate("window.ran") is None
+    assert page.problems == []
+    pictures = [path.read_text("utf-8") for path in (tmp_path / "html" / "_images").glob("*.svg")]
+    assert outputs[2].data["image/svg+xml"] in pictures
+    assert not any("<script" in picture for picture in pictures)
+
+
 def test_formulas_are_there_without_scripts_or_other_hosts(shown, tmp_path, browser, capfd):
     text = "# Formulas\n\nThe mean $m_n$ is\n\n$$m_n = \\frac{1}{n} \\sum_i x_i.$$\n:eqlabel:`eq_mean`\n"
     address = render_changed(shown, tmp_path / "html", "markdown", {"source": text}).as_uri()

@@ -1,0 +1,71 @@
+"""Nothing here runs what it reads: no pickle from disk or network, no code out of data."""
+
+import re
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from book.source import ROOT, old_setuptools, source_files, source_notebook
+
+# What Ruff has no rule for: formats that may have pickles in them.
+MAY_UNPICKLE = re.compile(
+    r"allow_pickle\s*=\s*(?!False)|\bjoblib\b|\btorch\.load\((?!.*weights_only=True)|safe_mode\s*=\s*False"
+)
+
+
+def cells() -> dict[str, str]:
+    """The code of the chapter, and of the sections that the helper is tested with, for all frameworks."""
+    paths = [*source_files(), *(ROOT / "tests" / "chapters").glob("*.md")]
+    code = {}
+    for path in paths:
+        with old_setuptools():
+            notebook = source_notebook(path)
+        sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+        lines = [line for source in sources for line in source.splitlines() if not line.startswith("%")]
+        code[path.stem] = "\n".join(lines)
+    return code
+
+
+def findings(code: dict[str, str], folder: Path) -> str:
+    """What Ruff's security rules, as configured for this repository, find in code that is in no file of it."""
+    for name, text in code.items():
+        (folder / f"{name}.py").write_text(text, "utf-8")
+    ruff = [sys.executable, "-m", "ruff", "check", "--quiet", "--no-cache", "--output-format", "concise"]
+    config = ["--config", str(ROOT / "pyproject.toml"), "--extend-ignore", "E,F,W,I,UP,B,SIM,RUF"]
+    return subprocess.run([*ruff, *config, str(folder)], capture_output=True, text=True, check=False).stdout
+
+
+def test_cells_run_nothing_that_they_read(tmp_path):
+    code = cells()
+    assert "def forward" in "".join(code.values())
+    assert findings(code, tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "rule"),
+    [
+        ("import pickle\npickle.load(file)", "S301"),
+        ("import marshal\nmarshal.loads(data)", "S302"),
+        ("import yaml\nyaml.load(text)", "S506"),
+        ("eval(text)", "S307"),
+        ("exec(text)", "S102"),
+        ("import tarfile\ntarfile.open(path).extractall()", "S202"),
+        ("import subprocess\nsubprocess.run(text, shell=True)", "S602"),
+    ],
+)
+def test_the_rules_find_what_would_run(tmp_path, code, rule):
+    assert f" {rule} " in findings({"cell": code}, tmp_path)
+
+
+def test_nothing_allows_pickles_in_other_formats():
+    paths = chain.from_iterable((ROOT / folder).rglob("*.py") for folder in ("d2l", "book", "bench", "theme", "img"))
+    for place, text in {**{path: path.read_text("utf-8") for path in paths}, **cells()}.items():
+        assert not MAY_UNPICKLE.search(text), place
+
+
+@pytest.mark.parametrize("code", ["numpy.load(path, allow_pickle=True)", "torch.load(path)", "import joblib"])
+def test_pickles_in_other_formats_are_found(code):
+    assert MAY_UNPICKLE.search(code)
