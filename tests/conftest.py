@@ -26,6 +26,8 @@ from book.source import BUILD, Section, compile_sections, is_installed
 os.environ["D2L_PROFILE"] = "smoke"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 matplotlib.use("agg")
+# A shell starts jobs in the background with Ctrl-C ignored, and tests of it would wait for what never comes.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 next_message = IPyNbFile.get_kernel_message
 
