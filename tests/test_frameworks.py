@@ -630,6 +630,18 @@ def test_step_is_that_of_gradient_descent(fw, full_run):
     assert loss_before - loss_after == pytest.approx(1e-3 * gradient**2, rel=0.1)
 
 
+def test_optimizer_is_made_once_for_a_run(fw, full_run):
+    """Else what it remembers of earlier steps, such as a momentum, would be lost with each epoch."""
+    made_optimizers = []
+    model = tiny(fw)
+    configure = model.configure_optimizers
+    object.__setattr__(
+        model, "configure_optimizers", lambda: made_optimizers.append(configure()) or made_optimizers[-1]
+    )
+    fw.fit(fw.d2l.Trainer(max_epochs=3), model, Loaders(batches_of(fw, [4, 4]), batches_of(fw, [4])))
+    assert len(made_optimizers) == 1
+
+
 def test_gradient_clipping_bounds_the_step(fw, full_run):
     lengths = []
     for clip in (0, 0.01, 1000):
