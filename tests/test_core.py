@@ -228,8 +228,9 @@ def test_board_leaves_the_values_that_it_averages_as_they_were():
     board = ProgressBoard()
     values = np.array(1.0), np.array(2.0)
     for x, value in enumerate(values):
-        board.draw(x, value, "loss", every_n=2)
+        board.draw(x, value, "loss", every_n=2, weight=3)
     assert values == (1, 2)
+    assert board.curves == {"loss": [(0.5, 1.5)]}
 
 
 def test_cleared_board_forgets_points_drawn_and_waiting(shown):
