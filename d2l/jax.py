@@ -42,6 +42,7 @@ __all__ = [
     "LinearRegression",
     "Classifier",
     "FashionMNIST",
+    "ImageFolder",
     "SoftmaxRegression",
     "cpu",
     "gpu",
@@ -115,12 +116,15 @@ class Module(core.Module, nn.Module):
 class DataModule(core.DataModule):
     """Base class of data sets: see `d2l.core.DataModule`."""
 
-    def _on_device(self, tensor: Any) -> jax.Array:
-        return jax.device_put(tensor, self._device)
+    def _on_device(self, tensor: Any, device: jax.Device | None) -> jax.Array:
+        return jax.device_put(tensor, device)
 
     def _order(self, n: int, shuffle: bool, device: jax.Device | None) -> np.ndarray:
         # On the host, where a slice of it is not compiled anew for each place.
         return np.asarray(jax.random.permutation(get_key(), n)) if shuffle else np.arange(n)
+
+    def _draw_seed(self) -> int:
+        return get_seed()
 
 
 class Trainer(core.Trainer):
@@ -387,6 +391,16 @@ class FashionMNIST(core.FashionMNIST, DataModule):
         return _scaled_and_resized(rows, columns, images), labels.astype(jnp.int32)
 
 
+class ImageFolder(core.ImageFolder, DataModule):
+    """Image files in batches of X (n, crop, crop, 3) ``float32`` and y (n,) ``int32``.
+
+    See `d2l.core.ImageFolder`.
+    """
+
+    def _make_batch(self, pixels: jax.Array, shifts: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return _scaled_and_shifted(pixels, shifts), labels.astype(jnp.int32)
+
+
 class SoftmaxRegression(Classifier):
     """A linear classifier over images taken as vectors."""
 
@@ -542,6 +556,11 @@ def _flatten(X: jax.Array) -> jax.Array:
 def _scaled_and_resized(rows: jax.Array, columns: jax.Array, images: jax.Array) -> jax.Array:
     with jax.default_matmul_precision("float32"):  # a GPU would round the pixels to TensorFloat-32
         return (rows @ (images.astype(jnp.float32) / 255) @ columns.T)[..., None]
+
+
+@jax.jit
+def _scaled_and_shifted(pixels: jax.Array, shifts: jax.Array) -> jax.Array:
+    return pixels.astype(jnp.float32) / 255 + shifts[:, None, None]
 
 
 def _apply_in_bfloat16(model: nn.Module, variables: Params, *inputs: Any, **kwargs: Any) -> Any:

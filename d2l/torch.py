@@ -33,6 +33,7 @@ __all__ = [
     "LinearRegression",
     "Classifier",
     "FashionMNIST",
+    "ImageFolder",
     "SoftmaxRegression",
     "cpu",
     "gpu",
@@ -91,11 +92,14 @@ class Module(core.Module, nn.Module):
 class DataModule(core.DataModule):
     """Base class of data sets: see `d2l.core.DataModule`."""
 
-    def _on_device(self, tensor: Any) -> torch.Tensor:
-        return torch.as_tensor(tensor, device=self._device)
+    def _on_device(self, tensor: Any, device: torch.device | None) -> torch.Tensor:
+        return torch.as_tensor(tensor, device=device)
 
     def _order(self, n: int, shuffle: bool, device: torch.device | None) -> torch.Tensor:
         return torch.randperm(n, device=device) if shuffle else torch.arange(n, device=device)
+
+    def _draw_seed(self) -> int:
+        return int(torch.randint(2**31, ()))
 
 
 class Trainer(core.Trainer):
@@ -270,6 +274,19 @@ class FashionMNIST(core.FashionMNIST, DataModule):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         X = images.float() / 255
         return (rows @ X @ columns.T).unsqueeze(1), labels.long()
+
+
+class ImageFolder(core.ImageFolder, DataModule):
+    """Image files in batches of X (n, 3, crop, crop) ``float32`` and y (n,) ``int64``.
+
+    See `d2l.core.ImageFolder`.
+    """
+
+    def _make_batch(
+        self, pixels: torch.Tensor, shifts: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        X = pixels.permute(0, 3, 1, 2).contiguous().float() / 255
+        return X + shifts[..., None, None], labels.long()
 
 
 class SoftmaxRegression(Classifier):

@@ -357,6 +357,7 @@ def test_public_names_are_the_same_in_the_same_order(fw):
         "LinearRegression",
         "Classifier",
         "FashionMNIST",
+        "ImageFolder",
         "SoftmaxRegression",
         "cpu",
         "gpu",
@@ -383,6 +384,7 @@ def test_public_names_are_the_same_in_the_same_order(fw):
     [
         ("Trainer", ["max_epochs", "num_gpus", "gradient_clip_val", "precision"]),
         ("FashionMNIST", ["batch_size", "resize", "root"]),
+        ("ImageFolder", ["root", "batch_size", "resize", "crop", "augment", "num_workers"]),
         ("DataModule", ["root", "num_workers"]),
     ],
 )
@@ -1218,7 +1220,7 @@ def gpu(fw):
 def test_trainer_has_batches_made_on_its_device_and_readers_have_theirs_as_before(fw, sample, full_run, monkeypatch):
     data, devices = sample(batch_size=64), []
     on_device = data._on_device
-    monkeypatch.setattr(data, "_on_device", lambda tensor: devices.append(data._device) or on_device(tensor))
+    monkeypatch.setattr(data, "_on_device", lambda tensor, device: devices.append(device) or on_device(tensor, device))
     trainer = fw.d2l.Trainer(max_epochs=1)
     fw.fit(trainer, tiny(fw), data)
     assert set(devices) == {trainer.device}
