@@ -87,13 +87,22 @@ class Module(HyperParameters):
 
 
 class Classifier:
-    """What a classifier adds to a module."""
+    """What a classifier adds to a module.
+
+    Attributes:
+        top_k: With ``model.top_k = (5,)``, validation plots ``acc5`` too: the share of examples whose class is among
+            the five that the model finds likeliest.
+    """
+
+    top_k: Sequence[int] = ()
 
     def validation_step(self, batch: Sequence[Any]) -> None:
         """Plot loss and accuracy of one validation batch."""
         Y_hat = self(*batch[:-1])
         self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
         self.plot("acc", self.accuracy(Y_hat, batch[-1]), train=False)
+        for k in self.top_k:
+            self.plot(f"acc{k}", self.accuracy(Y_hat, batch[-1], top=k), train=False)
 
     def layer_summary(self, X_shape: Sequence[int]) -> None:
         """Print the shape of each layer's output for an input of shape ``X_shape``."""

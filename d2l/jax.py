@@ -309,6 +309,8 @@ class Classifier(core.Classifier, Module):
         """Plot loss and accuracy of one validation batch."""
         self.plot("loss", self.loss(params, batch[:-1], batch[-1], state)[0], train=False)
         self.plot("acc", self.accuracy(params, batch[:-1], batch[-1], state), train=False)
+        for k in self.top_k:
+            self.plot(f"acc{k}", self.accuracy(params, batch[:-1], batch[-1], state, top=k), train=False)
 
     def loss(
         self, params: Params, X: Sequence[jax.Array], Y: jax.Array, state: TrainState, averaged: bool = True
@@ -328,12 +330,19 @@ class Classifier(core.Classifier, Module):
         return (losses.mean() if averaged else losses), updates
 
     def accuracy(
-        self, params: Params, X: Sequence[jax.Array], Y: jax.Array, state: TrainState, averaged: bool = True
+        self,
+        params: Params,
+        X: Sequence[jax.Array],
+        Y: jax.Array,
+        state: TrainState,
+        averaged: bool = True,
+        top: int = 1,
     ) -> jax.Array:
-        """Share of examples whose largest logit is that of their class, or 1 and 0 per example."""
+        """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example."""
         variables = {"params": params, "batch_stats": state.batch_stats}
         Y_hat = state.apply_fn(variables, *X, rngs={"dropout": state.dropout_rng})
-        correct = (Y_hat.reshape(-1, Y_hat.shape[-1]).argmax(axis=1) == Y.reshape(-1)).astype(jnp.float32)
+        _, likeliest = jax.lax.top_k(Y_hat.reshape(-1, Y_hat.shape[-1]), min(top, Y_hat.shape[-1]))
+        correct = (likeliest == Y.reshape(-1, 1)).any(axis=1).astype(jnp.float32)
         return correct.mean() if averaged else correct
 
     def layer_summary(self, X_shape: Sequence[int], key: jax.Array | None = None) -> None:

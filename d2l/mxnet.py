@@ -264,10 +264,11 @@ class Classifier(core.Classifier, Module):
         losses = gluon.loss.SoftmaxCrossEntropyLoss()(Y_hat.reshape(-1, classes), Y.reshape(-1))
         return losses.mean() if averaged else losses
 
-    def accuracy(self, Y_hat: np.ndarray, Y: np.ndarray, averaged: bool = True) -> np.ndarray:
-        """Share of examples whose largest logit is that of their class, or 1 and 0 per example."""
-        Y = Y.reshape(-1)
-        correct = (Y_hat.reshape(-1, Y_hat.shape[-1]).argmax(axis=1).astype(Y.dtype) == Y).astype(np.float32)
+    def accuracy(self, Y_hat: np.ndarray, Y: np.ndarray, averaged: bool = True, top: int = 1) -> np.ndarray:
+        """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example."""
+        k = min(top, Y_hat.shape[-1])
+        likeliest = npx.topk(Y_hat.reshape(-1, Y_hat.shape[-1]), k=k, axis=1, dtype=np.int32).astype(Y.dtype)
+        correct = (likeliest == Y.reshape(-1, 1)).astype(np.float32).sum(axis=1)
         return correct.mean() if averaged else correct
 
     def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[nn.Block, np.ndarray, np.ndarray]]:

@@ -254,11 +254,11 @@ class Classifier(core.Classifier, Module):
         losses = tf.keras.losses.sparse_categorical_crossentropy(Y, Y_hat, from_logits=True)
         return tf.reduce_mean(losses) if averaged else losses
 
-    def accuracy(self, Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True) -> tf.Tensor:
-        """Share of examples whose largest logit is that of their class, or 1 and 0 per example."""
-        Y = tf.reshape(Y, (-1,))
-        predicted = tf.argmax(tf.reshape(Y_hat, (-1, Y_hat.shape[-1])), axis=1, output_type=Y.dtype)
-        correct = tf.cast(predicted == Y, tf.float32)
+    def accuracy(self, Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True, top: int = 1) -> tf.Tensor:
+        """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example."""
+        likeliest = tf.math.top_k(tf.reshape(Y_hat, (-1, Y_hat.shape[-1])), min(top, Y_hat.shape[-1])).indices
+        right = tf.cast(likeliest, Y.dtype) == tf.reshape(Y, (-1, 1))
+        correct = tf.cast(tf.reduce_any(right, axis=1), tf.float32)
         return tf.reduce_mean(correct) if averaged else correct
 
     def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[Any, tf.Tensor, tf.Tensor]]:

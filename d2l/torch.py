@@ -240,9 +240,10 @@ class Classifier(core.Classifier, Module):
         Y_hat, Y = Y_hat.reshape(-1, Y_hat.shape[-1]), Y.reshape(-1)
         return nn.functional.cross_entropy(Y_hat, Y, reduction="mean" if averaged else "none")
 
-    def accuracy(self, Y_hat: torch.Tensor, Y: torch.Tensor, averaged: bool = True) -> torch.Tensor:
-        """Share of examples whose largest logit is that of their class, or 1 and 0 per example."""
-        correct = (Y_hat.reshape(-1, Y_hat.shape[-1]).argmax(1) == Y.reshape(-1)).float()
+    def accuracy(self, Y_hat: torch.Tensor, Y: torch.Tensor, averaged: bool = True, top: int = 1) -> torch.Tensor:
+        """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example."""
+        likeliest = Y_hat.reshape(-1, Y_hat.shape[-1]).topk(min(top, Y_hat.shape[-1]), dim=1).indices
+        correct = (likeliest == Y.reshape(-1, 1)).any(1).float()
         return correct.mean() if averaged else correct
 
     def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[nn.Module, torch.Tensor, torch.Tensor]]:

@@ -44,10 +44,10 @@ def encoded(image, extension="jpg", **options):
 
 
 def views(train, val):
-    """Class and content of images for training and validation, all different and in the order of their classes."""
+    """Class and content of images in the order of their classes; those for validation lie between the others."""
     return {
         part: [(name, encoded(view(name, i), quality=90)) for name in CLASSES for i in numbers]
-        for part, numbers in (("train", range(train)), ("val", range(train, train + val)))
+        for part, numbers in (("train", range(0, 2 * train, 2)), ("val", range(1, 2 * val, 2)))
     }
 
 
