@@ -305,15 +305,22 @@ class ImageLoader:
         return -(-len(self.images) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return self.after(0)
+
+    def after(self, batches: int) -> Iterator[tuple[Any, ...]]:
+        """What an epoch has after so many batches; the images of these are not read."""
+        return self._batches(batches, self.draw_seed() if self.draw_seed else None)
+
+    def _batches(self, first: int, seed: int | None) -> Iterator[tuple[Any, ...]]:
         known = len(self.images.corrupt)
-        seed = self.draw_seed() if self.draw_seed else None
         order = range(len(self.images))
         if seed is not None:
             order = np.random.default_rng(seed).permutation(len(self.images)).tolist()
         pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="decode")
         try:
-            examples = ahead(pool, lambda index: self._load(index, seed), order, BATCHES_AHEAD * self.batch_size)
-            for _ in range(len(self)):
+            wanted = islice(order, first * self.batch_size, None)
+            examples = ahead(pool, lambda index: self._load(index, seed), wanted, BATCHES_AHEAD * self.batch_size)
+            for _ in range(first, len(self)):
                 whole = [example for example in islice(examples, self.batch_size) if example is not None]
                 if whole:
                     pixels, shifts, labels = zip(*whole, strict=True)

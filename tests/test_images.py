@@ -423,6 +423,20 @@ def test_epoch_depends_on_its_seed_only_and_not_on_the_threads(tmp_path):
     assert (first[1] != other[1]).any()
 
 
+@pytest.mark.parametrize("done", [0, 1, 4, 5])
+def test_epoch_goes_on_after_some_batches_and_reads_nothing_of_these(tmp_path, monkeypatch, done):
+    _, train, _ = list_images(write_folder(tmp_path), FULL)
+    read = []
+    whole = list(loader(train, seed=3))
+    monkeypatch.setattr(images, "decode", lambda *arguments: read.append(arguments) or decode(*arguments))
+    rest = list(loader(train, seed=3).after(done))
+    assert len(rest) == 5 - done
+    assert len(read) == sum(len(labels) for *_, labels in whole[done:])
+    for batch, expected in zip(rest, whole[done:], strict=True):
+        for one, same in zip(batch, expected, strict=True):
+            np.testing.assert_array_equal(one, same)
+
+
 class AtOnce(Executor):
     """Computes what is submitted at once, and counts it."""
 
