@@ -338,6 +338,8 @@ class ImageLoader:
         content = example.read()
         try:
             square = decode(content, self.resize)
+        except MemoryError:  # is no fault of the image
+            raise
         except Exception as error:  # decoders raise whatever comes to them over a broken file
             self.images.corrupt[example.name] = str(error) or type(error).__name__
             return None

@@ -560,6 +560,17 @@ def test_file_that_is_gone_is_an_error_and_no_corrupt_image(tmp_path):
     assert decoding_threads() == []
 
 
+def test_lack_of_memory_is_an_error_and_no_corrupt_image(tmp_path, monkeypatch):
+    def no_memory(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(images, "decode", no_memory)
+    _, train, _ = list_images(write_folder(tmp_path), FULL)
+    with pytest.raises(MemoryError):
+        list(loader(train))
+    assert train.corrupt == {}
+
+
 def test_broken_exif_data_do_no_harm():
     image = photograph().crop((0, 0, 64, 64))
     content = encoded(image, "jpg", quality=95, exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff broken")
