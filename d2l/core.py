@@ -8,9 +8,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from .board import ProgressBoard
 from .data import CLASSES, BatchLoader, Images, check_size, load_fashion_mnist, resize_matrix
 from .hyperparameters import HyperParameters
+from .images import MEAN, ImageLoader, list_images
 from .layers import Layer, LayerTable
 from .media import RUN_MIME
 from .notebook import in_notebook
@@ -84,13 +87,22 @@ class Module(HyperParameters):
 
 
 class Classifier:
-    """What a classifier adds to a module."""
+    """What a classifier adds to a module.
+
+    Attributes:
+        top_k: With ``model.top_k = (5,)``, validation plots ``acc5`` too: the share of examples whose class is among
+            the five that the model finds likeliest.
+    """
+
+    top_k: Sequence[int] = ()
 
     def validation_step(self, batch: Sequence[Any]) -> None:
         """Plot loss and accuracy of one validation batch."""
         Y_hat = self(*batch[:-1])
         self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
         self.plot("acc", self.accuracy(Y_hat, batch[-1]), train=False)
+        for k in self.top_k:
+            self.plot(f"acc{k}", self.accuracy(Y_hat, batch[-1], top=k), train=False)
 
     def layer_summary(self, X_shape: Sequence[int]) -> None:
         """Print the shape of each layer's output for an input of shape ``X_shape``."""
@@ -178,18 +190,22 @@ class DataModule(HyperParameters):
     def _loader(self, tensors: Sequence[Any], train: bool, make_batch: Callable[..., tuple[Any, ...]]) -> BatchLoader:
         """Batches that ``make_batch`` makes of the examples taken from each tensor."""
         examples = len(tensors[0])
-        tensors = [self._on_device(tensor) for tensor in tensors]
+        tensors = [self._on_device(tensor, self._device) for tensor in tensors]
         order = partial(self._order, examples, train, self._device)
         return BatchLoader(
             examples, self.batch_size, order, lambda batch: make_batch(*(self._take(t, batch) for t in tensors))
         )
 
-    def _on_device(self, tensor: Any) -> Any:
-        """A tensor or an array as a tensor on the device."""
+    def _on_device(self, tensor: Any, device: Any) -> Any:
+        """A tensor or an array as a tensor on the device, or where the framework puts it if that is ``None``."""
         raise NotImplementedError
 
     def _order(self, n: int, shuffle: bool, device: Any) -> Any:
         """Numbers from 0 to n - 1, as they are or in an order drawn from the framework's own random state."""
+        raise NotImplementedError
+
+    def _draw_seed(self) -> int:
+        """A seed drawn from the framework's own random state."""
         raise NotImplementedError
 
     def _take(self, tensor: Any, indices: Any) -> Any:
@@ -222,7 +238,7 @@ class FashionMNIST(DataModule):
     def get_dataloader(self, train: bool) -> BatchLoader:
         """Batches ``(X, y)``; X has values in [0, 1]."""
         data: Images = self.train if train else self.val
-        rows, columns = self._on_device(self._resize_rows), self._on_device(self._resize_columns)
+        rows, columns = (self._on_device(matrix, self._device) for matrix in (self._resize_rows, self._resize_columns))
         return self._loader((data.images, data.labels), train, partial(self._make_batch, rows, columns))
 
     def text_labels(self, indices: Sequence[int]) -> list[str]:
@@ -241,6 +257,77 @@ class FashionMNIST(DataModule):
         Args:
             rows, columns: The matrices of `d2l.data.resize_matrix` for the two directions.
         """
+        raise NotImplementedError
+
+
+class ImageFolder(DataModule):
+    """Images in folders by class, as ImageNet's, or in WebDataset shards, with the augmentation of AlexNet's authors.
+
+    Of an image, the central square is taken, its side resized to ``resize``. In training, a random part of it is
+    flipped half of the time and shifted in colour along the principal components; in validation it is the middle.
+    Images are decoded in threads while the batches before them are trained on. Corrupt ones are left out, and named
+    once, at the end of the epoch; ``data.train.corrupt`` and ``data.val.corrupt`` have all of them.
+
+    Args:
+        root: The folder with ``train`` and ``val``, both needed. Each has a folder per class, with images (JPEG, PNG,
+            WebP) whose classes are numbered in the order of their names; or shards: uncompressed tar files with members
+            ``KEY.jpg`` and ``KEY.cls``, the latter with the number of the class in digits.
+        batch_size: Examples in a batch.
+        resize: Side of the squares.
+        crop: Height and width of the images in a batch.
+        augment: Whether training images are changed at random. If not, they are like those of validation.
+        num_workers: Threads that decode: by default eight, or one per core if that is less.
+
+    Raises:
+        ValueError: A number is not a positive whole one, or ``crop`` is larger than ``resize``.
+        DataError: The folder is not like this; the message says what was expected where.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        batch_size: int = 128,
+        resize: int = 256,
+        crop: int = 224,
+        augment: bool = True,
+        num_workers: int = min(8, os.cpu_count() or 1),
+    ):
+        super().__init__(root, num_workers)
+        numbers = {"batch_size": batch_size, "resize": resize, "crop": crop, "num_workers": num_workers}
+        for name, number in numbers.items():
+            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+                raise ValueError(f"{name}={number!r}: give a whole number, 1 or more")
+        if crop > resize:
+            raise ValueError(f"crop={crop} is larger than resize={resize}: give at most that")
+        self.save_hyperparameters()
+        self.classes, self.train, self.val = list_images(root, current_profile())
+        self.num_classes = len(self.classes)
+
+    def get_dataloader(self, train: bool) -> ImageLoader:
+        """Batches ``(X, y)``; X is pixels in [0, 1] less the mean of ImageNet's in each channel."""
+        device = self._device
+
+        def make_batch(*arrays: Any) -> tuple[Any, Any]:
+            return self._make_batch(*(self._on_device(array, device) for array in arrays))
+
+        images, draw_seed = (self.train, self._draw_seed) if train else (self.val, None)
+        sizes = self.batch_size, self.resize, self.crop
+        return ImageLoader(images, *sizes, self.augment, self.num_workers, draw_seed, make_batch)
+
+    def text_labels(self, indices: Sequence[int]) -> list[str]:
+        """The classes' names for their numbers."""
+        return [self.classes[int(i)] for i in indices]
+
+    def visualize(self, batch: tuple[Any, Any], nrows: int = 1, ncols: int = 8, labels: Sequence[str] = ()) -> None:
+        """Show a batch's first images with their labels, or with ``labels`` where given."""
+        X, y = batch
+        n = nrows * ncols
+        images = to_numpy(X[:n])
+        images = images if images.shape[-1] == len(MEAN) else np.moveaxis(images, 1, -1)
+        show_images(np.clip(images + MEAN, 0, 1), nrows, ncols, titles=list(labels) or self.text_labels(y[:n]))
+
+    def _make_batch(self, pixels: Any, shifts: Any, labels: Any) -> tuple[Any, Any]:
+        """Images and class numbers, from the three parts of a batch of `ImageLoader`."""
         raise NotImplementedError
 
 

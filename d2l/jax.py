@@ -42,6 +42,7 @@ __all__ = [
     "LinearRegression",
     "Classifier",
     "FashionMNIST",
+    "ImageFolder",
     "SoftmaxRegression",
     "cpu",
     "gpu",
@@ -115,12 +116,15 @@ class Module(core.Module, nn.Module):
 class DataModule(core.DataModule):
     """Base class of data sets: see `d2l.core.DataModule`."""
 
-    def _on_device(self, tensor: Any) -> jax.Array:
-        return jax.device_put(tensor, self._device)
+    def _on_device(self, tensor: Any, device: jax.Device | None) -> jax.Array:
+        return jax.device_put(tensor, device)
 
     def _order(self, n: int, shuffle: bool, device: jax.Device | None) -> np.ndarray:
         # On the host, where a slice of it is not compiled anew for each place.
         return np.asarray(jax.random.permutation(get_key(), n)) if shuffle else np.arange(n)
+
+    def _draw_seed(self) -> int:
+        return get_seed()
 
 
 class Trainer(core.Trainer):
@@ -305,6 +309,8 @@ class Classifier(core.Classifier, Module):
         """Plot loss and accuracy of one validation batch."""
         self.plot("loss", self.loss(params, batch[:-1], batch[-1], state)[0], train=False)
         self.plot("acc", self.accuracy(params, batch[:-1], batch[-1], state), train=False)
+        for k in self.top_k:
+            self.plot(f"acc{k}", self.accuracy(params, batch[:-1], batch[-1], state, top=k), train=False)
 
     def loss(
         self, params: Params, X: Sequence[jax.Array], Y: jax.Array, state: TrainState, averaged: bool = True
@@ -324,12 +330,19 @@ class Classifier(core.Classifier, Module):
         return (losses.mean() if averaged else losses), updates
 
     def accuracy(
-        self, params: Params, X: Sequence[jax.Array], Y: jax.Array, state: TrainState, averaged: bool = True
+        self,
+        params: Params,
+        X: Sequence[jax.Array],
+        Y: jax.Array,
+        state: TrainState,
+        averaged: bool = True,
+        top: int = 1,
     ) -> jax.Array:
-        """Share of examples whose largest logit is that of their class, or 1 and 0 per example."""
+        """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example."""
         variables = {"params": params, "batch_stats": state.batch_stats}
         Y_hat = state.apply_fn(variables, *X, rngs={"dropout": state.dropout_rng})
-        correct = (Y_hat.reshape(-1, Y_hat.shape[-1]).argmax(axis=1) == Y.reshape(-1)).astype(jnp.float32)
+        _, likeliest = jax.lax.top_k(Y_hat.reshape(-1, Y_hat.shape[-1]), min(top, Y_hat.shape[-1]))
+        correct = (likeliest == Y.reshape(-1, 1)).any(axis=1).astype(jnp.float32)
         return correct.mean() if averaged else correct
 
     def layer_summary(self, X_shape: Sequence[int], key: jax.Array | None = None) -> None:
@@ -385,6 +398,16 @@ class FashionMNIST(core.FashionMNIST, DataModule):
         self, rows: jax.Array, columns: jax.Array, images: jax.Array, labels: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         return _scaled_and_resized(rows, columns, images), labels.astype(jnp.int32)
+
+
+class ImageFolder(core.ImageFolder, DataModule):
+    """Image files in batches of X (n, crop, crop, 3) ``float32`` and y (n,) ``int32``.
+
+    See `d2l.core.ImageFolder`.
+    """
+
+    def _make_batch(self, pixels: jax.Array, shifts: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return _scaled_and_shifted(pixels, shifts), labels.astype(jnp.int32)
 
 
 class SoftmaxRegression(Classifier):
@@ -542,6 +565,11 @@ def _flatten(X: jax.Array) -> jax.Array:
 def _scaled_and_resized(rows: jax.Array, columns: jax.Array, images: jax.Array) -> jax.Array:
     with jax.default_matmul_precision("float32"):  # a GPU would round the pixels to TensorFloat-32
         return (rows @ (images.astype(jnp.float32) / 255) @ columns.T)[..., None]
+
+
+@jax.jit
+def _scaled_and_shifted(pixels: jax.Array, shifts: jax.Array) -> jax.Array:
+    return pixels.astype(jnp.float32) / 255 + shifts[:, None, None]
 
 
 def _apply_in_bfloat16(model: nn.Module, variables: Params, *inputs: Any, **kwargs: Any) -> Any:

@@ -44,6 +44,7 @@ __all__ = [
     "LinearRegression",
     "Classifier",
     "FashionMNIST",
+    "ImageFolder",
     "SoftmaxRegression",
     "cpu",
     "gpu",
@@ -115,8 +116,8 @@ class Module(core.Module, nn.Block):
 class DataModule(core.DataModule):
     """Base class of data sets: see `d2l.core.DataModule`."""
 
-    def _on_device(self, tensor: Any) -> np.ndarray:
-        device = self._device or mx.current_context()
+    def _on_device(self, tensor: Any, device: mx.Context | None) -> np.ndarray:
+        device = device or mx.current_context()
         if isinstance(tensor, np.ndarray):
             return tensor.as_in_ctx(device)
         return np.array(tensor, dtype=tensor.dtype, ctx=device)
@@ -126,6 +127,9 @@ class DataModule(core.DataModule):
         if shuffle:
             np.random.shuffle(order)
         return order
+
+    def _draw_seed(self) -> int:
+        return int(np.random.randint(0, 2**31 - 1))
 
     def _take(self, tensor: np.ndarray, indices: np.ndarray) -> np.ndarray:
         return np.take(tensor, indices, axis=0)
@@ -260,10 +264,11 @@ class Classifier(core.Classifier, Module):
         losses = gluon.loss.SoftmaxCrossEntropyLoss()(Y_hat.reshape(-1, classes), Y.reshape(-1))
         return losses.mean() if averaged else losses
 
-    def accuracy(self, Y_hat: np.ndarray, Y: np.ndarray, averaged: bool = True) -> np.ndarray:
-        """Share of examples whose largest logit is that of their class, or 1 and 0 per example."""
-        Y = Y.reshape(-1)
-        correct = (Y_hat.reshape(-1, Y_hat.shape[-1]).argmax(axis=1).astype(Y.dtype) == Y).astype(np.float32)
+    def accuracy(self, Y_hat: np.ndarray, Y: np.ndarray, averaged: bool = True, top: int = 1) -> np.ndarray:
+        """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example."""
+        k = min(top, Y_hat.shape[-1])
+        likeliest = npx.topk(Y_hat.reshape(-1, Y_hat.shape[-1]), k=k, axis=1, dtype=np.int32).astype(Y.dtype)
+        correct = (likeliest == Y.reshape(-1, 1)).astype(np.float32).sum(axis=1)
         return correct.mean() if averaged else correct
 
     def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[nn.Block, np.ndarray, np.ndarray]]:
@@ -310,6 +315,17 @@ class FashionMNIST(core.FashionMNIST, DataModule):
         X = images.astype(np.float32) / 255
         X = npx.batch_dot(npx.batch_dot(rows, X), columns, transpose_b=True)
         return np.expand_dims(X, 1), labels.astype(np.int32)
+
+
+class ImageFolder(core.ImageFolder, DataModule):
+    """Image files in batches of X (n, 3, crop, crop) ``float32`` and y (n,) ``int32``.
+
+    See `d2l.core.ImageFolder`.
+    """
+
+    def _make_batch(self, pixels: np.ndarray, shifts: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        X = pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255
+        return X + shifts.reshape(-1, 3, 1, 1), labels.astype(np.int32)
 
 
 class SoftmaxRegression(Classifier):

@@ -50,6 +50,7 @@ __all__ = [
     "LinearRegression",
     "Classifier",
     "FashionMNIST",
+    "ImageFolder",
     "SoftmaxRegression",
     "cpu",
     "gpu",
@@ -106,12 +107,15 @@ class Module(core.Module, tf.keras.Model):
 class DataModule(core.DataModule):
     """Base class of data sets: see `d2l.core.DataModule`."""
 
-    def _on_device(self, tensor: Any) -> tf.Tensor:
+    def _on_device(self, tensor: Any, device: Any) -> tf.Tensor:
         # On the device of the context, where a constant alone would not always be.
         return tf.identity(tensor)
 
     def _order(self, n: int, shuffle: bool, device: Any) -> tf.Tensor:
         return tf.random.shuffle(tf.range(n)) if shuffle else tf.range(n)
+
+    def _draw_seed(self) -> int:
+        return int(tf.random.uniform((), maxval=2**31 - 1, dtype=tf.int32))
 
     def _take(self, tensor: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
         return tf.gather(tensor, indices)
@@ -250,11 +254,11 @@ class Classifier(core.Classifier, Module):
         losses = tf.keras.losses.sparse_categorical_crossentropy(Y, Y_hat, from_logits=True)
         return tf.reduce_mean(losses) if averaged else losses
 
-    def accuracy(self, Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True) -> tf.Tensor:
-        """Share of examples whose largest logit is that of their class, or 1 and 0 per example."""
-        Y = tf.reshape(Y, (-1,))
-        predicted = tf.argmax(tf.reshape(Y_hat, (-1, Y_hat.shape[-1])), axis=1, output_type=Y.dtype)
-        correct = tf.cast(predicted == Y, tf.float32)
+    def accuracy(self, Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True, top: int = 1) -> tf.Tensor:
+        """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example."""
+        likeliest = tf.math.top_k(tf.reshape(Y_hat, (-1, Y_hat.shape[-1])), min(top, Y_hat.shape[-1])).indices
+        right = tf.cast(likeliest, Y.dtype) == tf.reshape(Y, (-1, 1))
+        correct = tf.cast(tf.reduce_any(right, axis=1), tf.float32)
         return tf.reduce_mean(correct) if averaged else correct
 
     def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[Any, tf.Tensor, tf.Tensor]]:
@@ -281,6 +285,17 @@ class FashionMNIST(core.FashionMNIST, DataModule):
         self, rows: tf.Tensor, columns: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         return _scaled_and_resized(rows, columns, images), tf.cast(labels, tf.int32)
+
+
+class ImageFolder(core.ImageFolder, DataModule):
+    """Image files in batches of X (n, crop, crop, 3) ``float32`` and y (n,) ``int32``.
+
+    See `d2l.core.ImageFolder`.
+    """
+
+    def _make_batch(self, pixels: tf.Tensor, shifts: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        X = tf.cast(pixels, tf.float32) / 255
+        return X + shifts[:, tf.newaxis, tf.newaxis], tf.cast(labels, tf.int32)
 
 
 class SoftmaxRegression(Classifier):

@@ -33,6 +33,7 @@ __all__ = [
     "LinearRegression",
     "Classifier",
     "FashionMNIST",
+    "ImageFolder",
     "SoftmaxRegression",
     "cpu",
     "gpu",
@@ -91,11 +92,14 @@ class Module(core.Module, nn.Module):
 class DataModule(core.DataModule):
     """Base class of data sets: see `d2l.core.DataModule`."""
 
-    def _on_device(self, tensor: Any) -> torch.Tensor:
-        return torch.as_tensor(tensor, device=self._device)
+    def _on_device(self, tensor: Any, device: torch.device | None) -> torch.Tensor:
+        return torch.as_tensor(tensor, device=device)
 
     def _order(self, n: int, shuffle: bool, device: torch.device | None) -> torch.Tensor:
         return torch.randperm(n, device=device) if shuffle else torch.arange(n, device=device)
+
+    def _draw_seed(self) -> int:
+        return int(torch.randint(2**31, ()))
 
 
 class Trainer(core.Trainer):
@@ -236,9 +240,10 @@ class Classifier(core.Classifier, Module):
         Y_hat, Y = Y_hat.reshape(-1, Y_hat.shape[-1]), Y.reshape(-1)
         return nn.functional.cross_entropy(Y_hat, Y, reduction="mean" if averaged else "none")
 
-    def accuracy(self, Y_hat: torch.Tensor, Y: torch.Tensor, averaged: bool = True) -> torch.Tensor:
-        """Share of examples whose largest logit is that of their class, or 1 and 0 per example."""
-        correct = (Y_hat.reshape(-1, Y_hat.shape[-1]).argmax(1) == Y.reshape(-1)).float()
+    def accuracy(self, Y_hat: torch.Tensor, Y: torch.Tensor, averaged: bool = True, top: int = 1) -> torch.Tensor:
+        """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example."""
+        likeliest = Y_hat.reshape(-1, Y_hat.shape[-1]).topk(min(top, Y_hat.shape[-1]), dim=1).indices
+        correct = (likeliest == Y.reshape(-1, 1)).any(1).float()
         return correct.mean() if averaged else correct
 
     def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[nn.Module, torch.Tensor, torch.Tensor]]:
@@ -270,6 +275,19 @@ class FashionMNIST(core.FashionMNIST, DataModule):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         X = images.float() / 255
         return (rows @ X @ columns.T).unsqueeze(1), labels.long()
+
+
+class ImageFolder(core.ImageFolder, DataModule):
+    """Image files in batches of X (n, 3, crop, crop) ``float32`` and y (n,) ``int64``.
+
+    See `d2l.core.ImageFolder`.
+    """
+
+    def _make_batch(
+        self, pixels: torch.Tensor, shifts: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        X = pixels.permute(0, 3, 1, 2).contiguous().float() / 255
+        return X + shifts[..., None, None], labels.long()
 
 
 class SoftmaxRegression(Classifier):

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import dataclasses
 import importlib
 import inspect
 import math
@@ -16,8 +17,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from photographs import write_folder, write_shards
 
 from d2l import core, data
+from d2l.images import decode
 from d2l.profile import Profile
 
 NAMES = ("torch", "tensorflow", "mxnet", "jax")
@@ -50,8 +53,8 @@ class Adapter:
     def loss(self, model, Y_hat, Y, averaged=True):
         return model.loss(Y_hat, Y, averaged=averaged)
 
-    def accuracy(self, model, Y_hat, Y, averaged=True):
-        return model.accuracy(Y_hat, Y, averaged=averaged)
+    def accuracy(self, model, Y_hat, Y, **options):
+        return model.accuracy(Y_hat, Y, **options)
 
 
 class Torch(Adapter):
@@ -198,8 +201,8 @@ class JAX(Adapter):
     def loss(self, model, Y_hat, Y, averaged=True):
         return model.loss({}, (Y_hat,), Y, self.state, averaged)[0]
 
-    def accuracy(self, model, Y_hat, Y, averaged=True):
-        return model.accuracy({}, (Y_hat,), Y, self.state, averaged)
+    def accuracy(self, model, Y_hat, Y, **options):
+        return model.accuracy({}, (Y_hat,), Y, self.state, **options)
 
     def tensor(self, values):
         return self.lib.numpy.asarray(values)
@@ -357,6 +360,7 @@ def test_public_names_are_the_same_in_the_same_order(fw):
         "LinearRegression",
         "Classifier",
         "FashionMNIST",
+        "ImageFolder",
         "SoftmaxRegression",
         "cpu",
         "gpu",
@@ -383,6 +387,7 @@ def test_public_names_are_the_same_in_the_same_order(fw):
     [
         ("Trainer", ["max_epochs", "num_gpus", "gradient_clip_val", "precision"]),
         ("FashionMNIST", ["batch_size", "resize", "root"]),
+        ("ImageFolder", ["root", "batch_size", "resize", "crop", "augment", "num_workers"]),
         ("DataModule", ["root", "num_workers"]),
     ],
 )
@@ -536,6 +541,147 @@ def test_loader_of_tensors_gives_every_example_once_in_a_new_order(fw):
     np.testing.assert_array_equal(np.concatenate([numbers(labels) for _, labels in validation]), np.arange(1, 10))
     with pytest.raises(ValueError, match=r"different numbers of examples: \[10, 9\]"):
         module.get_tensorloader((X, y[1:]), train=True)
+
+
+# Image folders
+
+
+@pytest.fixture
+def folder(fw, tmp_path, full_run):
+    """Makes ImageFolder of small parts of photographs, three classes of them."""
+
+    def make(train=6, val=2, write=write_folder, **arguments):
+        sizes = {"batch_size": 5, "resize": 36, "crop": 32, **arguments}
+        return fw.d2l.ImageFolder(write(tmp_path / "images", train, val), **sizes)
+
+    return make
+
+
+@pytest.mark.parametrize("write", [write_folder, write_shards])
+@pytest.mark.parametrize("train", [True, False])
+def test_image_batches_are_those_of_the_decoder_and_its_random_numbers(fw, folder, monkeypatch, train, write):
+    """Compared in 64 bits with the definition: what differs in no framework from it is equal in all of them."""
+    dataset = folder(write=write)
+    monkeypatch.setattr(dataset, "_draw_seed", lambda: 7)
+    loader = dataset.get_dataloader(train)
+    expected = list(dataclasses.replace(loader, make_batch=lambda *arrays: arrays))
+    assert [len(labels) for *_, labels in expected] == ([5, 5, 5, 3] if train else [5, 1])
+    for (X, y), (pixels, shifts, labels) in zip(loader, expected, strict=True):
+        assert tuple(X.shape) == ((len(y), 32, 32, 3) if fw.channel_axis == 3 else (len(y), 3, 32, 32))
+        assert numbers(X).dtype == np.float32
+        assert numbers(y).dtype == fw.label_type
+        channels_last = np.moveaxis(numbers(X), fw.channel_axis, -1)
+        np.testing.assert_allclose(channels_last, pixels / 255 + shifts[:, None, None], rtol=0, atol=5e-7)
+        np.testing.assert_array_equal(numbers(y), labels)
+
+
+def test_images_come_in_an_order_of_the_frameworks_random_state(fw, folder):
+    dataset = folder()
+    epochs = []
+    for seed in (5, None, 5, 6):
+        if seed:
+            fw.seed(seed)
+        epochs.append(np.concatenate([numbers(X) for X, _ in dataset.train_dataloader()]))
+    first, second, again, other = epochs
+    np.testing.assert_array_equal(first, again)
+    assert (first != second).any()
+    assert (first != other).any()
+
+
+def test_without_augmentation_training_sees_what_validation_would(fw, folder):
+    dataset = folder(augment=False)
+    dataset.val = dataset.train
+    seen = [{numbers(x).tobytes() for X, _ in dataset.get_dataloader(train) for x in X} for train in (True, False)]
+    assert len(seen[0]) == 18
+    assert seen[0] == seen[1]
+
+
+def test_image_classes_have_names_and_images_are_shown_in_their_colours(fw, folder):
+    from matplotlib import pyplot as plt
+
+    dataset = folder()
+    assert dataset.num_classes == 3
+    assert dataset.text_labels([2, 0]) == ["rocket", "cat"]
+    batch = next(iter(dataset.val_dataloader()))
+    dataset.visualize(batch, nrows=2, ncols=2)
+    axes = plt.gcf().axes
+    assert [ax.get_title() for ax in axes] == ["cat", "cat", "coffee", "coffee"]
+    for ax, example in zip(axes, dataset.val.examples, strict=False):
+        expected = decode(example.read(), 36)[2:34, 2:34]
+        np.testing.assert_allclose(np.asarray(ax.images[0].get_array()) * 255, expected, atol=1e-3)
+    dataset.visualize(batch, ncols=1, labels=["a cat"])
+    assert [ax.get_title() for ax in plt.gcf().axes] == ["a cat"]
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"crop": 40}, "crop=40 is larger than resize=36"),
+        ({"resize": (36, 36)}, r"resize=\(36, 36\): give a whole number"),
+        ({"batch_size": 0}, "batch_size=0: give a whole number, 1 or more"),
+        ({"num_workers": True}, "num_workers=True"),
+    ],
+)
+def test_wrong_sizes_of_images_are_named(folder, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        folder(**arguments)
+
+
+def test_model_learns_to_tell_photographs_apart(fw, folder, capsys):
+    """Past a corrupt image, which is named beside the run's result."""
+    dataset = folder(train=12, val=4, batch_size=6)
+    path = dataset.train.examples[3].file
+    with open(path, "r+b") as file:
+        file.truncate(500)
+    model = fw.d2l.SoftmaxRegression(num_outputs=dataset.num_classes, lr=0.005)
+    trainer = fw.d2l.Trainer(max_epochs=10)
+    trainer.fit(model, dataset)
+    assert ys(model, "val_acc")[-1] >= 0.75
+    assert ys(model, "val_loss")[-1] < 0.6 * ys(model, "val_loss")[0]
+    said = capsys.readouterr()
+    assert "each of 35 examples" in said.out
+    assert said.err.count("1 of 36 images are corrupt and left out") == 1
+    assert path in said.err
+
+
+def test_image_batches_are_made_on_the_trainers_device(fw, folder, monkeypatch):
+    dataset, devices = folder(), []
+    on_device = dataset._on_device
+    monkeypatch.setattr(
+        dataset, "_on_device", lambda array, device: devices.append((device, array.dtype)) or on_device(array, device)
+    )
+    trainer = fw.d2l.Trainer(max_epochs=1)
+    trainer.fit(fw.d2l.SoftmaxRegression(num_outputs=3, lr=0.02), dataset)
+    assert {device for device, _ in devices} == {trainer.device}
+    assert [dtype for _, dtype in devices[::3]] == [np.uint8] * (len(devices) // 3)
+
+
+def test_interrupted_training_on_images_leaves_no_thread(fw, folder):
+    dataset = folder(train=12)
+    make_batch, made = dataset._make_batch, []
+
+    def interrupted(*parts):
+        made.append(parts)
+        if len(made) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return make_batch(*parts)
+
+    dataset._make_batch = interrupted
+    trainer, model = fw.d2l.Trainer(max_epochs=2), fw.d2l.SoftmaxRegression(num_outputs=3, lr=0.02)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(model, dataset)
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("decode")] == []
+    trainer.fit(model, dataset)
+    assert len(ys(model, "val_acc")) == 2
+
+
+def test_alexnet_takes_the_channels_of_its_first_input(fw, capsys):
+    X_shape = (1, 224, 224, 3) if fw.channel_axis == 3 else (1, 3, 224, 224)
+    model = fw.d2l.AlexNet(num_classes=1000)
+    layers = [layer for layer in model.layer_table(X_shape) if layer.parameters]
+    assert layers[0].parameters == 96 * (3 * 11 * 11 + 1)
+    assert layers[-1].parameters == 1000 * (4096 + 1)
 
 
 # Training
@@ -911,6 +1057,34 @@ def test_loss_and_accuracy(fw, shape):
     assert float(fw.accuracy(model, Y_hat, Y)) == 0.5
 
 
+@pytest.mark.parametrize("top", [1, 2, 5, 10, 11])
+def test_accuracy_among_the_largest_logits(fw, top):
+    """Against NumPy; of as many as there are classes, or of more, the right one is always among them."""
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(40, 10)).astype(np.float32), rng.integers(0, 10, 40)
+    correct = (np.argsort(-logits)[:, :top] == labels[:, None]).any(1)
+    Y_hat, Y = fw.tensor(logits), fw.tensor(labels.astype(fw.label_type))
+    np.testing.assert_array_equal(numbers(fw.accuracy(tiny(fw), Y_hat, Y, averaged=False, top=top)), correct)
+    assert float(fw.accuracy(tiny(fw), Y_hat, Y, top=top)) == pytest.approx(correct.mean())
+
+
+def test_validation_plots_the_accuracies_asked_for(fw, full_run):
+    loaders = Loaders(batches_of(fw, [8]), batches_of(fw, [16, 3]))
+    model = made(fw, tiny(fw, lr=0.0))
+    fw.fit(fw.d2l.Trainer(max_epochs=1), model, loaders)
+    assert list(model.board.curves) == ["train_loss", "val_loss", "val_acc"]
+    model.top_k = (3, 5)
+    fw.fit(fw.d2l.Trainer(max_epochs=1), model, loaders)
+    assert list(model.board.curves) == ["train_loss", "val_loss", "val_acc", "val_acc3", "val_acc5"]
+    logits, labels = (
+        np.concatenate([numbers(part) for part in parts])
+        for parts in zip(*((fw.predict(model, X), y) for X, y in loaders.val_dataloader()), strict=True)
+    )
+    for k in (3, 5):
+        correct = (np.argsort(-logits)[:, :k] == labels[:, None]).any(1)
+        assert ys(model, f"val_acc{k}") == pytest.approx([correct.mean()])
+
+
 def test_layer_summary_prints_each_layer(fw, capsys):
     tiny(fw, dropout=0.5, hidden=7).layer_summary((2, *shape_of_image(fw)))
     lines = capsys.readouterr().out.splitlines()
@@ -1230,7 +1404,7 @@ def gpu(fw):
 def test_trainer_has_batches_made_on_its_device_and_readers_have_theirs_as_before(fw, sample, full_run, monkeypatch):
     data, devices = sample(batch_size=64), []
     on_device = data._on_device
-    monkeypatch.setattr(data, "_on_device", lambda tensor: devices.append(data._device) or on_device(tensor))
+    monkeypatch.setattr(data, "_on_device", lambda tensor, device: devices.append(device) or on_device(tensor, device))
     trainer = fw.d2l.Trainer(max_epochs=1)
     fw.fit(trainer, tiny(fw), data)
     assert set(devices) == {trainer.device}
