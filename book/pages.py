@@ -61,7 +61,12 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     tabs = configured_tabs()
     eval_folders = {tab: BUILD / ("eval" if tab == tabs[0] else f"eval_{tab}") for tab in tabs}
     merged, doctrees, fresh = BUILD / "eval_all", BUILD / "doctrees", BUILD / "html_fresh"
-    shared = files_hash(SHARED_INPUTS, *(str(section) for section, _ in shown))
+    build = d2lbook_build()
+    config = build.Config(tab="all")
+    config.html_dir = str(fresh.relative_to(ROOT))  # d2lbook does not quote it for the shell
+    builder = build.Builder(config)
+    builder.sphinx_opts += f" -q -d {doctrees.relative_to(ROOT)}" + _colab_options(builder)
+    shared = files_hash(SHARED_INPUTS, builder.sphinx_opts, *(str(section) for section, _ in shown))
     if not SHARED_STAMP.exists() or SHARED_STAMP.read_text() != shared:
         for folder in [*eval_folders.values(), merged, BUILD / "rst_all", doctrees, fresh]:
             shutil.rmtree(folder, ignore_errors=True)
@@ -71,11 +76,6 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
             # d2lbook looks only at the first tab's to see what has changed.
             (merged / f"{section.name}.ipynb").unlink(missing_ok=True)
     shutil.copytree(DOWNLOADS, fresh / "notebooks", dirs_exist_ok=True)
-    build = d2lbook_build()
-    config = build.Config(tab="all")
-    config.html_dir = str(fresh.relative_to(ROOT))  # d2lbook does not quote it for the shell
-    builder = build.Builder(config)
-    builder.sphinx_opts += f" -q -d {doctrees.relative_to(ROOT)}" + _colab_options(builder)
     # The theme links to Colab in its own way. Both steps left out would first copy all notebooks for nothing.
     builder._colab.add_button = lambda html_dir: None
     builder.sagemaker = lambda: None

@@ -9,11 +9,10 @@ from pathlib import Path
 import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from d2lbook import config
 from playwright.sync_api import Locator, Page, expect
 
 from book.pages import render
-from book.source import BUILD, FRAMEWORKS, ROOT, BookError, configured_tabs, source_files
+from book.source import BUILD, FRAMEWORKS, ROOT, BookError, configured_tabs, d2lbook_build, source_files
 
 TABS = configured_tabs()
 NAMES = ["PyTorch", "TensorFlow", "MXNet", "JAX"]
@@ -268,7 +267,8 @@ def test_colab_is_linked_where_a_repository_is_set_and_nowhere_else(html, sectio
     )
     own = tmp_path / "config.ini"
     own.write_text(settings, "utf-8")
-    monkeypatch.setattr(config, "Config", partial(config.Config, config_fname=str(own)))
+    build = d2lbook_build()
+    monkeypatch.setattr(build, "Config", partial(build.Config, config_fname=str(own)))
     shown = [(section, section.notebook) for section in sections]
     render(shown, tmp_path / "html")
     text = (tmp_path / "html" / page).read_text("utf-8")
