@@ -194,7 +194,7 @@ def pack(tree: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return {kind: [pack(value, f"{name}/{i}", arrays) for i, value in enumerate(tree)]}
     if tree is None or isinstance(tree, (bool, int, float, str)):
         return tree
-    raise CheckpointError(f"{name} is a {type(tree).__name__}, which a checkpoint has no room for: use numbers or text")
+    raise CheckpointError(f"{name} is of the type {type(tree).__name__}: a checkpoint holds arrays, numbers and text")
 
 
 def unpack(packed: Any, arrays: Mapping[str, np.ndarray], tensor: Callable[[np.ndarray], Any]) -> Any:
