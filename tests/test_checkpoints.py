@@ -381,6 +381,11 @@ def test_arrays_in_any_order_of_memory_are_saved_as_they_are(folder):
     np.testing.assert_array_equal(found["part"], [0, 3, 6, 9])
 
 
+def test_numbers_of_numpy_are_saved_as_numbers(folder):
+    folder.save(1, {}, {"batch_size": np.int64(4), "x": np.float32(0.1)})
+    assert folder.newest().state == {"batch_size": 4, "x": float(np.float32(0.1))}
+
+
 def test_last_ones_are_kept(folder):
     for step in (1, 2, 10, 100_000_000, 100_000_001):
         folder.save(step, ARRAYS, STATE)
@@ -568,12 +573,14 @@ def lenet(fw, **arguments):
     return fw.d2l.LeNet(**arguments), data_of(fw)
 
 
-def saved_lenet(fw):
+@pytest.fixture(scope="module")
+def saved_lenet(fw, tmp_path_factory):
     """The path of a checkpoint of LeNet, and the weights in it."""
     seed(fw, 1)
     model, data = lenet(fw)
-    fw.d2l.Trainer(1, checkpoint_dir=FOLDER).fit(model, data)
-    return Path(FOLDER, files()[-1]), fw.weights(model)
+    folder = tmp_path_factory.mktemp(FOLDER)
+    fw.d2l.Trainer(1, checkpoint_dir=folder).fit(model, data)
+    return Path(folder, files(folder)[-1]), fw.weights(model)
 
 
 def assert_same(weights, expected):
@@ -582,15 +589,15 @@ def assert_same(weights, expected):
         np.testing.assert_array_equal(weight, value)
 
 
-def test_weights_are_loaded_into_a_new_model(fw):
-    path, expected = saved_lenet(fw)
+def test_weights_are_loaded_into_a_new_model(fw, saved_lenet):
+    path, expected = saved_lenet
     model, data = lenet(fw)
     fw.d2l.Trainer(1).load_weights(model, data, path)
     assert_same(fw.weights(model), expected)
 
 
-def test_weights_of_another_model_are_listed_and_leave_the_model_untouched(fw):
-    path, _ = saved_lenet(fw)
+def test_weights_of_another_model_are_listed_and_leave_the_model_untouched(fw, saved_lenet):
+    path, _ = saved_lenet
     model, data = lenet(fw, num_classes=11)
     trainer = fw.d2l.Trainer(1)
     trainer.fit(model, data)
