@@ -72,6 +72,9 @@ def test_choosing_a_framework_changes_the_whole_page_and_is_remembered_on_every_
     assert shown_frameworks(page) == {"pytorch"}
     tab_of(page, tab, 2).click()
     assert shown_frameworks(page) == {tab}
+    chosen = page.locator("[role=tab][aria-selected=true]")
+    assert {chosen.nth(i).get_attribute("data-framework") for i in range(chosen.count())} == {tab}
+    assert chosen.count() == page.locator("[role=tablist]").count()
     page.wait_for_timeout(300)  # Chromium tells other processes, such as that of the next page, a little later
     page.reload()
     assert shown_frameworks(page) == {tab}
