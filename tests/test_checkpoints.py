@@ -79,7 +79,9 @@ def data_of(fw, trainer=None, stop=None, examples=TRAIN, batch_size=BATCH_SIZE):
 ADAM = {
     "torch": lambda fw, model: fw.lib.optim.Adam(model.parameters(), lr=0.01),
     "tensorflow": lambda fw, model: fw.lib.keras.optimizers.Adam(0.01),
-    "mxnet": lambda fw, model: fw.lib.gluon.Trainer(model.parameters(), "adam", {"learning_rate": 0.01}),
+    "mxnet": lambda fw, model: fw.lib.gluon.Trainer(
+        model.parameters(), "adam", {"lr_scheduler": fw.lib.lr_scheduler.FactorScheduler(3, 0.5, base_lr=0.01)}
+    ),
     "jax": lambda fw, model: fw.d2l.optax.adam(0.01),
 }
 
@@ -227,6 +229,19 @@ def test_models_of_plain_tensors_resume(fw):
     with pytest.raises(Interrupted):
         run(FOLDER, stop=3)
     assert run(FOLDER, resume=True) == expected
+
+
+def test_jax_keys_of_the_new_kind_are_saved_as_well():
+    fw = adapter("jax")
+
+    def run(epochs, resume):
+        trainer = fw.d2l.Trainer(epochs, checkpoint_dir=FOLDER)
+        trainer.fit(model_of(fw), data_of(fw), key=fw.lib.random.key(3), resume=resume)
+        return trainer.state.dropout_rng
+
+    before, after = run(1, resume=False), run(1, resume=True)
+    assert before.dtype == after.dtype
+    assert (fw.lib.random.key_data(before) == fw.lib.random.key_data(after)).all()
 
 
 def test_resumed_run_counts_its_examples_with_those_before(torch, capsys):
