@@ -1216,6 +1216,28 @@ def test_layer_table_looks_into_blocks_in_jax_too():
     assert (block.multiply_adds, block.parameters) == block_costs(8)
 
 
+def test_jax_keeps_the_averages_of_batch_normalization(full_run):
+    fw = adapter("jax")
+    nn = fw.d2l.nn
+
+    class Net(fw.d2l.Classifier):
+        lr: float = 0.1
+        training: bool = True
+
+        def setup(self):
+            norm = nn.BatchNorm(use_running_average=not self.training, momentum=0.5)
+            self.net = nn.Sequential([lambda X: X.reshape(X.shape[0], -1), norm, nn.Dense(10)])
+
+    (_, y), *_ = batches_of(fw, [8])
+    ones = fw.tensor(np.ones((8, *shape_of_image(fw)), np.float32)), y
+    trainer = fw.d2l.Trainer(max_epochs=1)
+    trainer.fit(Net(), Loaders([ones, ones], None))
+    mean, variance = map(numbers, fw.lib.tree.leaves(trainer.state.batch_stats))
+    # They begin as 0 and 1, and come half of the way to those of the batch, 1 and 0, in each of two steps.
+    np.testing.assert_allclose(mean, 0.75)
+    np.testing.assert_allclose(variance, 0.25)
+
+
 def test_jax_compiles_each_step_once(full_run):
     fw = adapter("jax")
     trainer = fw.d2l.Trainer(max_epochs=2)
