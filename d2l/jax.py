@@ -150,7 +150,10 @@ class Trainer(core.Trainer):
             super().fit(model, data, resume=resume)
 
     def load_weights(self, model: Module, data: DataModule, path: str | os.PathLike[str]) -> None:
-        """Put the weights of a checkpoint into ``state``: see `d2l.core.Trainer.load_weights`."""
+        """Put the weights of a checkpoint into ``state``, to predict with: `fit` starts from parameters of its own.
+
+        See `d2l.core.Trainer.load_weights`.
+        """
         self._key, kept = get_key(), getattr(self, "state", None)
         try:
             with jax.default_device(self.device):
