@@ -3,7 +3,7 @@
 import io
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib import rc_context
@@ -89,6 +89,18 @@ class ProgressBoard(HyperParameters):
         if self._stale:
             self.render()
 
+    def state(self) -> dict[str, Any]:
+        """All points, also those that wait for their average, as numbers."""
+        pending = {label: average.state() for label, average in self._pending.items()}
+        return {"curves": self.curves, "lost": self.lost, "pending": pending}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from the points of such a state."""
+        self.curves = {label: [(x, y) for x, y in points] for label, points in state["curves"].items()}
+        self.lost = dict(state["lost"])
+        self._pending = {label: _Average(**average) for label, average in state["pending"].items()}
+        self._stale = True
+
     def render(self) -> None:
         """Show the curves as they are now."""
         start = time.monotonic()
@@ -152,9 +164,8 @@ class ProgressBoard(HyperParameters):
 class _Average:
     """The weighted mean of points, whose y may be tensors: their sum grows where they are, and is read once."""
 
-    def __init__(self):
-        self.points: list[tuple[float, Any]] = []
-        self.weight = self.x = self.y = 0
+    def __init__(self, points: Iterable[tuple[float, Any]] = (), weight: float = 0, x: float = 0, y: Any = 0):
+        self.points, self.weight, self.x, self.y = list(points), weight, x, y
 
     @property
     def count(self) -> int:
@@ -167,6 +178,11 @@ class _Average:
         self.weight += weight
         self.x += x * weight
         self.y = self.y + y * weight  # in place would change the caller's tensor
+
+    def state(self) -> dict[str, Any]:
+        """The arguments that make this average anew, as numbers."""
+        points = [(x, to_numpy(y).item()) for x, y in self.points]
+        return {"points": points, "weight": self.weight, "x": self.x, "y": to_numpy(self.y).item()}
 
     def point(self) -> tuple[float, float]:
         """The mean of the points taken in."""

@@ -3,14 +3,31 @@
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+import reprlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from . import __version__
 from .board import ProgressBoard
+from .checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    CheckpointFolder,
+    check_fits,
+    pack,
+    random_states,
+    read,
+    set_random_states,
+    unpack,
+)
 from .data import CLASSES, BatchLoader, Images, check_size, load_fashion_mnist, resize_matrix
 from .hyperparameters import HyperParameters
 from .images import MEAN, ImageLoader, list_images
@@ -374,19 +391,36 @@ class Trainer(HyperParameters):
             With ``"auto"``, classifiers on a GPU that has it compute in ``bfloat16`` (PyTorch, JAX), TensorFlow on
             a GPU as it does unasked in TensorFloat-32, and all else in ``float32``. ``"float32"`` is plain
             ``float32``. ``"bfloat16"`` asks for it on any device (PyTorch, JAX).
+        checkpoint_dir: A folder for checkpoints, from which `fit` resumes an interrupted run; ``None`` makes none.
+        every: When to make one: after each ``"epoch"``, or after so many training batches and at the end.
+        keep: Checkpoints to keep, the last ones.
 
     Raises:
         ValueError: A count is not a whole number, an argument is negative, or the framework lacks the precision.
     """
 
+    framework: str = ""
     precisions = ("auto", "float32")
     # A constructor written anew, as chapters do, may leave these out.
     precision: str = "auto"
+    checkpoint_dir: str | os.PathLike[str] | None = None
+    every: int | str = "epoch"
+    keep: int = 2
     gpus: Sequence[Any] = ()
     progress: Progress | None = None
+    _checkpoints: CheckpointFolder | None = None
     _captured: dict[str, Any] | None = None
 
-    def __init__(self, max_epochs: int, num_gpus: int = 0, gradient_clip_val: float = 0, precision: str = "auto"):
+    def __init__(
+        self,
+        max_epochs: int,
+        num_gpus: int = 0,
+        gradient_clip_val: float = 0,
+        precision: str = "auto",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        every: int | str = "epoch",
+        keep: int = 2,
+    ):
         for name, count in (("max_epochs", max_epochs), ("num_gpus", num_gpus)):
             if not isinstance(count, int) or isinstance(count, bool) or count < 0:
                 raise ValueError(f"{name}={count!r}: give a whole number, 0 or more")
@@ -394,6 +428,10 @@ class Trainer(HyperParameters):
             raise ValueError(f"gradient_clip_val={gradient_clip_val!r}: give a number, 0 or more")
         if precision not in self.precisions:
             raise ValueError(f"precision={precision!r}: give one of {', '.join(map(repr, self.precisions))}")
+        if every != "epoch" and not _is_positive(every):
+            raise ValueError(f"every={every!r}: give 'epoch' or a number of training batches, 1 or more")
+        if not _is_positive(keep):
+            raise ValueError(f"keep={keep!r}: give a whole number, 1 or more")
         self.save_hyperparameters()
         self.gpus = self._find_gpus()[: min(num_gpus, 1)]
         if num_gpus > len(self.gpus):
@@ -439,34 +477,52 @@ class Trainer(HyperParameters):
         """Bring a batch to the device."""
         return batch
 
-    def fit(self, model: Module, data: DataModule) -> None:
+    def fit(self, model: Module, data: DataModule, *, resume: bool = False) -> None:
         """Train ``model`` on ``data`` for the epochs asked for, validating after each.
 
         Interrupted, it leaves the model with its weights so far and the board with its curves; it can be called again.
         To an error in a step is added which step it was, and what batch.
 
+        Resumed, a run goes on from the last whole checkpoint of the trainer's folder, with its weights, optimizer,
+        random states, curves, and place in the epoch: on a CPU, to the same numbers as without the interruption,
+        where each draw of a random number comes from the random state of Python, of NumPy or of the framework.
+        A loader of one's own has to give the same batches from the same random states.
+
+        Args:
+            model: The model; resumed, one like that of the checkpoint.
+            data: The data; resumed, the same.
+            resume: Whether to resume; without a checkpoint there, the run starts from the beginning and says so.
+
         Raises:
             FloatingPointError: The training loss is no finite number; names the first such step.
+            CheckpointError: There are checkpoints but none is whole, they are of another model, optimizer or data,
+                they are there and ``resume`` was not asked for, or one cannot be saved.
         """
+        checkpoint = self._open_checkpoints(resume)
         self.prepare_data(data)
         self.prepare_model(model)
         self._prepare_optimizer()
-        self.train_batch_idx = self.val_batch_idx = 0
+        self.train_batch_idx = self.val_batch_idx = self._first_epoch = 0
         total = self.num_epochs * (self.num_train_batches + self.num_val_batches)
-        with Progress(total, slow=not self.gpus) as self.progress, self._arithmetic():
+        self.progress = Progress(total, slow=not self.gpus)
+        if self._checkpoints is not None:
+            self._use_checkpoints(data, checkpoint)
+        with self.progress, self._arithmetic():
             self.train_dataloader = CountedLoader(self.train_dataloader, self.progress, train=True)
             if self.val_dataloader is not None:
                 self.val_dataloader = CountedLoader(self.val_dataloader, self.progress, train=False)
             try:
-                for epoch in range(self.num_epochs):
+                for epoch in range(self._first_epoch, self.num_epochs):
                     self.epoch = epoch
                     self.progress.describe(f"epoch {epoch + 1}/{self.num_epochs}")
                     self.fit_epoch()
                     model.board.settle()
                     self._check_loss()
+                    if self._checkpoints is not None and (self.every == "epoch" or epoch + 1 == self.num_epochs):
+                        self._save(epoch + 1, 0)
             finally:
                 model.board.flush()
-        if self.num_epochs:
+        if self._first_epoch < self.num_epochs:
             self._report()
 
     def fit_epoch(self) -> None:
@@ -483,6 +539,24 @@ class Trainer(HyperParameters):
             with self._named_in_errors("validation", self.val_batch_idx, batch):
                 self._validate(self.prepare_batch(batch))
             self.val_batch_idx += 1
+
+    def load_weights(self, model: Module, data: DataModule, path: str | os.PathLike[str]) -> None:
+        """Give ``model`` the weights of a checkpoint, to predict with it or to train it further.
+
+        Args:
+            model: A model like that of the checkpoint.
+            data: Data whose first training batch gives layers their shapes.
+            path: The checkpoint's file.
+
+        Raises:
+            CheckpointError: The file is not whole, or has other arrays than the model: names, shapes and types that
+                differ are listed, and the weights stay as they were.
+        """
+        checkpoint = read(Path(path))
+        self.prepare_data(data)
+        self.prepare_model(model)
+        self._prepare_optimizer()
+        self._take_weights(checkpoint)
 
     def log(self, key: str, value: Any, train: bool) -> None:
         """Take a scalar of the current step to the board."""
@@ -555,6 +629,108 @@ class Trainer(HyperParameters):
         """Compile a step for arguments like these."""
         raise NotImplementedError
 
+    def _open_checkpoints(self, resume: bool) -> Checkpoint | None:
+        """Find the folder of checkpoints ready to be written to; the last one in it, to resume from."""
+        self._checkpoints = None
+        if self.checkpoint_dir is None:
+            if resume:
+                raise ValueError("resume=True: give the trainer a checkpoint_dir to resume from")
+            return None
+        self._checkpoints = CheckpointFolder(Path(self.checkpoint_dir), self.keep)
+        if not resume:
+            if self._checkpoints.steps():
+                raise CheckpointError(
+                    f"{self.checkpoint_dir} has checkpoints of an earlier run: resume it with fit(..., resume=True), "
+                    "or give the trainer another checkpoint_dir"
+                )
+            return None
+        checkpoint = self._checkpoints.newest()
+        if checkpoint is None:
+            print(f"No checkpoint in {self.checkpoint_dir}: training starts from the beginning")
+        return checkpoint
+
+    def _use_checkpoints(self, data: DataModule, checkpoint: Checkpoint | None) -> None:
+        """Have checkpoints made of this run, and have it go on from one."""
+        facts = {
+            "framework": self.framework,
+            "optimizer": self._optimizer_name(),
+            "batch_size": getattr(data, "batch_size", None),
+            "training examples": getattr(self.train_dataloader, "examples", None),
+            "training batches per epoch": self.num_train_batches,
+            "validation batches per epoch": self.num_val_batches,
+        }
+        self._run = {name: fact for name, fact in facts.items() if fact is not None}
+        self._skip = 0
+        if checkpoint is not None:
+            self._take_up(checkpoint)
+        self.train_dataloader = _CheckpointedLoader(self.train_dataloader, self)
+
+    def _take_up(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        state = checkpoint.state
+        other = [
+            f"{name} is {state['run'][name]} there and {fact} here"
+            for name, fact in self._run.items()
+            if state["run"].get(name, fact) != fact
+        ]
+        if other:
+            raise CheckpointError(f"{checkpoint.path} is of another run: {', '.join(other)}")
+        self._take_weights(checkpoint)
+        self._set_optimizer_state(unpack(state["optimizer"], checkpoint.arrays, self._tensor), checkpoint.path)
+        self._first_epoch, self._skip = state["epoch"], state["batch"]
+        self.train_batch_idx = self._first_epoch * self.num_train_batches + self._skip
+        self.val_batch_idx = self._first_epoch * self.num_val_batches
+        self.model.board.set_state(state["board"])
+        self.progress.resume(self.train_batch_idx + self.val_batch_idx, **state["progress"])
+        self._epoch_random, self._resumed_random = state["epoch_random"], state["random"]
+        self._set_random(self._resumed_random)
+        if self._first_epoch < self.num_epochs:
+            place = f"epoch {self._first_epoch + 1}, after {self._skip} of {self.num_train_batches} batches"
+            print(f"Resuming from {checkpoint.path}: {place}")
+        else:
+            print(f"Nothing to do: {checkpoint.path} is of a run that has finished its {self._first_epoch} epochs")
+
+    def _take_weights(self, checkpoint: Checkpoint) -> None:
+        """Give the model a checkpoint's weights, if they are weights for it."""
+        self._build(self.prepare_batch(next(iter(self.train_dataloader))))
+        check_fits(checkpoint.path, checkpoint.weights, self._weights(), "model")
+        self._set_weights(checkpoint.weights)
+
+    def _save(self, epoch: int, batch: int) -> None:
+        """Make a checkpoint from which a run goes on in ``epoch`` after so many of its batches."""
+        board = self.model.board.state()
+        loss = board["pending"].get("train_loss", {"y": 0.0})["y"]
+        if not math.isfinite(loss):  # the run is about to be stopped; the last good checkpoints are to be kept
+            return
+        arrays: dict[str, Any] = {f"model/{name}": to_numpy(weight) for name, weight in self._weights().items()}
+        hyperparameters = {**self.hparams, **getattr(self.model, "hparams", {})}
+        state = {
+            "run": self._run,
+            "epoch": epoch,
+            "batch": batch,
+            "optimizer": pack(self._optimizer_state(), "optimizer", arrays),
+            "epoch_random": self._epoch_random,
+            "random": self._random(),
+            "board": board,
+            "progress": {
+                "train_examples": self.progress.train_examples,
+                "train_seconds": self.progress.train_seconds,
+            },
+            "model": type(self.model).__name__,
+            "hyperparameters": {name: reprlib.repr(value) for name, value in hyperparameters.items()},
+            "versions": {"d2l": __version__, self.framework: sys.modules[self.framework].__version__},
+        }
+        self._checkpoints.save(epoch * self.num_train_batches + batch, arrays, state)
+
+    def _random(self) -> dict[str, Any]:
+        """The random states of now, as JSON can hold them."""
+        return {**random_states(), "framework": self._random_state()}
+
+    def _set_random(self, states: Mapping[str, Any]) -> None:
+        """Go on from such random states."""
+        set_random_states(states)
+        self._set_random_state(states["framework"])
+
     def _report(self) -> None:
         """State the run's last numbers in one line."""
         profile = current_profile()
@@ -608,3 +784,77 @@ class Trainer(HyperParameters):
     def _validate(self, batch: Sequence[Any]) -> None:
         """One step of validation, without gradients."""
         raise NotImplementedError
+
+    def _build(self, batch: Sequence[Any]) -> None:
+        """Make the weights of layers that take their shapes from a batch."""
+        raise NotImplementedError
+
+    def _weights(self) -> dict[str, Any]:
+        """The model's arrays, by names that are the same in each model of its kind."""
+        raise NotImplementedError
+
+    def _set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Give the model's arrays, which have these shapes, other values."""
+        raise NotImplementedError
+
+    def _optimizer_name(self) -> str:
+        return type(self.optim).__name__
+
+    def _optimizer_state(self) -> Any:
+        """What the optimizer keeps from step to step, in dicts, lists and tuples."""
+        raise NotImplementedError
+
+    def _set_optimizer_state(self, state: Any, path: Path) -> None:
+        """Give the optimizer such a state; ``path`` is where it comes from."""
+        raise NotImplementedError
+
+    def _tensor(self, array: np.ndarray) -> Any:
+        """An array of an optimizer's state as the framework has it."""
+        return array
+
+    def _random_state(self) -> Any:
+        """What the framework draws random numbers from, besides Python's and NumPy's random states."""
+
+    def _set_random_state(self, state: Any) -> None:
+        """Have the framework draw from such a state."""
+
+
+@dataclass(frozen=True)
+class _CheckpointedLoader:
+    """A training loader that begins after the batches that are done, and has checkpoints made between batches."""
+
+    loader: Any
+    trainer: Trainer
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        trainer, done = self.trainer, self.trainer._skip
+        if done:
+            trainer._skip = 0
+            trainer._set_random(trainer._epoch_random)
+            batches = _after(done, self.loader)
+            trainer._set_random(trainer._resumed_random)
+        else:
+            trainer._epoch_random = trainer._random()
+            batches = self.loader
+        for batch in batches:
+            yield batch
+            done += 1
+            if trainer.every != "epoch" and (trainer.epoch * len(self) + done) % trainer.every == 0:
+                trainer._save(trainer.epoch, done)
+
+
+def _after(done: int, loader: Any) -> Iterator[Any]:
+    """What an epoch has after so many batches. Of loaders other than our own, these have to be made."""
+    if isinstance(loader, BatchLoader):
+        return loader.after(done)
+    batches = iter(loader)
+    for _ in islice(batches, done):
+        pass
+    return batches
+
+
+def _is_positive(count: Any) -> bool:
+    return isinstance(count, int) and not isinstance(count, bool) and count > 0

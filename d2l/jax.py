@@ -1,6 +1,7 @@
 """The helper for JAX with Flax (linen) and Optax."""
 
 import math
+import os
 import random
 import signal
 import sys
@@ -10,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import core
 from .board import ProgressBoard
+from .checkpoint import CheckpointError, check_fits
 from .hyperparameters import HyperParameters, add_to_class
 from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
@@ -66,6 +69,9 @@ if current_profile().smoke:
     random.seed(SEED)
 
 Params = Mapping[str, Any]
+# What of a trainer's state is the model's, and what else training changes.
+WEIGHTS = ("params", "batch_stats")
+REST = ("step", "opt_state", "dropout_rng")
 
 
 class TrainState(train_state.TrainState):
@@ -134,13 +140,24 @@ class Trainer(core.Trainer):
     ``state.params``.
     """
 
+    framework = "jax"
     precisions = ("auto", "float32", "bfloat16")
 
-    def fit(self, model: Module, data: DataModule, key: jax.Array | None = None) -> None:
-        """Train ``model`` on ``data``, from parameters drawn with ``key``."""
+    def fit(self, model: Module, data: DataModule, key: jax.Array | None = None, *, resume: bool = False) -> None:
+        """Train ``model`` on ``data``, from parameters drawn with ``key`` or, resumed, from those of a checkpoint."""
         self._key = get_key() if key is None else key
         with jax.default_device(self.device):
-            super().fit(model, data)
+            super().fit(model, data, resume=resume)
+
+    def load_weights(self, model: Module, data: DataModule, path: str | os.PathLike[str]) -> None:
+        """Put the weights of a checkpoint into ``state``: see `d2l.core.Trainer.load_weights`."""
+        self._key, kept = get_key(), getattr(self, "state", None)
+        try:
+            with jax.default_device(self.device):
+                super().load_weights(model, data, path)
+        except CheckpointError:
+            self.state = kept
+            raise
 
     def prepare_batch(self, batch: Sequence[Any]) -> Sequence[jax.Array]:
         """Bring a batch to the device."""
@@ -209,6 +226,33 @@ class Trainer(core.Trainer):
         step = self._compiled(self._validate_metrics, self.state, batch)
         for key, value in step(self.state, batch).items():
             self.log(key, value, train=False)
+
+    def _build(self, batch: Sequence[jax.Array]) -> None:
+        """Nothing to do: the parameters are made before the optimizer's state."""
+
+    def _weights(self) -> dict[str, jax.Array]:
+        return _by_name(self._parts(WEIGHTS))
+
+    def _set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        self._set_parts(WEIGHTS, weights)
+
+    def _optimizer_state(self) -> dict[str, jax.Array]:
+        return _by_name(self._parts(REST))
+
+    def _set_optimizer_state(self, state: dict[str, np.ndarray], path: Path) -> None:
+        check_fits(path, state, self._optimizer_state(), "optimizer")
+        self._set_parts(REST, state)
+
+    def _parts(self, names: Sequence[str]) -> dict[str, Any]:
+        return {name: getattr(self.state, name) for name in names}
+
+    def _set_parts(self, names: Sequence[str], values: Mapping[str, np.ndarray]) -> None:
+        def value(path: Any, leaf: jax.Array) -> jax.Array:
+            new = jnp.array(values[_name(path)])
+            return jax.random.wrap_key_data(new, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else new
+
+        parts = jax.tree_util.tree_map_with_path(value, self._parts(names))
+        self.state = jax.device_put(self.state.replace(**parts), self.device)
 
     def _train_metrics(self, state: TrainState, batch: Sequence[jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
         with self._capture() as metrics:
@@ -582,6 +626,20 @@ def _apply_in_bfloat16(model: nn.Module, variables: Params, *inputs: Any, **kwar
 def _as_type(dtype: Any, tree: Any) -> Any:
     """The tree with its floating-point arrays converted."""
     return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+
+
+def _by_name(tree: Any) -> dict[str, jax.Array]:
+    """The arrays of a tree by where they are in it; of keys, what they are made of."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {_name(path): jax.random.key_data(leaf) if _is_key(leaf) else leaf for path, leaf in leaves}
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _is_key(leaf: jax.Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as onp  # MXNet's own arrays have the name np here
@@ -94,13 +95,15 @@ class Module(core.Module, nn.Block):
 
     def get_scratch_params(self) -> list[np.ndarray]:
         """The arrays that the model and the models in it have as attributes."""
-        arrays = []
-        for value in vars(self).values():
+        return [array for _, array in self._named_scratch_params()]
+
+    def _named_scratch_params(self, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
+        """Those arrays with their names, such as ``w``, or ``part.w`` in the model ``part``."""
+        for name, value in vars(self).items():
             if isinstance(value, np.ndarray):
-                arrays.append(value)
+                yield prefix + name, value
             elif isinstance(value, Module):
-                arrays += value.get_scratch_params()
-        return arrays
+                yield from value._named_scratch_params(f"{prefix}{name}.")
 
     def set_scratch_params_device(self, device: mx.Context) -> None:
         """Bring those arrays to ``device``."""
@@ -136,7 +139,12 @@ class DataModule(core.DataModule):
 
 
 class Trainer(core.Trainer):
-    """Fit a model to data: see `d2l.core.Trainer`."""
+    """Fit a model to data: see `d2l.core.Trainer`.
+
+    A run that makes checkpoints sets MXNet's seed anew at each.
+    """
+
+    framework = "mxnet"
 
     def prepare_model(self, model: Module) -> None:
         """Join model and trainer, and bring the model to the device."""
@@ -185,6 +193,59 @@ class Trainer(core.Trainer):
 
     def _validate(self, batch: Sequence[np.ndarray]) -> None:
         self.model.validation_step(batch)
+
+    def _build(self, batch: Sequence[np.ndarray]) -> None:
+        self.model(*batch[:-1])
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        # By the names that Gluon saves parameters under; the others count the layers of the process.
+        params = self.model._collect_params_with_prefix()
+        own = dict(self.model._named_scratch_params())
+        return {**{name: param.data(self.device) for name, param in params.items()}, **own}
+
+    def _set_weights(self, weights: Mapping[str, onp.ndarray]) -> None:
+        for name, array in self._weights().items():
+            array[...] = np.array(weights[name], dtype=array.dtype, ctx=self.device)
+
+    def _optimizer_name(self) -> str:
+        return type(self._optimizer()).__name__
+
+    def _optimizer(self) -> Any:
+        """The optimizer itself, where Gluon's trainer has it."""
+        return getattr(self.optim, "optimizer", self.optim)
+
+    def _optimizer_state(self) -> dict[str, Any] | None:
+        # Gluon would save it as a pickle. One that is written by hand has none.
+        if not isinstance(self.optim, gluon.Trainer):
+            return None
+        optimizer = self._optimizer()
+        return {
+            "states": self.optim._updaters[0].states,
+            "numbers": _numbers(optimizer),
+            "counts": optimizer._index_update_count,
+            "schedule": _numbers(optimizer.lr_scheduler),
+        }
+
+    def _set_optimizer_state(self, state: dict[str, Any] | None, path: Path) -> None:
+        if state is not None:
+            optimizer, updater = self._optimizer(), self.optim._updaters[0]
+            updater.states, updater.states_synced = state["states"], dict.fromkeys(state["states"], True)
+            vars(optimizer).update(state["numbers"])
+            optimizer._index_update_count.update(state["counts"])
+            if optimizer.lr_scheduler is not None:
+                vars(optimizer.lr_scheduler).update(state["schedule"])
+
+    def _tensor(self, array: onp.ndarray) -> mx.nd.NDArray:
+        return np.array(array, dtype=array.dtype, ctx=self.device).as_nd_ndarray()
+
+    def _random_state(self) -> int:
+        # MXNet does not tell its random state. It gives a seed, drawn from it, and goes on from that.
+        seed = int(np.random.randint(0, 2**31 - 1))
+        mx.random.seed(seed)
+        return seed
+
+    def _set_random_state(self, state: int) -> None:
+        mx.random.seed(state)
 
 
 class SyntheticRegressionData(core.SyntheticRegressionData, DataModule):
@@ -436,6 +497,11 @@ class ResNeXtBlock(nn.Block):
         Y = npx.relu(self.bn2(self.conv2(Y)))
         Y = self.bn3(self.conv3(Y))
         return npx.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 else X))
+
+
+def _numbers(thing: Any) -> dict[str, float]:
+    """The numbers that an object has as attributes."""
+    return {name: value for name, value in getattr(thing, "__dict__", {}).items() if isinstance(value, (int, float))}
 
 
 @contextmanager

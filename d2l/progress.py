@@ -33,11 +33,13 @@ class Progress:
         self._slow = slow
         self._notice = ""
         self._total = total
+        self._done = 0  # before this run began, where it resumes one
         self._started = time.monotonic()
 
     def __enter__(self) -> "Progress":
         self._bar = tqdm(
             total=self._total,
+            initial=self._done,
             file=_NotebookLine(self) if in_notebook() else sys.stderr,
             ncols=72 if in_notebook() else None,
             dynamic_ncols=not in_notebook(),
@@ -54,6 +56,10 @@ class Progress:
     def examples_per_second(self) -> float:
         """Training examples per second of training, validation not counted."""
         return self.train_examples / self.train_seconds if self.train_seconds else 0.0
+
+    def resume(self, done: int, train_examples: int, train_seconds: float) -> None:
+        """Go on from an earlier run, which had done so many batches; before the context is entered."""
+        self._done, self.train_examples, self.train_seconds = done, train_examples, train_seconds
 
     def describe(self, label: str) -> None:
         """Set the words before the bar."""
@@ -76,10 +82,11 @@ class Progress:
 
     def _announce(self) -> None:
         elapsed = time.monotonic() - self._started
-        if not self._slow or elapsed < WARM_UP_SECONDS or self._bar.n < 2:
+        done = self._bar.n - self._done
+        if not self._slow or elapsed < WARM_UP_SECONDS or done < 2:
             return
         self._slow = False
-        seconds = elapsed / self._bar.n * self._total
+        seconds = elapsed / done * (self._total - self._done)
         if seconds > LONG_RUN_SECONDS:
             self._notice = (
                 f"No GPU in use: this run will take about {duration(seconds)}. "

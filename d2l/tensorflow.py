@@ -2,15 +2,19 @@
 
 import math
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import core
 from .board import ProgressBoard
+from .checkpoint import check_fits
 from .hyperparameters import HyperParameters, add_to_class
 from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
@@ -124,8 +128,12 @@ class DataModule(core.DataModule):
 class Trainer(core.Trainer):
     """Fit a model to data: see `d2l.core.Trainer`.
 
-    The steps of training and validation are compiled into graphs.
+    The steps of training and validation are compiled into graphs. A run that makes checkpoints sets TensorFlow's seed
+    anew at each; random operations of TensorFlow's own in a compiled step do not resume where they were, unlike Keras
+    layers such as dropout.
     """
+
+    framework = "tensorflow"
 
     def clip_gradients(self, grad_clip_val: float, grads: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """The gradients, scaled all together such that their L2 norm is at most ``grad_clip_val``."""
@@ -161,15 +169,46 @@ class Trainer(core.Trainer):
         self.model.training = training
 
     def _train(self, batch: Sequence[tf.Tensor]) -> None:
-        if not self.model.built:
-            # Variables are made here, outside of the compiled step.
-            self.model(*batch[:-1], training=False)
+        self._build(batch)  # outside of the compiled step
         for key, value in self._compiled(self._train_metrics, batch)(batch).items():
             self.log(key, value, train=True)
 
     def _validate(self, batch: Sequence[tf.Tensor]) -> None:
         for key, value in self._compiled(self._validate_metrics, batch)(batch).items():
             self.log(key, value, train=False)
+
+    def _build(self, batch: Sequence[tf.Tensor]) -> None:
+        if not self.model.built:
+            self.model(*batch[:-1], training=False)
+
+    def _weights(self) -> dict[str, Any]:
+        own = {name: value for name, value in vars(self.model).items() if isinstance(value, tf.Variable)}
+        return {**_by_name(self.model), **own}
+
+    def _set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        for name, variable in self._weights().items():
+            variable.assign(weights[name])
+
+    def _optimizer_state(self) -> dict[str, Any]:
+        # In the order of their making; their names count the layers of the process.
+        return {str(i): variable for i, variable in enumerate(getattr(self.optim, "variables", []))}
+
+    def _set_optimizer_state(self, state: dict[str, np.ndarray], path: Path) -> None:
+        if hasattr(self.optim, "build"):
+            self.optim.build(self.model.trainable_variables)
+        own = self._optimizer_state()
+        check_fits(path, state, own, "optimizer")
+        for name, variable in own.items():
+            variable.assign(state[name])
+
+    def _random_state(self) -> int:
+        # TensorFlow does not tell its random state. It gives a seed, drawn from it, and goes on from that.
+        seed = int(tf.random.uniform((), maxval=2**31 - 1, dtype=tf.int32))
+        tf.random.set_seed(seed)
+        return seed
+
+    def _set_random_state(self, state: int) -> None:
+        tf.random.set_seed(state)
 
     def _train_metrics(self, batch: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
         with self._capture() as metrics, tf.GradientTape() as tape:
@@ -403,6 +442,29 @@ class ResNeXtBlock(tf.keras.Model):
         Y = tf.nn.relu(self.bn2(self.conv2(self.pad(Y))))
         Y = self.bn3(self.conv3(Y))
         return tf.nn.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 else X))
+
+
+def _by_name(model: tf.keras.Model) -> dict[str, Any]:
+    """Variables by their paths, with layers of a kind counted within their parent: Keras counts those of a process."""
+    named: dict[str, Any] = {}
+    new: dict[tuple[str, str], str] = {}
+    counts: Counter[tuple[str, str]] = Counter()
+
+    def numbered(parent: str, part: str) -> str:
+        kind = re.sub(r"(_\d+)+$", "", part)
+        counts[parent, kind] += 1
+        number = counts[parent, kind] - 1
+        return f"{parent}{kind}_{number}" if number else f"{parent}{kind}"
+
+    for variable in model.variables:
+        *layers, last = variable.path.removeprefix(f"{model.name}/").split("/")
+        parent = ""
+        for layer in layers:
+            if (parent, layer) not in new:
+                new[parent, layer] = numbered(parent, layer)
+            parent = new[parent, layer] + "/"
+        named[numbered(parent, last)] = variable
+    return named
 
 
 def _multiply_adds(graph: tf.Graph) -> int:

@@ -1,10 +1,13 @@
 """The helper for PyTorch."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from . import core
 from .board import ProgressBoard
@@ -105,6 +108,7 @@ class DataModule(core.DataModule):
 class Trainer(core.Trainer):
     """Fit a model to data: see `d2l.core.Trainer`."""
 
+    framework = "torch"
     precisions = ("auto", "float32", "bfloat16")
 
     def prepare_data(self, data: DataModule) -> None:
@@ -166,6 +170,38 @@ class Trainer(core.Trainer):
     def _validate(self, batch: Sequence[torch.Tensor]) -> None:
         with torch.no_grad():
             self.model.validation_step(batch)
+
+    def _build(self, batch: Sequence[torch.Tensor]) -> None:
+        if any(map(nn.parameter.is_lazy, self.model.parameters())):
+            with _evaluating(self.model):
+                self.model(*batch[:-1])
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        return self.model.state_dict()
+
+    def _set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        self.model.load_state_dict({name: self._tensor(weight) for name, weight in weights.items()})
+
+    def _optimizer_state(self) -> Any:
+        # One that is written by hand has a state if it has PyTorch's methods for it.
+        return self.optim.state_dict() if hasattr(self.optim, "state_dict") else None
+
+    def _set_optimizer_state(self, state: Any, path: Path) -> None:
+        if state is not None:
+            self.optim.load_state_dict(state)
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        return torch.tensor(array)
+
+    def _random_state(self) -> list[list[int]]:
+        states = torch.get_rng_state(), *(torch.cuda.get_rng_state(gpu) for gpu in self.gpus)
+        return [state.tolist() for state in states]
+
+    def _set_random_state(self, state: list[list[int]]) -> None:
+        cpu_state, *gpu_states = (torch.tensor(numbers, dtype=torch.uint8) for numbers in state)
+        torch.set_rng_state(cpu_state)
+        for gpu, gpu_state in zip(self.gpus, gpu_states, strict=False):  # the run may have been on a CPU
+            torch.cuda.set_rng_state(gpu_state, gpu)
 
 
 class SyntheticRegressionData(core.SyntheticRegressionData, DataModule):

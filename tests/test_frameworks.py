@@ -385,7 +385,10 @@ def test_public_names_are_the_same_in_the_same_order(fw):
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        ("Trainer", ["max_epochs", "num_gpus", "gradient_clip_val", "precision"]),
+        (
+            "Trainer",
+            ["max_epochs", "num_gpus", "gradient_clip_val", "precision", "checkpoint_dir", "every", "keep"],
+        ),
         ("FashionMNIST", ["batch_size", "resize", "root"]),
         ("ImageFolder", ["root", "batch_size", "resize", "crop", "augment", "num_workers"]),
         ("DataModule", ["root", "num_workers"]),

@@ -1,0 +1,616 @@
+"""Checkpoints: a run that was interrupted, however, goes on from a whole one to the very same numbers."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_frameworks import NAMES, Loaders, adapter, batches_of, shape_of_image, spoilt, tiny
+
+from d2l import checkpoint
+from d2l.checkpoint import CheckpointError, CheckpointFolder, read
+
+EPOCHS = 3
+TRAIN, VAL, BATCH_SIZE = 22, 8, 4  # six batches, the last of them short
+BATCHES = 6
+FOLDER = "checkpoints"
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def fw(request):
+    """One framework: its helper module as ``d2l`` and what tests need beside it."""
+    return adapter(request.param)
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return adapter("torch")
+
+
+@pytest.fixture(autouse=True)
+def full_run(monkeypatch, tmp_path):
+    """Runs of as many epochs as asked for, in a folder of their own."""
+    monkeypatch.setenv("D2L_PROFILE", "full")
+    monkeypatch.chdir(tmp_path)
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Stopping:
+    """A loader that fails once its trainer has done so many batches of the run."""
+
+    def __init__(self, loader, trainer, stop):
+        self.loader, self.trainer, self.stop = loader, trainer, stop
+
+    def __len__(self):
+        return len(self.loader)
+
+    def __iter__(self):
+        for batch in self.loader:
+            if getattr(self.trainer, "train_batch_idx", 0) == self.stop:
+                raise Interrupted
+            yield batch
+
+
+def data_of(fw, trainer=None, stop=None, examples=TRAIN, batch_size=BATCH_SIZE):
+    """Random images, in another order each epoch, whose loader may fail on the way."""
+    rng = np.random.default_rng(0)
+    X = fw.tensor(rng.random((TRAIN + VAL, *shape_of_image(fw)), np.float32))
+    y = fw.tensor(rng.integers(0, 10, TRAIN + VAL).astype(fw.label_type))
+
+    class Data(fw.d2l.DataModule):
+        def get_dataloader(self, train):
+            loader = self.get_tensorloader((X, y), train, slice(0, examples) if train else slice(TRAIN, None))
+            return Stopping(loader, trainer, stop) if train and stop is not None else loader
+
+    data = Data()
+    data.batch_size = batch_size
+    return data
+
+
+ADAM = {
+    "torch": lambda fw, model: fw.lib.optim.Adam(model.parameters(), lr=0.01),
+    "tensorflow": lambda fw, model: fw.lib.keras.optimizers.Adam(0.01),
+    "mxnet": lambda fw, model: fw.lib.gluon.Trainer(model.parameters(), "adam", {"learning_rate": 0.01}),
+    "jax": lambda fw, model: fw.d2l.optax.adam(0.01),
+}
+
+
+def model_of(fw, optimizer="sgd", hidden=16):
+    """A model with dropout, and maybe an optimizer with a state."""
+    model = tiny(fw, dropout=0.5, hidden=hidden)
+    if optimizer == "adam":
+        type(model).configure_optimizers = lambda self: ADAM[fw.d2l.Trainer.framework](fw, self)
+    return model
+
+
+def seed(fw, number):
+    """Start all random states from a number."""
+    random.seed(number)
+    np.random.seed(number)
+    fw.seed(number)
+
+
+def fit(fw, optimizer="sgd", start=1, stop=None, epochs=EPOCHS, resume=False, folder=FOLDER, make=None, **arguments):
+    """A run with checkpoints from a random state of its own; its model."""
+    seed(fw, start)
+    model = make() if make else model_of(fw, optimizer)
+    options = {name: arguments.pop(name) for name in ("examples", "batch_size") if name in arguments}
+    trainer = fw.d2l.Trainer(epochs, checkpoint_dir=folder, **{"every": 2, **arguments})
+    trainer.fit(model, data_of(fw, trainer, stop, **options), resume=resume)
+    return model
+
+
+def interrupt(fw, stop, **arguments):
+    """A run that fails after so many batches."""
+    with pytest.raises(Interrupted):
+        fit(fw, stop=stop, **arguments)
+
+
+def result(fw, model):
+    """All that a run has come to, to the last bit."""
+    return {"weights": [weight.tolist() for weight in fw.weights(model)], "curves": model.board.curves}
+
+
+def files(folder=FOLDER):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def steps(folder=FOLDER):
+    return list(CheckpointFolder(Path(folder), 1).steps())
+
+
+def environment():
+    """That of a new process, which finds the helper and these tests."""
+    here = Path(__file__).parent
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
+
+
+# Resuming
+
+
+@pytest.mark.parametrize(("optimizer", "every"), [("sgd", 1), ("adam", 2), ("sgd", "epoch")])
+def test_interrupted_run_resumes_to_the_same_numbers(fw, optimizer, every, capsys):
+    """In the middle of the second epoch, in the middle of an average."""
+    expected = result(fw, fit(fw, optimizer, every=every, folder="whole"))
+    interrupt(fw, BATCHES + 5, optimizer=optimizer, every=every)
+    done = {1: 5, 2: 4, "epoch": 0}[every]
+    resumed = fit(fw, optimizer, every=every, start=99, resume=True)
+    assert f"epoch 2, after {done} of {BATCHES} batches" in capsys.readouterr().out
+    assert result(fw, resumed) == expected
+
+
+def test_run_resumes_in_a_new_process_to_the_same_numbers(fw):
+    expected = result(fw, fit(fw, "adam", folder="whole"))
+    interrupt(fw, 2 * BATCHES + 3, optimizer="adam")
+    script = "import sys, test_checkpoints; test_checkpoints.resume_and_tell(sys.argv[1])"
+    command = [sys.executable, "-c", script, fw.d2l.Trainer.framework]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == json.loads(json.dumps(expected))
+
+
+def resume_and_tell(name):
+    fw = adapter(name)
+    print(json.dumps(result(fw, fit(fw, "adam", start=99, resume=True))))
+
+
+def test_finished_run_goes_on_for_more_epochs_and_else_has_nothing_to_do(fw, capsys):
+    expected = result(fw, fit(fw, "adam", epochs=EPOCHS, folder="whole", every="epoch"))
+    two = result(fw, fit(fw, "adam", epochs=2, every="epoch"))
+    capsys.readouterr()
+    again = fit(fw, "adam", epochs=2, every="epoch", start=99, resume=True)
+    assert "has finished its 2 epochs" in capsys.readouterr().out
+    assert result(fw, again) == two
+    assert result(fw, fit(fw, "adam", epochs=EPOCHS, every="epoch", start=99, resume=True)) == expected
+
+
+def test_resuming_where_nothing_is_starts_from_the_beginning_and_says_so(fw, capsys):
+    expected = result(fw, fit(fw, folder="whole"))
+    assert result(fw, fit(fw, resume=True)) == expected
+    assert f"No checkpoint in {FOLDER}: training starts from the beginning\n" in capsys.readouterr().out
+
+
+def block_of(fw):
+    """A model with layers that take their shapes from a batch, batch normalization, dropout, and Adam."""
+    if fw.d2l.Trainer.framework == "jax":
+        nn = fw.d2l.nn
+
+        class Net(fw.d2l.Classifier):
+            training: bool = True
+
+            def setup(self):
+                block = fw.d2l.Residual(1, True, training=self.training)
+                drop = nn.Dropout(0.5, deterministic=not self.training)
+                self.net = nn.Sequential([block, lambda X: X.reshape(X.shape[0], -1), drop, nn.Dense(10)])
+    else:
+
+        class Net(fw.d2l.Classifier):
+            def __init__(self):
+                super().__init__()
+                self.net = fw.stack(fw.d2l.Residual(1, True), fw.net(4, 0.5))
+
+    Net.configure_optimizers = lambda self: ADAM[fw.d2l.Trainer.framework](fw, self)
+    return Net()
+
+
+def test_blocks_resume_with_the_averages_of_their_normalization(fw):
+    run = partial(fit, fw, make=partial(block_of, fw))
+    expected = result(fw, run(folder="whole"))
+    with pytest.raises(Interrupted):
+        run(stop=BATCHES + 3)
+    assert result(fw, run(start=99, resume=True)) == expected
+
+
+def test_models_of_plain_tensors_resume(fw):
+    def run(folder, stop=None, resume=False):
+        seed(fw, 1)
+        data = fw.d2l.SyntheticRegressionData(fw.tensor(np.array([2, -3.4], np.float32)), 4.2, num_train=64)
+        model = fw.d2l.LinearRegressionScratch(2, lr=0.03)
+        trainer = fw.d2l.Trainer(3, checkpoint_dir=folder)
+        if stop is not None:
+            train = data.train_dataloader
+            data.train_dataloader = lambda: Stopping(train(), trainer, stop)
+        seed(fw, 99 if resume else 2)
+        trainer.fit(model, data, resume=resume)
+        return model.board.curves
+
+    expected = run("whole")
+    with pytest.raises(Interrupted):
+        run(FOLDER, stop=3)
+    assert run(FOLDER, resume=True) == expected
+
+
+def test_resumed_run_counts_its_examples_with_those_before(torch, capsys):
+    interrupt(torch, BATCHES + 3)
+    fit(torch, start=99, resume=True)
+    assert f"after {EPOCHS} of {EPOCHS} epochs, each of {TRAIN} examples" in capsys.readouterr().out
+
+
+def test_loader_that_a_reader_wrote_resumes_too(torch):
+    """PyTorch's own, which shuffles, and whose data set draws random numbers; its batches have to be made again."""
+
+    class Noisy(torch.lib.utils.data.Dataset):
+        def __len__(self):
+            return TRAIN
+
+        def __getitem__(self, i):
+            noise = random.random() + np.random.random() + torch.lib.rand(1, 28, 28)
+            return (i / TRAIN + noise).float(), i % 10
+
+    def run(folder, start=1, stop=None, resume=False):
+        seed(torch, start)
+        trainer = torch.d2l.Trainer(EPOCHS, checkpoint_dir=folder, every=2)
+        model, train = model_of(torch), torch.lib.utils.data.DataLoader(Noisy(), BATCH_SIZE, shuffle=True)
+        train = train if stop is None else Stopping(train, trainer, stop)
+        trainer.fit(model, Loaders(train, batches_of(torch, [4])), resume=resume)
+        return result(torch, model)
+
+    expected = run("whole")
+    with pytest.raises(Interrupted):
+        run(FOLDER, stop=BATCHES + 3)
+    assert run(FOLDER, start=99, resume=True) == expected
+
+
+# Killed at any moment
+
+# Fifty times a process is forked that resumes the run, and is killed at a moment of its own. The framework is imported
+# once, and nothing is computed before the forks, for threads do not survive them.
+KILLED = """
+import json, os, random, signal, time
+from pathlib import Path
+import test_checkpoints as tests
+from d2l.checkpoint import CheckpointFolder, read
+
+fw, folder = tests.adapter("torch"), CheckpointFolder(Path("killed"), 2)
+import torch._dynamo  # or else each process would, for its optimizer
+moments, reached = random.Random(0), []
+
+def announcing(started):
+    model = tests.model_of(fw, "adam")
+    plain = type(model).training_step
+    def training_step(self, batch):
+        os.write(started, b".")
+        type(self).training_step = plain
+        return plain(self, batch)
+    type(model).training_step = training_step
+    return model
+
+def run_on(started):
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    fw.lib.set_num_threads(1)
+    make = lambda: announcing(started)
+    tests.fit(fw, epochs=10**6, resume=True, folder="killed", every=1, make=make)
+
+for _ in range(50):
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            run_on(writer)
+        finally:
+            os._exit(1)
+    os.close(writer)
+    assert os.read(reader, 1) == b"."
+    time.sleep(moments.uniform(0, 0.03))
+    os.kill(child, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    os.close(reader)
+    for path in folder.steps().values():
+        read(path)
+    reached.append(max(folder.steps(), default=0))
+
+fw.lib.set_num_threads(1)
+epochs = reached[-1] // tests.BATCHES + 1
+options = {"optimizer": "adam", "epochs": epochs, "every": "epoch"}
+resumed = tests.result(fw, tests.fit(fw, start=99, resume=True, folder="killed", **options))
+whole = tests.result(fw, tests.fit(fw, folder="whole", **options))
+print(json.dumps({"reached": reached, "same": resumed == whole}))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system whose processes can be forked")
+@pytest.mark.fault("A training that makes checkpoints is killed")
+def test_run_that_is_killed_fifty_times_resumes_each_time_from_a_whole_checkpoint(torch, sees):
+    command = [sys.executable, "-c", KILLED]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert len(told["reached"]) == 50
+    assert told["reached"] == sorted(told["reached"])
+    assert told["reached"][-1] > 0
+    assert told["same"]
+    sees("no error: resumed, the run comes to the same numbers as one that was not killed")
+
+
+@pytest.mark.fault("Ctrl-C while a checkpoint is saved")
+def test_ctrl_c_while_saving_leaves_the_checkpoints_before(torch, monkeypatch, sees):
+    expected = result(torch, fit(torch, folder="whole"))
+    synced = []
+
+    def interrupted(descriptor):
+        synced.append(descriptor)
+        if len(synced) == 7:  # two for each checkpoint: its content, and its name in the folder
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fit(torch, keep=3)
+    assert files() == [f"step-{step:08}.safetensors" for step in (2, 4, 6)]
+    assert result(torch, fit(torch, start=99, resume=True)) == expected
+    sees("KeyboardInterrupt: the checkpoints before are as they were, and the run can be resumed")
+
+
+# Files
+
+W = np.arange(6, dtype=np.float32).reshape(2, 3)
+ARRAYS = {"model/w": W, "optimizer/0": np.array(7), "empty": np.zeros((0, 2))}
+STATE = {"epoch": 1, "curves": {"loss": [[0.5, 2.25], [1.0, float("inf")]]}}
+
+
+@pytest.fixture
+def folder():
+    return CheckpointFolder(Path(FOLDER), 2)
+
+
+def test_checkpoint_gives_back_what_was_saved(folder):
+    folder.save(3, ARRAYS, STATE)
+    found = folder.newest()
+    assert found.state == STATE
+    assert found.arrays.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        assert found.arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(found.arrays[name], array)
+    assert list(found.weights) == ["w"]
+
+
+def test_arrays_in_any_order_of_memory_are_saved_as_they_are(folder):
+    folder.save(1, {"turned": W.T, "part": np.arange(10)[::3]}, STATE)
+    found = folder.newest().arrays
+    np.testing.assert_array_equal(found["turned"], W.T)
+    np.testing.assert_array_equal(found["part"], [0, 3, 6, 9])
+
+
+def test_last_ones_are_kept(folder):
+    for step in (1, 2, 10, 100_000_000, 100_000_001):
+        folder.save(step, ARRAYS, STATE)
+    assert steps() == [100_000_000, 100_000_001]
+
+
+@pytest.mark.fault("A checkpoint is cut off or damaged")
+@pytest.mark.parametrize("damage", ["cut off", "other bytes"])
+def test_checkpoint_that_is_not_whole_is_known_at_any_byte(folder, damage, sees, capsys):
+    folder.save(3, ARRAYS, STATE)
+    folder.save(4, ARRAYS, STATE)
+    path = folder.steps()[4]
+    content = path.read_bytes()
+    for i in range(len(content)):
+        rest = bytes([content[i] ^ 1 << i % 8]) + content[i + 1 :] if damage == "other bytes" else b""
+        path.write_bytes(content[:i] + rest)
+        with pytest.raises(CheckpointError, match="step-00000004"):
+            read(path)
+    assert folder.newest().path == folder.steps()[3]
+    said = capsys.readouterr().err
+    assert said.startswith(f"Passing over a damaged checkpoint: {path}: ")
+    sees(said)
+
+
+@pytest.mark.fault("No checkpoint is whole")
+def test_no_whole_checkpoint_is_one_error_that_names_them_all(torch, sees):
+    fit(torch)
+    for path in Path(FOLDER).iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="none of the checkpoints is whole") as caught:
+        fit(torch, resume=True)
+    assert all(name in str(caught.value) for name in files())
+    sees(f"CheckpointError: {caught.value}")
+
+
+def test_damaged_checkpoint_is_passed_over_and_written_anew(torch, capsys):
+    expected = result(torch, fit(torch, folder="whole"))
+    interrupt(torch, BATCHES + 5)
+    newest = CheckpointFolder(Path(FOLDER), 2).steps()[BATCHES + 4]
+    newest.write_bytes(newest.read_bytes()[:-1])
+    interrupt(torch, BATCHES + 3, start=99, resume=True, keep=1)
+    assert f"after 2 of {BATCHES} batches" in capsys.readouterr().out
+    assert steps() == [BATCHES + 2, BATCHES + 4]  # the whole one stays, although the damaged one has a later number
+    assert result(torch, fit(torch, start=99, resume=True, keep=1)) == expected
+    assert steps() == [EPOCHS * BATCHES]
+
+
+def test_file_of_another_kind_is_no_checkpoint():
+    Path("other.safetensors").write_bytes(checkpoint.save({"w": W}))
+    with pytest.raises(CheckpointError, match=r"other\.safetensors: not a checkpoint that this version"):
+        read(Path("other.safetensors"))
+    with pytest.raises(CheckpointError, match="absent"):
+        read(Path("absent"))
+
+
+@pytest.mark.fault("The disk is full when a checkpoint is saved")
+def test_full_disk_stops_the_run_and_leaves_the_checkpoints_before(torch, monkeypatch, sees):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs /dev/full, which takes nothing as a full disk does")
+    expected = result(torch, fit(torch, folder="whole"))
+
+    class Filled(CheckpointFolder):
+        def save(self, step, *content):
+            if step == 6:
+                (self.path / checkpoint.PART).symlink_to("/dev/full")
+            super().save(step, *content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("d2l.core.CheckpointFolder", Filled)
+        with pytest.raises(CheckpointError, match=r"step-00000006.*No space left on device") as caught:
+            fit(torch)
+    assert files() == ["step-00000002.safetensors", "step-00000004.safetensors"]
+    assert result(torch, fit(torch, start=99, resume=True)) == expected
+    sees(f"CheckpointError: {caught.value}")
+
+
+@pytest.mark.fault("The folder for checkpoints cannot be written to")
+def test_folder_that_cannot_be_written_to_is_named_before_the_training(torch, sees):
+    Path("file").touch()
+    model = model_of(torch)
+    with pytest.raises(CheckpointError, match="file/folder: no checkpoint can be written here") as caught:
+        fit(torch, folder="file/folder", make=lambda: model)
+    assert model.board.curves == {}
+    sees(f"CheckpointError: {caught.value}")
+
+
+# What does not fit
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5, True, "batch", None])
+def test_every_is_an_epoch_or_a_number_of_batches(torch, every):
+    with pytest.raises(ValueError, match="every="):
+        torch.d2l.Trainer(1, every=every)
+
+
+@pytest.mark.parametrize("keep", [0, True, 1.0, None])
+def test_keep_is_a_number(torch, keep):
+    with pytest.raises(ValueError, match="keep="):
+        torch.d2l.Trainer(1, keep=keep)
+
+
+def test_resuming_takes_a_folder(torch):
+    with pytest.raises(ValueError, match="give the trainer a checkpoint_dir"):
+        torch.d2l.Trainer(1).fit(model_of(torch), data_of(torch), resume=True)
+
+
+@pytest.mark.fault("A new run is to make checkpoints where an earlier one has")
+def test_checkpoints_of_an_earlier_run_are_not_written_over(torch, sees):
+    fit(torch)
+    before = files()
+    with pytest.raises(CheckpointError, match="has checkpoints of an earlier run") as caught:
+        fit(torch)
+    assert files() == before
+    sees(f"CheckpointError: {caught.value}")
+
+
+@pytest.mark.fault("A run is resumed with another optimizer or other data")
+@pytest.mark.parametrize(
+    ("arguments", "differs"),
+    [
+        ({"batch_size": 5}, "batch_size is 4 there and 5 here, training batches per epoch is 6 there and 5 here"),
+        ({"examples": 21}, "training examples is 22 there and 21 here"),
+        ({"optimizer": "adam"}, "optimizer is SGD there and Adam here"),
+    ],
+)
+def test_resuming_another_run_names_what_differs(torch, arguments, differs, sees):
+    fit(torch)
+    with pytest.raises(CheckpointError, match="is of another run: ") as caught:
+        fit(torch, resume=True, **arguments)
+    assert str(caught.value).endswith(f"is of another run: {differs}")
+    sees(f"CheckpointError: {caught.value}")
+
+
+def test_checkpoint_of_another_optimizer_is_an_error_in_every_framework(fw):
+    fit(fw, epochs=1, every="epoch")
+    with pytest.raises(CheckpointError, match="optimizer"):
+        fit(fw, "adam", epochs=2, resume=True)
+
+
+def test_checkpoint_of_another_framework_is_named(torch, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.d2l.Trainer, "framework", "numpy")
+        fit(torch, epochs=1)
+    with pytest.raises(CheckpointError, match="framework is numpy there and torch here"):
+        fit(torch, resume=True)
+
+
+@pytest.mark.fault("A checkpoint is of another model")
+def test_resuming_another_model_lists_what_differs(fw, sees):
+    fit(fw, epochs=1, every="epoch")
+    with pytest.raises(CheckpointError, match=rf"step-0+{BATCHES}\.safetensors does not fit this model") as caught:
+        fit(fw, resume=True, make=partial(model_of, fw, hidden=8))
+    assert len(str(caught.value).splitlines()) == 4  # weight and bias of the first layer, weight of the second
+    if fw.d2l.Trainer.framework == "torch":
+        sees(f"CheckpointError: {caught.value}")
+
+
+def test_loss_that_is_lost_is_not_saved(torch):
+    """The point that shows it is drawn after the third batch; the second is spoilt."""
+    train = batches_of(torch, [4] * 6)
+    train[1] = spoilt(torch, train[1])
+    trainer = torch.d2l.Trainer(1, checkpoint_dir=FOLDER, every=1)
+    with pytest.raises(FloatingPointError):
+        trainer.fit(model_of(torch), Loaders(train, None))
+    assert steps() == [1]
+
+
+def test_optimizer_state_that_cannot_be_saved_is_named(torch):
+    class Odd(torch.lib.optim.SGD):
+        def state_dict(self):
+            return super().state_dict() | {"odd": object()}
+
+    model = model_of(torch)
+    type(model).configure_optimizers = lambda self: Odd(self.parameters(), lr=0.1)
+    with pytest.raises(CheckpointError, match="optimizer/odd is of the type object"):
+        fit(torch, make=lambda: model)
+    assert files() == []
+
+
+# Weights by themselves
+
+
+def lenet(fw, **arguments):
+    """LeNet, whose layers have no shapes yet, and data for it."""
+    return fw.d2l.LeNet(**arguments), data_of(fw)
+
+
+def saved_lenet(fw):
+    """The path of a checkpoint of LeNet, and the weights in it."""
+    seed(fw, 1)
+    model, data = lenet(fw)
+    fw.d2l.Trainer(1, checkpoint_dir=FOLDER).fit(model, data)
+    return Path(FOLDER, files()[-1]), fw.weights(model)
+
+
+def assert_same(weights, expected):
+    assert len(weights) == len(expected) > 0
+    for weight, value in zip(weights, expected, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_weights_are_loaded_into_a_new_model(fw):
+    path, expected = saved_lenet(fw)
+    model, data = lenet(fw)
+    fw.d2l.Trainer(1).load_weights(model, data, path)
+    assert_same(fw.weights(model), expected)
+
+
+def test_weights_of_another_model_are_listed_and_leave_the_model_untouched(fw):
+    path, _ = saved_lenet(fw)
+    model, data = lenet(fw, num_classes=11)
+    trainer = fw.d2l.Trainer(1)
+    trainer.fit(model, data)
+    before = fw.weights(model)
+    with pytest.raises(CheckpointError, match="does not fit this model") as caught:
+        trainer.load_weights(model, data, path)
+    first, *lines = str(caught.value).splitlines()
+    assert str(path) in first
+    assert len(lines) == 2
+    shapes = r"is \((84, 10|10, 84|10,)\) float32 in the file, \((84, 11|11, 84|11,)\) float32 in the model"
+    assert all(re.search(shapes, line) for line in lines)
+    assert_same(fw.weights(model), before)
+
+
+def test_missing_and_extra_names_are_listed_up_to_a_number(torch):
+    fit(torch, epochs=1)
+    with pytest.raises(CheckpointError) as caught:
+        torch.d2l.Trainer(1).load_weights(*lenet(torch), Path(FOLDER, files()[-1]))
+    said = str(caught.value)
+    assert "net.0.weight (6, 1, 5, 5) float32 is missing in the file" in said
+    assert "net.1.weight (16, 784) float32 is in the file, but not in the model" in said
+    with pytest.raises(CheckpointError, match=r"and 80 more$"):
+        checkpoint.check_fits(Path("file"), {}, {f"w{i}": np.zeros(1) for i in range(100)}, "model")
