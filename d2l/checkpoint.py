@@ -100,14 +100,14 @@ class CheckpointFolder:
         Args:
             step: Training batches that it is saved after.
             arrays: Its arrays by name.
-            state: All else, as JSON can hold it.
+            state: All else, as JSON can hold it; numbers may be NumPy's or a framework's.
 
         Raises:
             CheckpointError: It could not be written; the others are as they were.
         """
         path, part = self.path / f"step-{step:08}.safetensors", self.path / PART
         arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-        text = json.dumps(state)
+        text = json.dumps(state, default=lambda number: to_numpy(number).item())  # of NumPy or of a framework
         content = save(arrays, {"d2l_checkpoint": FORMAT, "sha256": _digest(arrays, text), "state": text})
         try:
             try:

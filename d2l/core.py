@@ -409,6 +409,7 @@ class Trainer(HyperParameters):
     gpus: Sequence[Any] = ()
     progress: Progress | None = None
     _checkpoints: CheckpointFolder | None = None
+    _epoch_random: Any = None  # the random states that an epoch with checkpoints began with
     train_batch_idx: int = 0
     num_train_batches: int = 0
     _stop: BaseException | None = None
@@ -726,7 +727,7 @@ class Trainer(HyperParameters):
         if not math.isfinite(loss):  # the run is about to be stopped; the last good checkpoints are to be kept
             return
         arrays: dict[str, Any] = {f"model/{name}": to_numpy(weight) for name, weight in self._weights().items()}
-        hyperparameters = {**self.hparams, **getattr(self.model, "hparams", {})}
+        hyperparameters = {**getattr(self, "hparams", {}), **getattr(self.model, "hparams", {})}
         state = {
             "run": self._run,
             "epoch": epoch,

@@ -409,6 +409,16 @@ def test_long_slow_run_says_early_how_long_it_takes(clock, capsys):
     assert "D2L_PROFILE=smoke" in errors
 
 
+def test_resumed_run_counts_from_where_it_was_and_says_how_long_the_rest_takes(clock, capsys):
+    run = progress.Progress(1200, slow=True)
+    run.resume(600, train_examples=100, train_seconds=3.0)
+    with run:
+        for _ in run.count([(None, range(4))] * 3, train=True):
+            clock.now += 6
+    assert "about 1 h 0 min" in capsys.readouterr().err
+    assert (run.train_examples, run.train_seconds) == (112, 21)
+
+
 @pytest.mark.parametrize(("slow", "total"), [(True, 10), (False, 1200)])
 def test_short_run_or_run_on_a_gpu_says_nothing_of_its_length(clock, capsys, slow, total):
     follow(clock, seconds=6.0, batches=3, slow=slow, total=total)
