@@ -63,6 +63,11 @@ class ProgressBoard(HyperParameters):
         self._stale = False  # whether there are points that the picture does not show
         self._ending = False  # whether the end of the cell will show them
 
+    @property
+    def last(self) -> dict[str, float]:
+        """The y of each curve's last point."""
+        return {label: points[-1][1] for label, points in self.curves.items()}
+
     def draw(self, x: float, y: Any, label: str, every_n: int = 1, weight: float = 1) -> None:
         """Add a point to the curve ``label``.
 

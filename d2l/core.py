@@ -410,6 +410,9 @@ class Trainer(HyperParameters):
     progress: Progress | None = None
     _checkpoints: CheckpointFolder | None = None
     _epoch_random: Any = None  # the random states that an epoch with checkpoints began with
+    train_batch_idx: int = 0
+    num_train_batches: int = 0
+    _stop: BaseException | None = None
     _captured: dict[str, Any] | None = None
 
     def __init__(
@@ -447,6 +450,11 @@ class Trainer(HyperParameters):
     def device(self) -> Any:
         """The device that models are trained on."""
         return self.gpus[0] if self.gpus else self._cpu()
+
+    @property
+    def epochs_done(self) -> float:
+        """Passes over the training data so far, with what is done of the one at hand."""
+        return self.train_batch_idx / max(self.num_train_batches, 1)
 
     def prepare_data(self, data: DataModule) -> None:
         """Get the data loaders and their lengths in batches.
@@ -525,6 +533,19 @@ class Trainer(HyperParameters):
                 model.board.flush()
         if self._first_epoch < self.num_epochs:
             self._report()
+
+    def stop(self, reason: BaseException) -> None:
+        """Have `fit` end with an exception, from a signal's handler.
+
+        A run with checkpoints ends when the step that it is in is done, with a checkpoint of that place. One without
+        ends at once, and so does one that is asked a second time.
+
+        Args:
+            reason: The exception for `fit` to raise.
+        """
+        if self._checkpoints is None or self._stop is not None:
+            raise reason
+        self._stop = reason
 
     def fit_epoch(self) -> None:
         """Go once through the training data, then once through the validation data."""
@@ -632,7 +653,7 @@ class Trainer(HyperParameters):
 
     def _open_checkpoints(self, resume: bool) -> Checkpoint | None:
         """Find the folder of checkpoints ready to be written to; the last one in it, to resume from."""
-        self._checkpoints = None
+        self._checkpoints = self._stop = None
         if self.checkpoint_dir is None:
             if resume:
                 raise ValueError("resume=True: give the trainer a checkpoint_dir to resume from")
@@ -665,6 +686,8 @@ class Trainer(HyperParameters):
         if checkpoint is not None:
             self._take_up(checkpoint)
         self.train_dataloader = _CheckpointedLoader(self.train_dataloader, self)
+        if self.val_dataloader is not None:
+            self.val_dataloader = _StoppableLoader(self.val_dataloader, self)
 
     def _take_up(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
@@ -699,7 +722,7 @@ class Trainer(HyperParameters):
 
     def _save(self, epoch: int, batch: int) -> None:
         """Make a checkpoint from which a run goes on in ``epoch`` after so many of its batches."""
-        board = self.model.board.state()
+        board = _without_validation(self.model.board.state(), epoch)
         loss = board["pending"].get("train_loss", {"y": 0.0})["y"]
         if not math.isfinite(loss):  # the run is about to be stopped; the last good checkpoints are to be kept
             return
@@ -723,6 +746,12 @@ class Trainer(HyperParameters):
         }
         self._checkpoints.save(epoch * self.num_train_batches + batch, arrays, state)
 
+    def _stop_if_asked(self, batch: int) -> None:
+        """End the run after so many training batches of the epoch, if it is to end."""
+        if self._stop is not None:
+            self._save(self.epoch, batch)
+            raise self._stop
+
     def _random(self) -> dict[str, Any]:
         """The random states of now, as JSON can hold them."""
         return {**random_states(), "framework": self._random_state()}
@@ -735,7 +764,7 @@ class Trainer(HyperParameters):
     def _report(self) -> None:
         """State the run's last numbers in one line."""
         profile = current_profile()
-        final = {label: points[-1][1] for label, points in self.model.board.curves.items()}
+        final = self.model.board.last
         run = {
             "profile": str(profile),
             "epochs": self.num_epochs,
@@ -845,6 +874,34 @@ class _CheckpointedLoader:
             done += 1
             if trainer.every != "epoch" and (trainer.epoch * len(self) + done) % trainer.every == 0:
                 trainer._save(trainer.epoch, done)
+            trainer._stop_if_asked(done)
+
+
+@dataclass(frozen=True)
+class _StoppableLoader:
+    """A validation loader before whose batches the run may be stopped."""
+
+    loader: Any
+    trainer: Trainer
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self.loader:
+            self.trainer._stop_if_asked(self.trainer.num_train_batches)
+            yield batch
+
+
+def _without_validation(board: Mapping[str, Any], epoch: int) -> dict[str, Any]:
+    """A board's state without what a validation has drawn that is to be done again, that of an epoch not yet over."""
+
+    def stays(label: str, x: float) -> bool:
+        return not label.startswith("val_") or x <= epoch
+
+    curves = {label: [(x, y) for x, y in points if stays(label, x)] for label, points in board["curves"].items()}
+    pending = {label: average for label, average in board["pending"].items() if stays(label, average["points"][0][0])}
+    return {**board, "curves": {label: points for label, points in curves.items() if points}, "pending": pending}
 
 
 def _after(done: int, loader: Any) -> Iterator[Any]:

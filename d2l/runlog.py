@@ -1,0 +1,87 @@
+"""A training run as lines of JSON in a file, for programs to read and for people to follow with ``tail -f``."""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .board import ProgressBoard
+
+
+class RunLog:
+    """Lines of JSON, appended to a file, each of them whole as soon as it is written.
+
+    A file that can no longer be written to, such as one on a full disk, is named once; the run goes on without it.
+
+    Args:
+        path: The file; ``None`` writes nothing.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+
+    def __init__(self, path: Path | None):
+        self.path, self._file = path, None
+        if path is None:
+            return
+        kept = path.read_bytes() if path.is_file() else b""
+        self._file = path.open("ab", buffering=0)  # a line is one call of the system, which a signal does not part
+        if kept and not kept.endswith(b"\n"):
+            self._append(b"\n")  # the disk was full, or the power went
+
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, **line: Any) -> None:
+        """Append a line with the time and these values. Numbers that are not finite, which JSON lacks, become null."""
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._append(json.dumps(_finite({"time": time, **line}), default=str).encode() + b"\n")
+
+    def _append(self, line: bytes) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(line)
+        except OSError as error:
+            print(f"{self.path}: the log ends here, the training goes on: {error}", file=sys.stderr)
+            self._file.close()
+            self._file = None
+
+
+class LoggedBoard(ProgressBoard):
+    """A board whose points go into a log as they are drawn.
+
+    Args:
+        log: The log.
+        epochs_done: Tells where the run is, for the line that says where it was taken up again.
+    """
+
+    def __init__(self, log: RunLog, epochs_done: Callable[[], float]):
+        super().__init__(xlabel="epoch", display=False)
+        self.log, self.epochs_done = log, epochs_done
+
+    def flush(self) -> None:
+        """Draw nothing: what still waits for its average when a run is stopped is no point of the run's curves."""
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from the points of such a state, which are in the log already."""
+        super().set_state(state)
+        self.log.write(event="resumed", epoch=self.epochs_done())
+
+    def _settle(self, label: str) -> None:
+        super()._settle(label)
+        x, y = self.curves[label][-1]
+        self.log.write(epoch=x, **{label: y})
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(part) for name, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,346 @@
+"""The chapter's training as a command, for jobs on a cluster: ``python -m d2l.train --help``."""
+
+import argparse
+import importlib
+import math
+import platform
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+if TYPE_CHECKING:
+    from .runlog import RunLog
+
+FASHION_MNIST = "fashion-mnist"
+EPOCH = "epoch"
+TOP_5_ABOVE = 10  # classes; of fewer, the five likeliest say little
+
+EPILOG = """\
+examples:
+  On a laptop, the whole way in seconds: two epochs on 256 images that come with the package.
+
+    D2L_PROFILE=smoke python -m d2l.train pytorch --model lenet
+
+  The chapter's AlexNet on a GPU, with its curves in a file:
+
+    python -m d2l.train pytorch --epochs 10 --log alexnet.jsonl
+
+  ImageNet on a cluster. The job is sent SIGTERM before its time is up, saves a checkpoint, and ends. The same
+  command goes on from there, in the next job as in the first:
+
+    python -m d2l.train pytorch --data /data/imagenet --epochs 90 \\
+        --checkpoint-dir run1 --checkpoint-every 1000 --resume --log run1.jsonl
+
+exit codes:
+  0 the run is complete, 1 it failed, 2 the command is not right, 130 Ctrl-C, 143 SIGTERM
+"""
+
+
+class Framework(NamedTuple):
+    """What the command has to know of a framework.
+
+    Attributes:
+        module: Its module of the helper.
+        seed: Sets the random state of its own, given that module and a number.
+        place: Where the model is to be made, given that module and the number of devices.
+    """
+
+    module: str
+    seed: Callable[[Any, int], Any] = lambda d2l, number: None
+    place: Callable[[Any, int], AbstractContextManager[Any]] = lambda d2l, devices: nullcontext()
+
+
+FRAMEWORKS = {
+    "pytorch": Framework("torch", seed=lambda d2l, number: d2l.torch.manual_seed(number)),
+    "tensorflow": Framework(
+        "tensorflow",
+        seed=lambda d2l, number: d2l.tf.keras.utils.set_random_seed(number),
+        place=lambda d2l, devices: d2l.try_gpu() if devices else d2l.cpu(),
+    ),
+    "mxnet": Framework("mxnet", seed=lambda d2l, number: d2l.mx.random.seed(number)),
+    "jax": Framework("jax"),  # whose keys are drawn from Python's random state
+}
+
+
+class Network(NamedTuple):
+    """A network of the chapter: its class in the helper, the side of its images, and the chapter's learning rate."""
+
+    name: str
+    size: int
+    lr: float
+
+
+NETWORKS = {"alexnet": Network("AlexNet", 224, 0.01), "lenet": Network("LeNet", 28, 0.5)}
+
+
+class UsageError(Exception):
+    """The command is not right. The message says what to give."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal has come that ends the run."""
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+        self.epochs = 0.0  # that were done
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with a message, and the exit code for wrong usage."""
+        self.exit(2, f"{self.prog}: {message}. With --help it says more.\n")
+
+
+def make_parser() -> Parser:
+    """The command's arguments."""
+    parser = Parser(
+        "python -m d2l.train",
+        description="Train a network of the chapter with the Trainer of its notebooks.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("framework", choices=FRAMEWORKS, help="what to train with")
+
+    group = parser.add_argument_group("what is trained")
+    group.add_argument("--model", choices=NETWORKS, default="alexnet", help="the network (default: %(default)s)")
+    group.add_argument(
+        "--data",
+        default=FASHION_MNIST,
+        help=f"{FASHION_MNIST}, or a FOLDER of images: FOLDER/train/CLASS/*.jpg and FOLDER/val/CLASS/*.jpg, or "
+        "WebDataset shards FOLDER/train/*.tar and FOLDER/val/*.tar (default: %(default)s)",
+    )
+
+    group = parser.add_argument_group("how it is trained")
+    group.add_argument(
+        "--epochs", type=_positive, default=10, help="passes over the training data (default: %(default)s)"
+    )
+    group.add_argument("--batch-size", type=_positive, default=128, help="images in a batch (default: %(default)s)")
+    rates = ", ".join(f"{network.lr} for {name}" for name, network in NETWORKS.items())
+    group.add_argument("--lr", type=_rate, help=f"learning rate (default: the chapter's, {rates})")
+    group.add_argument("--seed", type=_seed, help="number to start all random states from (default: a new one)")
+
+    group = parser.add_argument_group("on what")
+    group.add_argument(
+        "--devices",
+        type=_count,
+        default=1,
+        help="GPUs to use, as far as there are any; 0 is the CPU (default: %(default)s)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="what layers compute in; auto is bfloat16 on GPUs that have it, in pytorch and jax (default: %(default)s)",
+    )
+
+    group = parser.add_argument_group("what is kept")
+    group.add_argument(
+        "--checkpoint-dir",
+        type=Path,
+        metavar="FOLDER",
+        help="save the run here as it goes on, and when SIGTERM or Ctrl-C ends it (default: nowhere)",
+    )
+    group.add_argument(
+        "--checkpoint-every",
+        type=_every,
+        default=EPOCH,
+        metavar="BATCHES",
+        help="training batches from one checkpoint to the next, or %(default)s (default: %(default)s)",
+    )
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the last checkpoint, or start if there is none (default: start)",
+    )
+    group.add_argument(
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="append lines of JSON to it: the settings, each point of a curve, how the run ended (default: no log)",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; what becomes of it is said in a line, and by the exit code that ``--help`` explains."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    try:
+        _check(options)
+        with _on_signals(_raise):
+            return _run(options)
+    except UsageError as error:
+        parser.error(str(error))
+    except Stopped as stopped:
+        kept = "the same command with --resume goes on from there"
+        if options.checkpoint_dir is None:
+            kept = "no checkpoint was asked for"
+        print(f"Stopped by {stopped} after {stopped.epochs:.2f} epochs; {kept}", file=sys.stderr)
+        return stopped.exit_code
+
+
+def train(options: argparse.Namespace, log: "RunLog") -> None:
+    """Train as the options say.
+
+    Raises:
+        UsageError: The framework lacks the precision, or ``D2L_PROFILE`` is no profile.
+        ImportError: The framework is not installed.
+        DataError, CheckpointError, FloatingPointError: As `d2l.core.ImageFolder` and `d2l.core.Trainer.fit` say.
+        Stopped: A signal has come.
+    """
+    import numpy as np
+
+    from . import __version__
+    from .profile import current_profile
+    from .runlog import LoggedBoard
+
+    start = time.monotonic()
+    framework, network = FRAMEWORKS[options.framework], NETWORKS[options.model]
+    try:
+        d2l = importlib.import_module(f"d2l.{framework.module}")
+        trainer = d2l.Trainer(
+            options.epochs,
+            num_gpus=options.devices,
+            precision=options.precision,
+            checkpoint_dir=options.checkpoint_dir,
+            every=options.checkpoint_every,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if options.seed is not None:
+        random.seed(options.seed)
+        np.random.seed(options.seed)
+        framework.seed(d2l, options.seed)
+    data, classes = _load(d2l, options, network.size)
+    with framework.place(d2l, options.devices), _on_signals(trainer.stop):
+        model = getattr(d2l, network.name)(lr=options.lr or network.lr, num_classes=classes)
+        model.top_k = (5,) if classes > TOP_5_ABOVE else ()
+        model.board = LoggedBoard(log, lambda: trainer.epochs_done)
+        log.write(
+            event="start",
+            settings={**vars(options), "lr": model.lr},
+            classes=classes,
+            profile=str(current_profile()),
+            device=str(trainer.device),
+            versions={
+                "python": platform.python_version(),
+                "d2l": __version__,
+                trainer.framework: sys.modules[trainer.framework].__version__,
+            },
+        )
+        try:
+            trainer.fit(model, data, resume=options.resume)
+        except Stopped as stopped:
+            stopped.epochs = trainer.epochs_done
+            raise
+    log.write(event="end", metrics=model.board.last, epochs=trainer.num_epochs, seconds=time.monotonic() - start)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Train with a log, which says how it ended; return the exit code."""
+    # Only now, since they take a second to import.
+    from .checkpoint import CheckpointError
+    from .data import DataError
+    from .runlog import RunLog
+
+    try:
+        log = RunLog(options.log)
+    except OSError as error:
+        print(f"{options.log}: no log can be written here: {error.strerror}", file=sys.stderr)
+        return 1
+    with log:
+        try:
+            train(options, log)
+        except Stopped as stopped:
+            log.write(event="stopped", signal=str(stopped), epoch=stopped.epochs)
+            raise
+        except Exception as error:
+            log.write(event="failed", error=f"{type(error).__name__}: {error}")
+            if not isinstance(error, (ImportError, DataError, CheckpointError, FloatingPointError)):
+                raise
+            print(error, file=sys.stderr)
+            return 1
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Find what is wrong without importing a framework, which takes seconds."""
+    if options.data != FASHION_MNIST and not Path(options.data).is_dir():
+        raise UsageError(f"--data {options.data}: there is no such folder; for Fashion-MNIST, give {FASHION_MNIST}")
+    if options.checkpoint_dir is None:
+        for name, given in (("--resume", options.resume), ("--checkpoint-every", options.checkpoint_every != EPOCH)):
+            if given:
+                raise UsageError(f"{name}: give the folder of the checkpoints, too, with --checkpoint-dir")
+
+
+def _load(d2l: Any, options: argparse.Namespace, size: int) -> tuple[Any, int]:
+    """The data, in images with sides of ``size``, and their number of classes."""
+    if options.data == FASHION_MNIST:
+        from .data import CLASSES
+
+        return d2l.FashionMNIST(options.batch_size, resize=(size, size), root="data"), len(CLASSES)
+    # As much more than what is cut out of it as in AlexNet's 256 and 224.
+    data = d2l.ImageFolder(options.data, options.batch_size, resize=size * 8 // 7, crop=size)
+    return data, data.num_classes
+
+
+@contextmanager
+def _on_signals(stop: Callable[[Stopped], None]) -> Iterator[None]:
+    """Have ``stop`` called when Ctrl-C or SIGTERM comes, which a cluster sends before it kills."""
+    numbers = signal.SIGINT, signal.SIGTERM
+    kept = [signal.signal(number, lambda number, _: stop(Stopped(number))) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, kept, strict=True):
+            signal.signal(number, handler)
+
+
+def _raise(stopped: Stopped) -> NoReturn:
+    raise stopped
+
+
+def _whole(text: str, least: int, most: float = math.inf) -> int:
+    if not text.isdecimal() or not least <= int(text) <= most:
+        limits = f"{least} or more" if most == math.inf else f"from {least} to {most}"
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number, {limits}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0, 2**31 - 1)
+
+
+def _every(text: str) -> int | str:
+    return text if text == EPOCH else _positive(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number above 0")
+    return rate
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,407 @@
+"""The command `python -m d2l.train`: it trains as the notebooks do, keeps a log, and ends cleanly however it ends."""
+
+import itertools
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from photographs import encoded, photograph, write_folder
+from test_frameworks import EXTRAS, NAMES, adapter
+
+from d2l.runlog import LoggedBoard, RunLog
+from d2l.train import main
+
+EPOCHS, STEPS, VALIDATION_STEPS = 2, 8, 4  # of a smoke run in batches of 32
+LENET = ("--model", "lenet", "--batch-size", "32", "--seed", "1")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A folder of its own, where a command's files go."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def torch():
+    return adapter("torch")
+
+
+def lines(path="run.jsonl"):
+    """A log's lines."""
+    text = Path(path).read_text()
+    assert text.endswith("\n")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def events(path="run.jsonl"):
+    return [line["event"] for line in lines(path) if "event" in line]
+
+
+def points(path="run.jsonl"):
+    """The points of a log: all but what has to do with the time."""
+    return [
+        {name: value for name, value in line.items() if name != "time"} for line in lines(path) if "event" not in line
+    ]
+
+
+def command(*arguments, code="from d2l.train import main; sys.exit(main(sys.argv[1:]))", **options):
+    """A new process with the command, or with other code before it."""
+    root = Path(__file__).parent.parent
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+    environment = os.environ | {"PYTHONPATH": str(root)} | options.pop("environment", {})
+    return subprocess.Popen([sys.executable, "-c", f"import sys; {code}", *arguments], env=environment, **options)
+
+
+def fails(capsys, *arguments):
+    """The exit code and the last line of a command that comes to nothing."""
+    try:
+        code = main(arguments)
+    except SystemExit as error:
+        code = error.code
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.endswith("\n")
+    return code, said.strip()
+
+
+def stop_at(patch, torch, stop, training=None, validation=None):
+    """Have ``stop`` called with the trainer in a step of training or of validation, given by its number in the run."""
+
+    def stopping(method, at):
+        counted = itertools.count(1)
+
+        def step(trainer, batch):
+            if next(counted) == at:
+                stop(trainer)
+            method(trainer, batch)
+
+        return step
+
+    for name, at in (("_train", training), ("_validate", validation)):
+        patch.setattr(torch.d2l.Trainer, name, stopping(getattr(torch.d2l.Trainer, name), at))
+
+
+# Training
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_trains_in_every_framework_and_logs_what_it_prints(name, capsys):
+    fw = adapter(name)
+    assert main([EXTRAS[name], *LENET, "--devices", "0", "--log", "run.jsonl"]) == 0
+    start, *middle, end = lines()
+    assert start["event"] == "start" and end["event"] == "end"
+    assert start["settings"]["framework"] == EXTRAS[name] and start["settings"]["seed"] == 1
+    assert start["settings"]["lr"] == 0.5  # the chapter's
+    assert start["versions"][name] == fw.lib.__version__
+    assert start["profile"] == "smoke run"
+    labels = [set(point) - {"time", "epoch"} for point in middle]
+    assert labels.count({"train_loss"}) == 2 * EPOCHS
+    assert labels.count({"val_loss"}) == labels.count({"val_acc"}) == EPOCHS
+    assert [point["epoch"] for point in middle if "val_acc" in point] == [1, 2]
+    assert end["metrics"] == {
+        label: [point[label] for point in middle if label in point][-1]
+        for label in ("train_loss", "val_loss", "val_acc")
+    }
+    assert end["epochs"] == EPOCHS and end["seconds"] > 0
+    printed = re.findall(r"(\w+_\w+) (\d\.\d{3})", capsys.readouterr().out.splitlines()[-1])
+    assert printed == [(label, f"{value:.3f}") for label, value in end["metrics"].items()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_seed_repeats_a_run(name):
+    fw = adapter(name)
+    for log in ("one.jsonl", "two.jsonl"):
+        fw.seed(99)
+        assert main([EXTRAS[name], *LENET, "--devices", "0", "--log", log]) == 0
+    assert main([EXTRAS[name], *LENET[:-1], "2", "--devices", "0", "--log", "other.jsonl"]) == 0
+    assert points("one.jsonl") == points("two.jsonl")
+    assert points("one.jsonl") != points("other.jsonl")
+
+
+def test_trains_alexnet_on_a_folder_in_three_channels(folder, torch, monkeypatch):
+    shapes = set()
+    prepare = torch.d2l.Trainer.prepare_batch
+    monkeypatch.setattr(
+        torch.d2l.Trainer, "prepare_batch", lambda trainer, batch: shapes.add(batch[0].shape) or prepare(trainer, batch)
+    )
+    write_folder(folder / "images", train=2, val=1)
+    assert main(["pytorch", "--data", "images", "--epochs", "1", "--batch-size", "3", "--log", "run.jsonl"]) == 0
+    assert shapes == {(3, 3, 224, 224)}
+    start, *_, end = lines()
+    assert start["classes"] == 3 and start["settings"]["lr"] == 0.01
+    assert "val_acc5" not in end["metrics"]  # of three classes, all are among the five likeliest
+
+
+def test_top_5_is_plotted_for_more_than_ten_classes(folder, torch):
+    for part in ("train", "val"):
+        for i in range(11):
+            path = folder / "images" / part / f"class{i:02}"
+            path.mkdir(parents=True)
+            (path / "0.jpg").write_bytes(encoded(photograph().crop((i, i, i + 64, i + 64))))
+    assert main(["pytorch", "--data", "images", *LENET, "--log", "run.jsonl"]) == 0
+    metrics = lines()[-1]["metrics"]
+    assert 0 <= metrics["val_acc"] <= metrics["val_acc5"] <= 1
+
+
+def test_without_a_log_no_file_is_written(folder, torch):
+    assert main(["pytorch", *LENET]) == 0
+    assert list(folder.iterdir()) == []
+
+
+def test_help_teaches_and_imports_no_framework():
+    """Nor anything else that takes a second."""
+    code = (
+        "from d2l.train import main\n"
+        "try: main(['--help'])\n"
+        "finally: print('imported:', *{'torch', 'tensorflow', 'mxnet', 'jax', 'numpy', 'matplotlib'} & {*sys.modules})"
+    )
+    out, error = command(code=code).communicate()
+    assert out.endswith("imported:\n") and error == ""
+    assert "D2L_PROFILE=smoke python -m d2l.train pytorch --model lenet" in out
+    for option in ("--data", "--epochs", "--devices", "--precision", "--checkpoint-dir", "--resume", "--log"):
+        assert f"\n  {option} " in out
+
+
+def test_examples_of_the_help_and_of_the_readme_are_right(folder, monkeypatch):
+    """Their options are there, and their values are taken."""
+    from d2l import train
+
+    commands = []
+    monkeypatch.setattr(train, "_run", lambda options: commands.append(options) or 0)
+    (folder / "data" / "imagenet").mkdir(parents=True)
+    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    found = re.findall(r"^    (?:.* )?python -m d2l\.train ((?:.*\\\n)*.*)$", train.EPILOG + readme, re.M)
+    for arguments in found:
+        assert main(arguments.replace("\\\n", " ").replace("/data/imagenet", "data/imagenet").split()) == 0
+    assert len(commands) == len(found) >= 4
+    assert {options.data for options in commands} == {"fashion-mnist", "data/imagenet"}
+
+
+# Ending and going on
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("place", "epoch"),
+    [({"training": 3}, 3 / STEPS), ({"training": STEPS + 1}, 1 + 1 / STEPS), ({"validation": VALIDATION_STEPS - 1}, 1)],
+)
+@pytest.mark.fault("SIGTERM comes, as when a job's time on a cluster is over")
+def test_stopped_run_resumes_to_the_same_points(torch, monkeypatch, capsys, sees, number, place, epoch):
+    kept = ("pytorch", *LENET, "--checkpoint-every", "1000")
+    assert main([*kept, "--checkpoint-dir", "whole", "--log", "whole.jsonl"]) == 0
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        stop_at(patch, torch, lambda _: signal.raise_signal(number), **place)
+        assert main([*kept, "--checkpoint-dir", "parts", "--log", "run.jsonl"]) == 128 + number
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith(
+        f"Stopped by {number.name} after {epoch:.2f} epochs; the same command with --resume goes on from there"
+    )
+    if number == signal.SIGTERM and epoch < 1:
+        sees(f"(exit code 143) {said[said.index('Stopped') :]}")
+    assert {name: lines()[-1][name] for name in ("event", "signal", "epoch")} == {
+        "event": "stopped",
+        "signal": number.name,
+        "epoch": epoch,
+    }
+    assert main([*kept, "--checkpoint-dir", "parts", "--log", "run.jsonl", "--resume"]) == 0
+    assert events() == ["start", "stopped", "start", "resumed", "end"]
+    assert next(line["epoch"] for line in lines() if line.get("event") == "resumed") == epoch
+    assert points() == points("whole.jsonl")
+    assert lines()[-1]["metrics"] == lines("whole.jsonl")[-1]["metrics"]
+
+
+def test_run_that_is_complete_has_nothing_to_resume(torch, capsys):
+    arguments = ("pytorch", *LENET, "--checkpoint-dir", "kept", "--log", "run.jsonl", "--resume")
+    assert main(arguments) == 0
+    assert main(arguments) == 0
+    assert "Nothing to do" in capsys.readouterr().out
+    first, second = [line["metrics"] for line in lines() if line.get("event") == "end"]
+    assert first == second
+
+
+def test_signal_without_checkpoints_ends_the_run_at_once(torch, monkeypatch, capsys):
+    stop_at(monkeypatch, torch, lambda _: signal.raise_signal(signal.SIGTERM), training=3)
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["pytorch", *LENET, "--log", "run.jsonl"]) == 143
+    assert capsys.readouterr().err.endswith("Stopped by SIGTERM after 0.25 epochs; no checkpoint was asked for\n")
+    assert events() == ["start", "stopped"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_second_signal_does_not_wait_for_the_step(torch, monkeypatch):
+    def hangs(trainer, batch):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("the step went on")
+
+    monkeypatch.setattr(torch.d2l.Trainer, "_train", hangs)
+    assert main(["pytorch", *LENET, "--checkpoint-dir", "kept"]) == 130
+    assert list(Path("kept").iterdir()) == []
+
+
+def test_signal_before_the_training_ends_the_command(torch, monkeypatch, capsys):
+    monkeypatch.setattr(torch.d2l, "FashionMNIST", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+    assert main(["pytorch", *LENET, "--checkpoint-dir", "kept", "--log", "run.jsonl"]) == 143
+    assert "Stopped by SIGTERM after 0.00 epochs" in capsys.readouterr().err
+    assert events() == ["stopped"]
+
+
+def test_sigterm_from_outside_leaves_a_checkpoint_and_its_exit_code(folder, torch):
+    """In a run that would take days."""
+    write_folder(folder / "images", train=2, val=1)
+    options = ("--data", "images", "--model", "lenet", "--epochs", "1000000", "--batch-size", "2")
+    kept = ("--checkpoint-dir", "kept", "--checkpoint-every", "1000000", "--log", "run.jsonl")
+    process = command("pytorch", *options, *kept, environment={"D2L_PROFILE": "full"})
+    try:
+        said = ""
+        while not re.search(r"epoch \d+/", said):  # the line of progress, once the run is on its way
+            said += process.stderr.read(1) or pytest.fail(said)
+        process.send_signal(signal.SIGTERM)
+        _, rest = process.communicate()
+    finally:
+        process.kill()
+    assert process.returncode == 143, rest
+    assert len(list((folder / "kept").glob("step-*.safetensors"))) == 1
+    assert events() == ["start", "stopped"]
+
+
+def test_validation_that_was_stopped_is_drawn_once(folder, torch, monkeypatch):
+    """Also where it has drawn points by then."""
+
+    def fit(where, resume=False):
+        torch.seed(1)
+        model = torch.d2l.LeNet()
+        model.plot_valid_per_epoch = VALIDATION_STEPS
+        data = torch.d2l.FashionMNIST(batch_size=32)
+        torch.d2l.Trainer(EPOCHS, checkpoint_dir=where).fit(model, data, resume=resume)
+        return model.board.curves
+
+    whole = fit("whole")
+    with monkeypatch.context() as patch:
+        stop_at(patch, torch, lambda trainer: trainer.stop(KeyboardInterrupt()), validation=VALIDATION_STEPS - 1)
+        with pytest.raises(KeyboardInterrupt):
+            fit("parts")
+    assert len(whole["val_acc"]) == EPOCHS * VALIDATION_STEPS
+    assert fit("parts", resume=True) == whole
+
+
+# What can be wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "the following arguments are required: framework"),
+        (("caffe",), "argument framework: invalid choice: 'caffe' (choose from"),
+        (("pytorch", "--model", "vgg"), "argument --model: invalid choice: 'vgg'"),
+        (("pytorch", "--data", "nowhere"), "--data nowhere: there is no such folder; for Fashion-MNIST, give fashion-"),
+        (("pytorch", "--epochs", "0"), "argument --epochs: '0': give a whole number, 1 or more"),
+        (("pytorch", "--batch-size", "1.5"), "argument --batch-size: '1.5': give a whole number, 1 or more"),
+        (("pytorch", "--lr", "fast"), "argument --lr: 'fast': give a number above 0"),
+        (("pytorch", "--lr", "-1"), "argument --lr: '-1': give a number above 0"),
+        (("pytorch", "--seed", "2147483648"), "'2147483648': give a whole number, from 0 to 2147483647"),
+        (("pytorch", "--devices", "all"), "argument --devices: 'all': give a whole number, 0 or more"),
+        (("pytorch", "--precision", "float8"), "argument --precision: invalid choice: 'float8'"),
+        (("pytorch", "--checkpoint-every", "hour"), "'hour': give a whole number, 1 or more"),
+        (("pytorch", "--checkpoint-every", "10"), "--checkpoint-every: give the folder of the checkpoints, too"),
+        (("pytorch", "--resume"), "--resume: give the folder of the checkpoints, too, with --checkpoint-dir"),
+        (("pytorch", "--checkpoint", "kept"), "unrecognized arguments: --checkpoint kept"),
+    ],
+)
+def test_wrong_usage_is_one_line(capsys, arguments, message):
+    code, said = fails(capsys, *arguments)
+    assert code == 2
+    assert said.startswith("python -m d2l.train: ") and message in said
+
+
+def test_precision_that_the_framework_lacks_is_wrong_usage(capsys):
+    adapter("mxnet")
+    code, said = fails(capsys, "mxnet", "--precision", "bfloat16", "--log", "run.jsonl")
+    assert code == 2 and "precision='bfloat16': give one of 'auto', 'float32'" in said
+    assert events() == ["failed"]
+
+
+def test_framework_that_is_not_installed_says_what_to_install():
+    code = "sys.modules['mxnet'] = None; from d2l.train import main; sys.exit(main(sys.argv[1:]))"
+    process = command("mxnet", "--log", "run.jsonl", code=code)
+    _, said = process.communicate()
+    assert process.returncode == 1
+    assert said.startswith("mxnet is not installed here: pip install 'd2l[mxnet]'.") and said.count("\n") == 1
+    assert lines()[-1]["error"] == f"ImportError: {said.strip()}"
+
+
+def test_folder_without_images_is_named(folder, torch, capsys):
+    (folder / "images").mkdir()
+    code, said = fails(capsys, "pytorch", "--data", "images")
+    assert code == 1 and said.startswith("images/train: no such folder. Expected: images/train/CLASS/*.jpg")
+
+
+def test_checkpoints_of_an_earlier_run_are_not_mixed_with_this_one(torch, capsys):
+    arguments = ("pytorch", *LENET, "--checkpoint-dir", "kept")
+    assert main(arguments) == 0
+    capsys.readouterr()
+    code, said = fails(capsys, *arguments)
+    assert code == 1 and said.startswith("kept has checkpoints of an earlier run")
+
+
+def test_loss_that_is_lost_is_named_and_logged_as_json_can(torch, capsys):
+    assert main(["pytorch", *LENET, "--lr", "1e38", "--log", "run.jsonl"]) == 1
+    said = capsys.readouterr().err
+    assert "the training loss is nan or infinite since step" in said and "Traceback" not in said
+    assert events() == ["start", "failed"]
+    assert points()[-1]["train_loss"] is None
+
+
+def test_error_that_nobody_foresaw_keeps_its_traceback_and_is_logged(torch, monkeypatch):
+    def broken(trainer, batch):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(torch.d2l.Trainer, "_train", broken)
+    with pytest.raises(KeyError, match="a bug"):
+        main(["pytorch", *LENET, "--log", "run.jsonl"])
+    assert lines()[-1]["error"] == "KeyError: 'a bug'"
+
+
+# The log
+
+
+def test_log_that_cannot_be_written_is_named_before_the_training(capsys):
+    code, said = fails(capsys, "pytorch", "--log", "no/folder/run.jsonl")
+    assert code == 1
+    assert said == "no/folder/run.jsonl: no log can be written here: No such file or directory"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.fault("The disk with a training's log is full")
+def test_full_disk_ends_the_log_and_not_the_training(torch, capsys, sees):
+    assert main(["pytorch", *LENET, "--log", "/dev/full"]) == 0
+    said = capsys.readouterr()
+    assert said.err.count("the log ends here") == 1
+    assert "val_acc" in said.out
+    sees(re.search(r"/dev/full: .*", said.err)[0])
+
+
+def test_log_goes_on_in_whole_lines_after_one_that_was_cut_off(folder):
+    (folder / "run.jsonl").write_text('{"epoch": 1}\n{"ep')
+    with RunLog(folder / "run.jsonl") as log:
+        log.write(epoch=2.0)
+    first, cut_off, second = (folder / "run.jsonl").read_text().splitlines()
+    assert (first, cut_off, json.loads(second)["epoch"]) == ('{"epoch": 1}', '{"ep', 2)
+
+
+def test_a_point_is_in_the_file_as_soon_as_it_is_drawn(folder):
+    with RunLog(folder / "run.jsonl") as log:
+        board = LoggedBoard(log, epochs_done=float)
+        board.draw(0.0, 1.0, "train_loss", every_n=2)
+        assert Path("run.jsonl").read_text() == ""
+        board.draw(0.5, 2.0, "train_loss", every_n=2)
+        assert points() == [{"epoch": 0.25, "train_loss": 1.5}]
+        board.draw(1.0, math.inf, "val_loss")
+        assert points()[-1] == {"epoch": 1.0, "val_loss": None}
