@@ -70,7 +70,7 @@ def fails(capsys, *arguments):
     return code, said.strip()
 
 
-def stop_at(patch, torch, stop, training=None, validation=None):
+def stop_at(patch, fw, stop, training=None, validation=None):
     """Have ``stop`` called with the trainer in a step of training or of validation, given by its number in the run."""
 
     def stopping(method, at):
@@ -84,7 +84,7 @@ def stop_at(patch, torch, stop, training=None, validation=None):
         return step
 
     for name, at in (("_train", training), ("_validate", validation)):
-        patch.setattr(torch.d2l.Trainer, name, stopping(getattr(torch.d2l.Trainer, name), at))
+        patch.setattr(fw.d2l.Trainer, name, stopping(getattr(fw.d2l.Trainer, name), at))
 
 
 # Training
@@ -215,6 +215,20 @@ def test_stopped_run_resumes_to_the_same_points(torch, monkeypatch, capsys, sees
     assert next(line["epoch"] for line in lines() if line.get("event") == "resumed") == epoch
     assert points() == points("whole.jsonl")
     assert lines()[-1]["metrics"] == lines("whole.jsonl")[-1]["metrics"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_run_is_stopped_and_resumed_in_every_framework(name, monkeypatch):
+    fw = adapter(name)
+    arguments = (EXTRAS[name], *LENET, "--devices", "0", "--checkpoint-dir", "kept", "--log", "run.jsonl", "--resume")
+    with monkeypatch.context() as patch:
+        stop_at(patch, fw, lambda _: signal.raise_signal(signal.SIGTERM), training=STEPS + 3)
+        assert main(arguments) == 143
+    assert main(arguments) == 0
+    assert events() == ["start", "stopped", "start", "resumed", "end"]
+    epochs = {label: [point["epoch"] for point in points() if label in point] for label in ("train_loss", "val_acc")}
+    middles = [(i + i + STEPS // 2 - 1) / 2 / STEPS for i in range(0, EPOCHS * STEPS, STEPS // 2)]
+    assert epochs == {"train_loss": pytest.approx(middles), "val_acc": [1, 2]}
 
 
 def test_run_that_is_complete_has_nothing_to_resume(torch, capsys):
