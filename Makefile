@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 BOOK := $(PYTHON) -m book
-HELPER_TESTS := $(patsubst %,tests/test_%.py,core data images layers library frameworks parity train chapters)
+HELPER_TESTS := $(patsubst %,tests/test_%.py,core data images checkpoints layers library frameworks parity train chapters)
 export D2L_DATA ?= $(CURDIR)/data
 
 .PHONY: help book test notebooks slides pdf serve lab data record reference bench chapters faults mutants coverage figures \
