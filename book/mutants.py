@@ -24,7 +24,7 @@ from .source import ROOT, BookError, markdown_table, write_whole
 MUTANTS = ROOT / "tests" / "mutants"
 RESULTS = MUTANTS / "results.json"
 TABLE = MUTANTS / "README.md"
-TIMEOUT_SECONDS = 900
+TIMEOUT_SECONDS = 1800
 INTRODUCTION = """\
 # Defects that the tests have to catch
 
