@@ -5,6 +5,7 @@ import html as markup
 import re
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
@@ -30,6 +31,11 @@ def shown_frameworks(page: Page) -> set[str]:
     return {panels.nth(i).get_attribute("data-framework") for i in range(panels.count())}
 
 
+def file_at(address: str) -> Path:
+    """The file that an address such as ``file:///home/a%20book/index.html`` stands for."""
+    return Path(unquote(urlsplit(address).path))
+
+
 def tab_of(page: Page, framework: str, number: int = 0) -> Locator:
     """The tab of a framework in the page's first group of tabs, or another."""
     return page.locator(f"[role=tab][data-framework={framework}]").nth(number)
@@ -50,7 +56,7 @@ def test_every_link_within_the_book_leads_somewhere(html, page, name):
     links = page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.href)")
     for link in {link for link in links if link.startswith("file:")}:
         address, _, anchor = link.partition("#")
-        path = Path(address.removeprefix("file://"))
+        path = file_at(address)
         assert path.exists(), link
         if anchor and not anchor.startswith(tuple(TABS)):
             assert f'id="{anchor}"' in path.read_text("utf-8"), link
@@ -226,7 +232,7 @@ def test_page_is_light(html, page, name):
     page.goto((html / name).as_uri())
     own = "[...document.querySelectorAll('link, script[src], img')].map((element) => element.href ?? element.src)"
     addresses = {page.url, *page.evaluate(own)}
-    paths = [Path(address.removeprefix("file://")) for address in addresses]
+    paths = [file_at(address) for address in addresses]
     assert sum(path.stat().st_size for path in paths if not path.name.startswith("output_")) < 500_000
 
 
@@ -447,4 +453,4 @@ def test_formulas_are_there_without_scripts_or_other_hosts(shown, tmp_path, brow
     with pytest.raises(BookError):
         render_changed(shown, tmp_path / "html", "markdown", {"source": "# Formulas\n\nThis one is $\\nosuch{1}$.\n"})
     assert r"the formula \nosuch{1} cannot be shown" in capfd.readouterr().err
-    assert Path(address.removeprefix("file://")).exists()
+    assert file_at(address).exists()
