@@ -214,24 +214,35 @@ class Trainer(core.Trainer):
         """The optimizer itself, where Gluon's trainer has it."""
         return getattr(self.optim, "optimizer", self.optim)
 
+    def _optimizer_numbers(self) -> dict[str, int]:
+        """The optimizer's number for each parameter, by its name in the model.
+
+        Gluon numbers parameters in the order of other names, in which it counts the layers of the process.
+        """
+        numbers = {id(param): i for i, param in enumerate(self.optim._params)}
+        params = self.model._collect_params_with_prefix()
+        return {name: numbers[id(param)] for name, param in params.items() if id(param) in numbers}
+
     def _optimizer_state(self) -> dict[str, Any] | None:
         # Gluon would save it as a pickle. One that is written by hand has none.
         if not isinstance(self.optim, gluon.Trainer):
             return None
-        optimizer = self._optimizer()
+        optimizer, states = self._optimizer(), self.optim._updaters[0].states
+        counts, numbers = optimizer._index_update_count, self._optimizer_numbers()
         return {
-            "states": self.optim._updaters[0].states,
+            "states": {name: states[i] for name, i in numbers.items() if i in states},
             "numbers": _numbers(optimizer),
-            "counts": optimizer._index_update_count,
+            "counts": {name: counts[i] for name, i in numbers.items() if i in counts},
             "schedule": _numbers(optimizer.lr_scheduler),
         }
 
     def _set_optimizer_state(self, state: dict[str, Any] | None, path: Path) -> None:
         if state is not None:
-            optimizer, updater = self._optimizer(), self.optim._updaters[0]
-            updater.states, updater.states_synced = state["states"], dict.fromkeys(state["states"], True)
+            optimizer, updater, numbers = self._optimizer(), self.optim._updaters[0], self._optimizer_numbers()
+            updater.states = {numbers[name]: part for name, part in state["states"].items()}
+            updater.states_synced = dict.fromkeys(updater.states, True)
             vars(optimizer).update(state["numbers"])
-            optimizer._index_update_count.update(state["counts"])
+            optimizer._index_update_count.update({numbers[name]: count for name, count in state["counts"].items()})
             if optimizer.lr_scheduler is not None:
                 vars(optimizer.lr_scheduler).update(state["schedule"])
 

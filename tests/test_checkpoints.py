@@ -212,6 +212,19 @@ def test_blocks_resume_with_the_averages_of_their_normalization(fw):
     assert result(fw, run(start=99, resume=True)) == expected
 
 
+def test_mxnet_resumes_whatever_number_gluon_gives_a_layer():
+    """Gluon sorts parameters by names such as conv99_weight, and conv100_weight comes before that."""
+    fw = adapter("mxnet")
+    run = partial(fit, fw, make=partial(block_of, fw))
+    expected = result(fw, run(folder="whole"))
+    with pytest.raises(Interrupted):
+        run(stop=BATCHES + 3)
+    number = 0
+    while number + 2 != 10 ** len(str(number)):
+        number = int(re.search(r"\d+", fw.lib.gluon.nn.Conv2D(1, 1).prefix)[0])
+    assert result(fw, run(start=99, resume=True)) == expected
+
+
 def test_models_of_plain_tensors_resume(fw):
     def run(folder, stop=None, resume=False):
         seed(fw, 1)
