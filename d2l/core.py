@@ -312,7 +312,7 @@ class ImageFolder(DataModule):
         super().__init__(root, num_workers)
         numbers = {"batch_size": batch_size, "resize": resize, "crop": crop, "num_workers": num_workers}
         for name, number in numbers.items():
-            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            if not _is_positive(number):
                 raise ValueError(f"{name}={number!r}: give a whole number, 1 or more")
         if crop > resize:
             raise ValueError(f"crop={crop} is larger than resize={resize}: give at most that")
