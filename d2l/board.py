@@ -3,7 +3,7 @@
 import io
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib import rc_context
@@ -17,6 +17,9 @@ from .plotting import SVG_STYLE, set_axes, to_numpy
 REDRAW_SECONDS = 0.5
 DRAWING_SHARE = 0.02  # of the time may go into pictures that the next one replaces
 LONGEST_WAIT_SECONDS = 10.0
+
+# Takes numbers of each process that trains, and gives each of them their sums.
+AddUp = Callable[[list[float]], list[float]]
 
 
 class ProgressBoard(HyperParameters):
@@ -51,6 +54,7 @@ class ProgressBoard(HyperParameters):
         display: bool = True,
     ):
         self.save_hyperparameters()
+        self.add_up: AddUp = list  # over the processes that train together
         self.clear()
 
     def clear(self) -> None:
@@ -96,14 +100,16 @@ class ProgressBoard(HyperParameters):
 
     def state(self) -> dict[str, Any]:
         """All points, also those that wait for their average, as numbers."""
-        pending = {label: average.state() for label, average in self._pending.items()}
+        pending = {label: average.state(self.add_up) for label, average in self._pending.items()}
         return {"curves": self.curves, "lost": self.lost, "pending": pending}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from the points of such a state."""
         self.curves = {label: [(x, y) for x, y in points] for label, points in state["curves"].items()}
         self.lost = dict(state["lost"])
-        self._pending = {label: _Average(**average) for label, average in state["pending"].items()}
+        (processes,) = self.add_up([1])
+        pending = state["pending"].items()
+        self._pending = {label: _Average(**average).share(processes) for label, average in pending}
         self._stale = True
 
     def render(self) -> None:
@@ -139,9 +145,9 @@ class ProgressBoard(HyperParameters):
 
     def _settle(self, label: str) -> None:
         average = self._pending.pop(label)
-        point = average.point()
+        point = average.point(self.add_up)
         if not math.isfinite(point[1]):
-            self.lost.setdefault(label, average.lost())
+            self.lost.setdefault(label, average.lost(self.add_up))
         self.curves.setdefault(label, []).append(point)
         self._stale = True
 
@@ -178,21 +184,34 @@ class _Average:
         return len(self.points)
 
     def add(self, x: float, y: Any, weight: float) -> None:
-        """Take a point in."""
+        """Take a point in. One of no weight has no y: it is that of a process without examples."""
+        y = y if weight else 0
         self.points.append((x, y))
         self.weight += weight
         self.x += x * weight
         self.y = self.y + y * weight  # in place would change the caller's tensor
 
-    def state(self) -> dict[str, Any]:
-        """The arguments that make this average anew, as numbers."""
-        points = [(x, to_numpy(y).item()) for x, y in self.points]
-        return {"points": points, "weight": self.weight, "x": self.x, "y": to_numpy(self.y).item()}
+    def state(self, add_up: AddUp) -> dict[str, Any]:
+        """The arguments that make this average of all processes anew, as numbers."""
+        weight, x, y, *ys = add_up([self.weight, self.x, *map(_number, (self.y, *(y for _, y in self.points)))])
+        points = [(x, y) for (x, _), y in zip(self.points, ys, strict=True)]
+        return {"points": points, "weight": weight, "x": x, "y": y}
 
-    def point(self) -> tuple[float, float]:
-        """The mean of the points taken in."""
-        return self.x / self.weight, to_numpy(self.y).item() / self.weight
+    def share(self, processes: float) -> "_Average":
+        """What is one process's of an average of as many, of numbers."""
+        points = [(x, y / processes) for x, y in self.points]
+        return _Average(points, self.weight / processes, self.x / processes, self.y / processes)
 
-    def lost(self) -> float:
+    def point(self, add_up: AddUp) -> tuple[float, float]:
+        """The mean of the points that all processes have taken in."""
+        weight, x, y = add_up([self.weight, self.x, _number(self.y)])
+        return x / weight, y / weight
+
+    def lost(self, add_up: AddUp) -> float:
         """The x of the first point whose y is no finite number, for a mean that is none; these points are read."""
-        return next((x for x, y in self.points if not math.isfinite(to_numpy(y).item())), self.points[-1][0])
+        ys = add_up([_number(y) for _, y in self.points])
+        return next((x for (x, _), y in zip(self.points, ys, strict=True) if not math.isfinite(y)), self.points[-1][0])
+
+
+def _number(y: Any) -> float:
+    return to_numpy(y).item()

@@ -22,7 +22,7 @@ from safetensors.numpy import save
 
 from .plotting import to_numpy
 
-FORMAT = "1"
+FORMAT = "2"
 NAME = re.compile(r"step-(\d+)\.safetensors")
 PART = "checkpoint.part"
 MOST_LINES = 20
@@ -107,7 +107,7 @@ class CheckpointFolder:
         """
         path, part = self.path / f"step-{step:08}.safetensors", self.path / PART
         arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-        text = json.dumps(state, default=lambda number: to_numpy(number).item())  # of NumPy or of a framework
+        text = as_json(state)
         content = save(arrays, {"d2l_checkpoint": FORMAT, "sha256": _digest(arrays, text), "state": text})
         try:
             try:
@@ -208,6 +208,11 @@ def unpack(packed: Any, arrays: Mapping[str, np.ndarray], tensor: Callable[[np.n
         return {key: unpack(value, arrays, tensor) for key, value in content}
     values = [unpack(value, arrays, tensor) for value in content]
     return tuple(values) if kind == "tuple" else values
+
+
+def as_json(state: Any) -> str:
+    """A state as JSON; numbers may be NumPy's or a framework's."""
+    return json.dumps(state, default=lambda number: to_numpy(number).item())
 
 
 def random_states() -> dict[str, Any]:

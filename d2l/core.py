@@ -1,7 +1,9 @@
 """The part of the helper that touches no tensor library; each framework's module builds on it."""
 
+import json
 import math
 import os
+import random
 import re
 import reprlib
 import sys
@@ -9,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from .checkpoint import (
     Checkpoint,
     CheckpointError,
     CheckpointFolder,
+    as_json,
     check_fits,
     pack,
     random_states,
@@ -37,11 +40,14 @@ from .notebook import in_notebook
 from .plotting import show_images, to_numpy
 from .profile import current_profile
 from .progress import CountedLoader, Progress
+from .workers import Workers
 
 # How the frameworks say it.
 OUT_OF_MEMORY = re.compile(
     r"out of memory|RESOURCE_EXHAUSTED|OOM when|(can't|unable to|failed to) allocate|bad_alloc|memory exhausted", re.I
 )
+# And what they say in one process when another, with which it trains, is gone.
+OTHER_GONE = re.compile(r"connection (was )?(reset|closed|refused)|socket closed|NCCL|heartbeat|UNAVAILABLE", re.I)
 
 
 def missing_framework(error: ModuleNotFoundError, packages: Sequence[str], extra: str, note: str = "") -> ImportError:
@@ -169,7 +175,9 @@ class DataModule(HyperParameters):
         num_workers: Worker processes, for data loaders that use them: by default four, or one per core if that is less.
     """
 
-    _device: Any = None  # where the tensors of new loaders go: a trainer sets its own
+    # Where the tensors of new loaders go, and who takes parts of their batches: a trainer sets its own.
+    _device: Any = None
+    _workers: Workers = Workers()
 
     def __init__(self, root: str = "../data", num_workers: int = min(4, os.cpu_count() or 1)):
         self.save_hyperparameters()
@@ -208,10 +216,19 @@ class DataModule(HyperParameters):
         """Batches that ``make_batch`` makes of the examples taken from each tensor."""
         examples = len(tensors[0])
         tensors = [self._on_device(tensor, self._device) for tensor in tensors]
-        order = partial(self._order, examples, train, self._device)
-        return BatchLoader(
-            examples, self.batch_size, order, lambda batch: make_batch(*(self._take(t, batch) for t in tensors))
-        )
+        device, workers = self._device, self._workers
+
+        def order() -> Any:
+            own = self._order(examples, train, device)
+            if workers.count == 1:
+                return own
+            shared = workers.from_first(to_numpy(own))
+            return shared if isinstance(own, np.ndarray) else self._on_device(shared, device)
+
+        def take(batch: Any) -> tuple[Any, ...]:
+            return make_batch(*(self._take(tensor, batch) for tensor in tensors))
+
+        return BatchLoader(examples, self.batch_size, workers, order, take)
 
     def _on_device(self, tensor: Any, device: Any) -> Any:
         """A tensor or an array as a tensor on the device, or where the framework puts it if that is ``None``."""
@@ -322,14 +339,25 @@ class ImageFolder(DataModule):
 
     def get_dataloader(self, train: bool) -> ImageLoader:
         """Batches ``(X, y)``; X is pixels in [0, 1] less the mean of ImageNet's in each channel."""
-        device = self._device
+        device, workers = self._device, self._workers
 
         def make_batch(*arrays: Any) -> tuple[Any, Any]:
             return self._make_batch(*(self._on_device(array, device) for array in arrays))
 
-        images, draw_seed = (self.train, self._draw_seed) if train else (self.val, None)
-        sizes = self.batch_size, self.resize, self.crop
-        return ImageLoader(images, *sizes, self.augment, self.num_workers, draw_seed, make_batch)
+        def draw_seed() -> int:
+            return int(workers.from_first(np.array(self._draw_seed())))
+
+        return ImageLoader(
+            self.train if train else self.val,
+            self.batch_size,
+            workers,
+            self.resize,
+            self.crop,
+            self.augment,
+            self.num_workers,
+            draw_seed if train else None,
+            make_batch,
+        )
 
     def text_labels(self, indices: Sequence[int]) -> list[str]:
         """The classes' names for their numbers."""
@@ -407,6 +435,7 @@ class Trainer(HyperParameters):
     every: int | str = "epoch"
     keep: int = 2
     gpus: Sequence[Any] = ()
+    workers: Workers = Workers()
     progress: Progress | None = None
     _checkpoints: CheckpointFolder | None = None
     _epoch_random: Any = None  # the random states that an epoch with checkpoints began with
@@ -437,9 +466,11 @@ class Trainer(HyperParameters):
         if not _is_positive(keep):
             raise ValueError(f"keep={keep!r}: give a whole number, 1 or more")
         self.save_hyperparameters()
-        self.gpus = self._find_gpus()[: min(num_gpus, 1)]
-        if num_gpus > len(self.gpus):
-            print(f"num_gpus={num_gpus}: {len(self.gpus) or 'no'} GPU in use, training on {self._device_name()}")
+        self.workers = self._find_workers()
+        self.gpus = self._choose_gpus()
+        if num_gpus > self.num_devices or (num_gpus and not self.gpus):
+            used = f"{len(self.gpus) or 'no'} GPU in use, training on {self._devices_name()}"
+            self._say(f"num_gpus={num_gpus}: {used}{self._how_to_use_more()}")
 
     @property
     def num_epochs(self) -> int:
@@ -452,6 +483,11 @@ class Trainer(HyperParameters):
         return self.gpus[0] if self.gpus else self._cpu()
 
     @property
+    def num_devices(self) -> int:
+        """Devices that a batch is divided among, over all processes."""
+        return self.workers.count * max(len(self.gpus), 1)
+
+    @property
     def epochs_done(self) -> float:
         """Passes over the training data so far, with what is done of the one at hand."""
         return self.train_batch_idx / max(self.num_train_batches, 1)
@@ -462,12 +498,12 @@ class Trainer(HyperParameters):
         Raises:
             ValueError: A loader has no batches.
         """
-        data._device = self.device
+        data._device, data._workers = self.device, self.workers
         try:
             self.train_dataloader = data.train_dataloader()
             self.val_dataloader = data.val_dataloader()
         finally:
-            data._device = None
+            data._device, data._workers = None, Workers()
         self.num_train_batches = len(self.train_dataloader)
         self.num_val_batches = len(self.val_dataloader) if self.val_dataloader is not None else 0
         if not self.num_train_batches:
@@ -480,6 +516,7 @@ class Trainer(HyperParameters):
         model.trainer = self
         model.board.clear()
         model.board.xlim = [0, self.num_epochs]
+        model.board.add_up = self._add_up
         self.model = model
 
     def prepare_batch(self, batch: Sequence[Any]) -> Sequence[Any]:
@@ -497,6 +534,10 @@ class Trainer(HyperParameters):
         where each draw of a random number comes from the random state of Python, of NumPy or of the framework.
         A loader of one's own has to give the same batches from the same random states.
 
+        Several processes, where the framework has been started in them, divide each batch among them, and their run is
+        that of one process with the same batches. Batch normalization takes the statistics of a process's part.
+        A loader of one's own is gone through whole by each process, which takes its part of each batch.
+
         Args:
             model: The model; resumed, one like that of the checkpoint.
             data: The data; resumed, the same.
@@ -508,12 +549,14 @@ class Trainer(HyperParameters):
                 they are there and ``resume`` was not asked for, or one cannot be saved.
         """
         checkpoint = self._open_checkpoints(resume)
+        self._part_random_states(data)
         self.prepare_data(data)
+        self._part_batches()
         self.prepare_model(model)
         self._prepare_optimizer()
         self.train_batch_idx = self.val_batch_idx = self._first_epoch = 0
         total = self.num_epochs * (self.num_train_batches + self.num_val_batches)
-        self.progress = Progress(total, slow=not self.gpus)
+        self.progress = Progress(total, slow=not self.gpus, shown=self.workers.first)
         if self._checkpoints is not None:
             self._use_checkpoints(data, checkpoint)
         with self.progress, self._arithmetic():
@@ -529,21 +572,25 @@ class Trainer(HyperParameters):
                     self._check_loss()
                     if self._checkpoints is not None and (self.every == "epoch" or epoch + 1 == self.num_epochs):
                         self._save(epoch + 1, 0)
+            except BaseException:
+                model.board.add_up = list  # the other processes may have ended
+                raise
             finally:
                 model.board.flush()
-        if self._first_epoch < self.num_epochs:
+        if self._first_epoch < self.num_epochs and self.workers.first:
             self._report()
 
     def stop(self, reason: BaseException) -> None:
         """Have `fit` end with an exception, from a signal's handler.
 
         A run with checkpoints ends when the step that it is in is done, with a checkpoint of that place. One without
-        ends at once, and so does one that is asked a second time.
+        ends at once, and so does one that is asked a second time, but for one in several processes: what has started
+        them passes on what each has got already.
 
         Args:
             reason: The exception for `fit` to raise.
         """
-        if self._checkpoints is None or self._stop is not None:
+        if self._checkpoints is None or (self._stop is not None and self.workers.count == 1):
             raise reason
         self._stop = reason
 
@@ -576,6 +623,7 @@ class Trainer(HyperParameters):
         """
         checkpoint = read(Path(path))
         self.prepare_data(data)
+        self._part_batches()
         self.prepare_model(model)
         self._prepare_optimizer()
         self._take_weights(checkpoint)
@@ -623,6 +671,8 @@ class Trainer(HyperParameters):
                 error.add_note(
                     f"The memory does not hold it: try a batch_size of {max(size // 2, 1)} instead of {size}."
                 )
+            elif self.workers.count > 1 and OTHER_GONE.search(str(error)):
+                error.add_note(f"Another of the {self.workers.count} processes has ended; its own message says why.")
             raise
 
     @contextmanager
@@ -642,7 +692,7 @@ class Trainer(HyperParameters):
             try:
                 compiled = self._compile(step, *arguments)
             except Exception as error:  # whatever a model's own code may raise
-                print(f"A step that cannot be compiled runs as it is, slower ({type(error).__name__})")
+                self._say(f"A step that cannot be compiled runs as it is, slower ({type(error).__name__})")
                 compiled = step
             steps[step.__name__] = self.model, self.optim, compiled
         return compiled
@@ -668,7 +718,7 @@ class Trainer(HyperParameters):
             return None
         checkpoint = self._checkpoints.newest()
         if checkpoint is None:
-            print(f"No checkpoint in {self.checkpoint_dir}: training starts from the beginning")
+            self._say(f"No checkpoint in {self.checkpoint_dir}: training starts from the beginning")
         return checkpoint
 
     def _use_checkpoints(self, data: DataModule, checkpoint: Checkpoint | None) -> None:
@@ -706,13 +756,17 @@ class Trainer(HyperParameters):
         self.val_batch_idx = self._first_epoch * self.num_val_batches
         self.model.board.set_state(state["board"])
         self.progress.resume(self.train_batch_idx + self.val_batch_idx, **state["progress"])
-        self._epoch_random, self._resumed_random = state["epoch_random"], state["random"]
+        if self.workers.rank < len(state["random"]):  # else the run has more processes now, and this one a new state
+            self._epoch_random = state["epoch_random"][self.workers.rank]
+            self._resumed_random = state["random"][self.workers.rank]
+        else:
+            self._epoch_random = self._resumed_random = self._random()
         self._set_random(self._resumed_random)
         if self._first_epoch < self.num_epochs:
             place = f"epoch {self._first_epoch + 1}, after {self._skip} of {self.num_train_batches} batches"
-            print(f"Resuming from {checkpoint.path}: {place}")
+            self._say(f"Resuming from {checkpoint.path}: {place}")
         else:
-            print(f"Nothing to do: {checkpoint.path} is of a run that has finished its {self._first_epoch} epochs")
+            self._say(f"Nothing to do: {checkpoint.path} is of a run that has finished its {self._first_epoch} epochs")
 
     def _take_weights(self, checkpoint: Checkpoint) -> None:
         """Give the model a checkpoint's weights, if they are weights for it."""
@@ -733,8 +787,8 @@ class Trainer(HyperParameters):
             "epoch": epoch,
             "batch": batch,
             "optimizer": pack(self._optimizer_state(), "optimizer", arrays),
-            "epoch_random": self._epoch_random,
-            "random": self._random(),
+            "epoch_random": self._of_all(self._epoch_random),
+            "random": self._of_all(self._random()),
             "board": board,
             "progress": {
                 "train_examples": self.progress.train_examples,
@@ -744,13 +798,26 @@ class Trainer(HyperParameters):
             "hyperparameters": {name: reprlib.repr(value) for name, value in hyperparameters.items()},
             "versions": {"d2l": __version__, self.framework: sys.modules[self.framework].__version__},
         }
-        self._checkpoints.save(epoch * self.num_train_batches + batch, arrays, state)
+        if self.workers.first:
+            self._checkpoints.save(epoch * self.num_train_batches + batch, arrays, state)
 
     def _stop_if_asked(self, batch: int) -> None:
         """End the run after so many training batches of the epoch, if it is to end."""
-        if self._stop is not None:
+        asked = self._stop is not None
+        if self.workers.count > 1:  # they stop after the same step
+            asked = self.workers.add_up(np.array(int(asked))) > 0
+        if asked:
             self._save(self.epoch, batch)
-            raise self._stop
+            raise self._stop or KeyboardInterrupt("another process of the run was asked to stop")
+
+    def _of_all(self, state: Any) -> list[Any]:
+        """What JSON can hold of each process."""
+        return [json.loads(text) for text in self.workers.gather(as_json(state))]
+
+    def _say(self, line: str) -> None:
+        """Print a line, in one process of those that train."""
+        if self.workers.first:
+            print(line)
 
     def _random(self) -> dict[str, Any]:
         """The random states of now, as JSON can hold them."""
@@ -760,6 +827,20 @@ class Trainer(HyperParameters):
         """Go on from such random states."""
         set_random_states(states)
         self._set_random_state(states["framework"])
+
+    def _part_random_states(self, data: DataModule) -> None:
+        """Have each process draw random numbers of its own, such as those of dropout; the first, as it would alone."""
+        if not self.workers.first:
+            seed = (data._draw_seed() + self.workers.rank) % 2**31
+            random.seed(seed)
+            np.random.seed(seed)
+            self._seed(seed)
+
+    def _part_batches(self) -> None:
+        """Have each process take its part of the batches of loaders other than our own."""
+        if self.workers.count > 1:
+            self.train_dataloader = _parted(self.train_dataloader, self)
+            self.val_dataloader = _parted(self.val_dataloader, self)
 
     def _report(self) -> None:
         """State the run's last numbers in one line."""
@@ -771,7 +852,7 @@ class Trainer(HyperParameters):
             "max_epochs": self.max_epochs,
             "examples_per_epoch": self.progress.train_examples // self.num_epochs,
             "examples_per_second": self.progress.examples_per_second,
-            "device": self._device_name(),
+            "device": self._devices_name(),
             "metrics": final,
         }
         line = ", ".join(f"{label} {value:.3f}" for label, value in final.items())
@@ -788,6 +869,28 @@ class Trainer(HyperParameters):
         """The framework's settings for arithmetic while a model is trained."""
         return nullcontext()
 
+    def _find_workers(self) -> Workers:
+        """The processes that this one has been started with, to train together."""
+        return Workers()
+
+    def _add_up(self, numbers: list[float]) -> list[float]:
+        """Sums over the processes of numbers that a step of each gives for its part of the batch.
+
+        Where a step gives each process the numbers of the whole batch, there is nothing to add.
+        """
+        return numbers
+
+    def _seed(self, seed: int) -> None:
+        """Set the framework's random state."""
+
+    def _choose_gpus(self) -> list[Any]:
+        """The GPUs that this process trains on."""
+        return self._find_gpus()[: self.num_gpus]
+
+    def _how_to_use_more(self) -> str:
+        """What to add to the line that says that fewer GPUs are in use than asked for."""
+        return ""
+
     def _find_gpus(self) -> list[Any]:
         """The machine's GPUs."""
         raise NotImplementedError
@@ -795,6 +898,9 @@ class Trainer(HyperParameters):
     def _cpu(self) -> Any:
         """The machine's CPU."""
         raise NotImplementedError
+
+    def _devices_name(self) -> str:
+        return f"{self.num_devices} x {self._device_name()}" if self.num_devices > 1 else self._device_name()
 
     def _device_name(self) -> str:
         return str(self.device)
@@ -847,6 +953,38 @@ class Trainer(HyperParameters):
 
     def _set_random_state(self, state: Any) -> None:
         """Have the framework draw from such a state."""
+
+
+@dataclass(frozen=True)
+class _PartLoader:
+    """A loader of which each process takes its part of every batch.
+
+    All begin to go through it in the random states of the first process, which are to decide what is in the batches.
+    """
+
+    loader: Any
+    trainer: Trainer
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        trainer, workers = self.trainer, self.trainer.workers
+        own = trainer._random()
+        shared = trainer._of_all(own)[0]
+        if not workers.first:
+            trainer._set_random(shared)
+        batches = iter(self.loader)
+        begun = list(islice(batches, 1))  # until then a loader may have drawn nothing
+        if not workers.first:
+            trainer._set_random(own)
+        for batch in chain(begun, batches):
+            part = workers.part(len(batch[-1]))
+            yield [tensor[part] for tensor in batch]
+
+
+def _parted(loader: Any, trainer: Trainer) -> Any:
+    return loader if loader is None or isinstance(loader, (BatchLoader, ImageLoader)) else _PartLoader(loader, trainer)
 
 
 @dataclass(frozen=True)

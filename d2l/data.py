@@ -21,6 +21,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from .profile import Profile
+from .workers import Workers
 
 # SHA-256 of each file's content after decompression: how a copy was compressed does not matter.
 CHECKSUMS = {
@@ -153,12 +154,14 @@ class BatchLoader:
     Attributes:
         examples: Examples in the data set.
         batch_size: Examples in a batch; the last one may be shorter.
+        workers: The processes that train together: each batch given is this one's part of it.
         order: Gives the numbers of all examples, in the order of an epoch.
         take: Gives the batch of the examples with these numbers.
     """
 
     examples: int
     batch_size: int
+    workers: Workers
     order: Callable[[], Any]
     take: Callable[[Any], tuple[Any, ...]]
 
@@ -172,7 +175,8 @@ class BatchLoader:
         """What an epoch has after so many batches; these are not made."""
         order = self.order()
         starts = range(batches * self.batch_size, self.examples, self.batch_size)
-        return (self.take(order[start : start + self.batch_size]) for start in starts)
+        batches = (order[start : start + self.batch_size] for start in starts)
+        return (self.take(batch[self.workers.part(len(batch))]) for batch in batches)
 
 
 def _find(name: str, folder: Path) -> bytes:

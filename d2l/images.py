@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from .data import DataError
 from .profile import Profile
+from .workers import Workers
 
 # Pillow tries no other decoder, whatever a file says that it is: some of them start other programs.
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -283,6 +284,7 @@ class ImageLoader:
     Attributes:
         images: The images.
         batch_size: Examples in a batch; the last one may be shorter.
+        workers: The processes that train together: each batch given is this one's part of it.
         resize: What an image's shorter side is resized to.
         crop: Height and width of the images in a batch.
         augment: Whether to crop, flip and shift colours at random, which takes a seed.
@@ -294,6 +296,7 @@ class ImageLoader:
 
     images: ImageSet
     batch_size: int
+    workers: Workers
     resize: int
     crop: int
     augment: bool
@@ -318,19 +321,30 @@ class ImageLoader:
             order = np.random.default_rng(seed).permutation(len(self.images)).tolist()
         pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="decode")
         try:
-            wanted = islice(order, first * self.batch_size, None)
-            examples = ahead(pool, lambda index: self._load(index, seed), wanted, BATCHES_AHEAD * self.batch_size)
-            for _ in range(first, len(self)):
-                whole = [example for example in islice(examples, self.batch_size) if example is not None]
+            starts = range(first * self.batch_size, len(order), self.batch_size)
+            batches = [order[start : start + self.batch_size] for start in starts]
+            parts = [batch[self.workers.part(len(batch))] for batch in batches]
+            wanted = chain.from_iterable(parts)
+            most = BATCHES_AHEAD * max(map(len, parts), default=0)
+            examples = ahead(pool, lambda index: self._load(index, seed), wanted, most)
+            for part in parts:
+                whole = [example for example in islice(examples, len(part)) if example is not None]
                 if whole:
                     pixels, shifts, labels = zip(*whole, strict=True)
                     yield self.make_batch(np.stack(pixels), np.stack(shifts), np.array(labels))
+                elif self.workers.count > 1:  # the other processes have parts of this batch
+                    yield self.make_batch(*self._nothing())
         finally:
             # Also when the batches are not all asked for, or by Ctrl-C.
             pool.shutdown(cancel_futures=True)
             self._name_corrupt(known)
         if len(self.images.corrupt) == len(self.images):
             raise DataError(f"none of the {len(self.images):,} images can be decoded")
+
+    def _nothing(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The arrays of a batch without examples."""
+        pixels = np.zeros((0, self.crop, self.crop, len(MEAN)), np.uint8)
+        return pixels, np.zeros((0, len(MEAN)), np.float32), np.zeros(0, np.int64)
 
     def _load(self, index: int, seed: int | None) -> tuple[np.ndarray, np.ndarray, int] | None:
         """Pixels, what to add to them, and label of one image; ``None`` if it is corrupt."""

@@ -23,10 +23,13 @@ class Progress:
     Args:
         total: Number of training and validation batches in the whole run.
         slow: Whether to say early, should the run be long, how long it will take.
+        shown: Whether to draw the line.
     """
 
-    def __init__(self, total: int, slow: bool):
+    def __init__(self, total: int, slow: bool, shown: bool = True):
         self.examples = 0  # in the batch that was handed out last
+        self.all_examples = 0  # in that batch, with the parts of it that other processes have
+        self._shown = shown
         self.train_examples = 0
         self.train_seconds = 0.0
         self.output = Output()
@@ -39,6 +42,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         self._bar = tqdm(
             total=self._total,
+            disable=not self._shown,
             initial=self._done,
             file=_NotebookLine(self) if in_notebook() else sys.stderr,
             ncols=72 if in_notebook() else None,
@@ -69,11 +73,11 @@ class Progress:
         """Hand out the batches of ``loader`` once, counting and timing them."""
         start = time.monotonic()
         for batch in loader:
-            self.examples = len(batch[-1])
+            self.examples = self.all_examples = len(batch[-1])
             yield batch
             now = time.monotonic()
             if train:
-                self.train_examples += self.examples
+                self.train_examples += self.all_examples
                 self.train_seconds += now - start
                 self._bar.set_postfix_str(f"{self.examples_per_second:,.0f} examples/s", refresh=False)
             start = now

@@ -36,8 +36,13 @@ class RunLog:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write nothing from now on."""
         if self._file is not None:
             self._file.close()
+            self._file = None
 
     def write(self, **line: Any) -> None:
         """Append a line with the time and these values. Numbers that are not finite, which JSON lacks, become null."""
@@ -51,8 +56,7 @@ class RunLog:
             self._file.write(line)
         except OSError as error:
             print(f"{self.path}: the log ends here, the training goes on: {error}", file=sys.stderr)
-            self._file.close()
-            self._file = None
+            self.close()
 
 
 class LoggedBoard(ProgressBoard):

@@ -1,5 +1,7 @@
 """The helper for PyTorch."""
 
+import atexit
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -13,12 +15,15 @@ from . import core
 from .board import ProgressBoard
 from .hyperparameters import HyperParameters, add_to_class
 from .machine import keep_freed_memory
+from .notebook import in_notebook
 from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
+from .workers import Workers
 
 try:
     import torch
-    from torch import nn
+    from torch import distributed, nn
+    from torch.nn.parallel import DistributedDataParallel
     from torch.utils.flop_counter import FlopCounterMode
 except ModuleNotFoundError as error:
     raise core.missing_framework(error, ["torch"], "pytorch") from error
@@ -106,10 +111,15 @@ class DataModule(core.DataModule):
 
 
 class Trainer(core.Trainer):
-    """Fit a model to data: see `d2l.core.Trainer`."""
+    """Fit a model to data: see `d2l.core.Trainer`.
+
+    Several GPUs take a process each, which torchrun starts, on one machine or on several. Each process trains on one
+    GPU, or on the CPU with ``num_gpus=0`` or where there is none.
+    """
 
     framework = "torch"
     precisions = ("auto", "float32", "bfloat16")
+    _parallel: DistributedDataParallel | None = None
 
     def prepare_data(self, data: DataModule) -> None:
         """Get the data loaders and their lengths in batches; those of PyTorch's own class copy ahead to a GPU."""
@@ -148,17 +158,61 @@ class Trainer(core.Trainer):
                 return torch.cuda.is_bf16_supported(including_emulation=False)
         return self.precision == "bfloat16"
 
+    def _find_workers(self) -> Workers:
+        if not distributed.is_available() or not (
+            distributed.is_initialized() or distributed.is_torchelastic_launched()
+        ):
+            return Workers()
+        if not distributed.is_initialized():
+            _join_processes()
+        return Workers(distributed.get_rank(), distributed.get_world_size(), _sum_over_processes)
+
+    def _add_up(self, numbers: list[float]) -> list[float]:
+        return self.workers.add_up(np.array(numbers, np.float64)).tolist()
+
+    def _seed(self, seed: int) -> None:
+        torch.manual_seed(seed)
+
+    def _choose_gpus(self) -> list[torch.device]:
+        gpus = self._find_gpus()
+        if not gpus or not self.num_gpus:
+            return []
+        if self.workers.count == 1:
+            return gpus[:1]
+        here = int(os.environ["LOCAL_RANK"])
+        if here >= len(gpus):
+            raise ValueError(
+                f"this machine has {len(gpus)} GPUs and more processes than that: "
+                f"start them with torchrun --nproc-per-node={len(gpus)}, or train with num_gpus=0"
+            )
+        torch.cuda.set_device(gpus[here])
+        return [gpus[here]]
+
+    def _how_to_use_more(self) -> str:
+        processes = min(num_gpus(), self.num_gpus)
+        if self.workers.count > 1 or processes < 2:
+            return ""
+        script = "-m IPython NOTEBOOK.ipynb" if in_notebook() else "SCRIPT.py"
+        return f". A process trains on one; for more, start it with torchrun --nproc-per-node={processes} {script}"
+
     def _find_gpus(self) -> list[torch.device]:
         return [gpu(i) for i in range(num_gpus())]
 
     def _cpu(self) -> torch.device:
         return cpu()
 
+    def _prepare_optimizer(self) -> None:
+        super()._prepare_optimizer()
+        self._parallel = None
+
     def _set_training(self, training: bool) -> None:
         self.model.train(training)
+        if not training and self.workers.count > 1:
+            for buffer in self.model.buffers():  # such as the averages of batch normalization
+                distributed.broadcast(buffer, 0)
 
     def _train(self, batch: Sequence[torch.Tensor]) -> None:
-        loss = self.model.training_step(batch)
+        loss = self.model.training_step(batch) if self.workers.count == 1 else self._share_of_loss(batch)
         self.optim.zero_grad()
         loss.backward()
         # Optimizers written by hand change parameters in place.
@@ -166,6 +220,21 @@ class Trainer(core.Trainer):
             if self.gradient_clip_val > 0:
                 self.clip_gradients(self.gradient_clip_val, self.model)
             self.optim.step()
+
+    def _share_of_loss(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """What this process adds to the loss of the whole batch, times the number of processes.
+
+        `DistributedDataParallel` takes the mean of the gradients over the processes, whose parts may differ in size.
+        """
+        examples = torch.tensor(len(batch[-1]))
+        counting = distributed.all_reduce(examples, async_op=True)  # while the layers compute
+        if self._parallel is None:
+            self._build(batch)
+            self._parallel = DistributedDataParallel(_TrainingStep(self.model))
+        loss = self._parallel(batch)
+        counting.wait()
+        self.progress.all_examples = int(examples)
+        return loss * (self.workers.count * len(batch[-1]) / max(int(examples), 1))
 
     def _validate(self, batch: Sequence[torch.Tensor]) -> None:
         with torch.no_grad():
@@ -483,6 +552,34 @@ def _plain_float32() -> Iterator[None]:
     finally:
         for backend, allowed in zip(backends, kept, strict=True):
             backend.allow_tf32 = allowed
+
+
+class _TrainingStep(nn.Module):
+    """A model's step of training as a forward pass, which is what can be made parallel."""
+
+    def __init__(self, model: Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        return self.model.training_step(batch)
+
+
+def _join_processes() -> None:
+    """Join the processes that torchrun has started; on GPUs, they exchange gradients there."""
+    store, rank, count = next(distributed.rendezvous("env://"))
+    if os.environ["GROUP_WORLD_SIZE"] == "1":
+        # Started anew on one machine, they find the store of those before them, whose addresses lead nowhere.
+        store = distributed.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
+    backend = "cpu:gloo,cuda:nccl" if num_gpus() else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
+    atexit.register(distributed.destroy_process_group)
+
+
+def _sum_over_processes(array: np.ndarray) -> np.ndarray:
+    total = torch.tensor(array)
+    distributed.all_reduce(total)
+    return total.numpy()
 
 
 def _copied_ahead(loader: Any, device: torch.device) -> Any:

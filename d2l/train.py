@@ -28,13 +28,19 @@ examples:
 
   The chapter's AlexNet on a GPU, with its curves in a file:
 
-    python -m d2l.train pytorch --epochs 10 --log alexnet.jsonl
+    python -m d2l.train pytorch --epochs 10 --log-file alexnet.jsonl
 
   ImageNet on a cluster. The job is sent SIGTERM before its time is up, saves a checkpoint, and ends. The same
   command goes on from there, in the next job as in the first:
 
     python -m d2l.train pytorch --data /data/imagenet --epochs 90 \\
-        --checkpoint-dir run1 --checkpoint-every 1000 --resume --log run1.jsonl
+        --checkpoint-dir run1 --checkpoint-every 1000 --resume --log-file run1.jsonl
+
+  The same on eight GPUs, a process for each, which are started anew from the last checkpoint if one of them dies. The
+  batch is divided among them; the framework may also be tensorflow or jax, in one process that python starts:
+
+    torchrun --nproc-per-node=8 --max-restarts=3 -m d2l.train pytorch --data /data/imagenet --epochs 90 --devices 8 \\
+        --checkpoint-dir run1 --checkpoint-every 1000 --resume --log-file run1.jsonl
 
 exit codes:
   0 the run is complete, 1 it failed, 2 the command is not right, 130 Ctrl-C, 143 SIGTERM
@@ -60,7 +66,7 @@ FRAMEWORKS = {
     "tensorflow": Framework(
         "tensorflow",
         seed=lambda d2l, number: d2l.tf.keras.utils.set_random_seed(number),
-        place=lambda d2l, devices: d2l.try_gpu() if devices else d2l.cpu(),
+        place=lambda d2l, devices: (d2l.cpu(), d2l.try_gpu(), nullcontext())[min(devices, 2)],
     ),
     "mxnet": Framework("mxnet", seed=lambda d2l, number: d2l.mx.random.seed(number)),
     "jax": Framework("jax"),  # whose keys are drawn from Python's random state
@@ -89,6 +95,7 @@ class Stopped(KeyboardInterrupt):
         super().__init__(signal.Signals(number).name)
         self.exit_code = 128 + number
         self.epochs = 0.0  # that were done
+        self.told = False  # whether it is for another process to say so
 
 
 class Parser(argparse.ArgumentParser):
@@ -162,7 +169,7 @@ def make_parser() -> Parser:
         help="go on from the last checkpoint, or start if there is none (default: start)",
     )
     group.add_argument(
-        "--log",
+        "--log-file",
         type=Path,
         metavar="FILE",
         help="append lines of JSON to it: the settings, each point of a curve, how the run ended (default: no log)",
@@ -184,8 +191,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kept = "the same command with --resume goes on from there"
         if options.checkpoint_dir is None:
             kept = "no checkpoint was asked for"
-        print(f"Stopped by {stopped} after {stopped.epochs:.2f} epochs; {kept}", file=sys.stderr)
+        if not stopped.told:
+            print(f"Stopped by {stopped} after {stopped.epochs:.2f} epochs; {kept}", file=sys.stderr)
         return stopped.exit_code
+    except KeyboardInterrupt:  # another process of the run was stopped
+        return 128 + signal.SIGINT
 
 
 def train(options: argparse.Namespace, log: "RunLog") -> None:
@@ -216,6 +226,8 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
+    if not trainer.workers.first:
+        log.close()
     if options.seed is not None:
         random.seed(options.seed)
         np.random.seed(options.seed)
@@ -240,7 +252,7 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
         try:
             trainer.fit(model, data, resume=options.resume)
         except Stopped as stopped:
-            stopped.epochs = trainer.epochs_done
+            stopped.epochs, stopped.told = trainer.epochs_done, not trainer.workers.first
             raise
     log.write(event="end", metrics=model.board.last, epochs=trainer.num_epochs, seconds=time.monotonic() - start)
 
@@ -253,9 +265,9 @@ def _run(options: argparse.Namespace) -> int:
     from .runlog import RunLog
 
     try:
-        log = RunLog(options.log)
+        log = RunLog(options.log_file)
     except OSError as error:
-        print(f"{options.log}: no log can be written here: {error.strerror}", file=sys.stderr)
+        print(f"{options.log_file}: no log can be written here: {error.strerror}", file=sys.stderr)
         return 1
     with log:
         try:

@@ -29,6 +29,7 @@ from d2l import images
 from d2l.data import DataError
 from d2l.images import MEAN, ImageLoader, decode, list_images
 from d2l.profile import Profile
+from d2l.workers import Workers
 
 FULL = Profile()
 
@@ -37,7 +38,9 @@ def loader(image_set, seed=None, batch_size=4, resize=64, crop=56, augment=True,
     """Batches of an image set as arrays."""
     draw_seed = None if seed is None else lambda: seed
     as_it_is = lambda *arrays: arrays  # noqa: E731
-    return ImageLoader(image_set, batch_size, resize, crop, augment, num_workers, draw_seed, make_batch or as_it_is)
+    return ImageLoader(
+        image_set, batch_size, Workers(), resize, crop, augment, num_workers, draw_seed, make_batch or as_it_is
+    )
 
 
 def epoch(*arguments, **options):
@@ -407,7 +410,7 @@ def test_training_has_every_image_once_an_epoch_in_a_new_order(tmp_path):
     numbers = {image.tobytes(): i for i, image in enumerate(in_order)}
     assert len(numbers) == len(train) == 18
     seeds = iter([1, 2, 1])
-    batches = ImageLoader(train, 4, 56, 56, False, 2, lambda: next(seeds), lambda *arrays: arrays)
+    batches = ImageLoader(train, 4, Workers(), 56, 56, False, 2, lambda: next(seeds), lambda *arrays: arrays)
     orders = [[numbers[image.tobytes()] for pixels, *_ in batches for image in pixels] for _ in range(3)]
     assert all(sorted(order) == list(range(18)) for order in orders)
     assert orders[0] != orders[1]

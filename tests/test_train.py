@@ -93,7 +93,7 @@ def stop_at(patch, fw, stop, training=None, validation=None):
 @pytest.mark.parametrize("name", NAMES)
 def test_trains_in_every_framework_and_logs_what_it_prints(name, capsys):
     fw = adapter(name)
-    assert main([EXTRAS[name], *LENET, "--devices", "0", "--log", "run.jsonl"]) == 0
+    assert main([EXTRAS[name], *LENET, "--devices", "0", "--log-file", "run.jsonl"]) == 0
     start, *middle, end = lines()
     assert start["event"] == "start" and end["event"] == "end"
     assert start["settings"]["framework"] == EXTRAS[name] and start["settings"]["seed"] == 1
@@ -118,8 +118,8 @@ def test_seed_repeats_a_run(name):
     fw = adapter(name)
     for log in ("one.jsonl", "two.jsonl"):
         fw.seed(99)
-        assert main([EXTRAS[name], *LENET, "--devices", "0", "--log", log]) == 0
-    assert main([EXTRAS[name], *LENET[:-1], "2", "--devices", "0", "--log", "other.jsonl"]) == 0
+        assert main([EXTRAS[name], *LENET, "--devices", "0", "--log-file", log]) == 0
+    assert main([EXTRAS[name], *LENET[:-1], "2", "--devices", "0", "--log-file", "other.jsonl"]) == 0
     assert points("one.jsonl") == points("two.jsonl")
     assert points("one.jsonl") != points("other.jsonl")
 
@@ -131,7 +131,7 @@ def test_trains_alexnet_on_a_folder_in_three_channels(folder, torch, monkeypatch
         torch.d2l.Trainer, "prepare_batch", lambda trainer, batch: shapes.add(batch[0].shape) or prepare(trainer, batch)
     )
     write_folder(folder / "images", train=2, val=1)
-    assert main(["pytorch", "--data", "images", "--epochs", "1", "--batch-size", "3", "--log", "run.jsonl"]) == 0
+    assert main(["pytorch", "--data", "images", "--epochs", "1", "--batch-size", "3", "--log-file", "run.jsonl"]) == 0
     assert shapes == {(3, 3, 224, 224)}
     start, *_, end = lines()
     assert start["classes"] == 3 and start["settings"]["lr"] == 0.01
@@ -144,7 +144,7 @@ def test_top_5_is_plotted_for_more_than_ten_classes(folder, torch):
             path = folder / "images" / part / f"class{i:02}"
             path.mkdir(parents=True)
             (path / "0.jpg").write_bytes(encoded(photograph().crop((i, i, i + 64, i + 64))))
-    assert main(["pytorch", "--data", "images", *LENET, "--log", "run.jsonl"]) == 0
+    assert main(["pytorch", "--data", "images", *LENET, "--log-file", "run.jsonl"]) == 0
     metrics = lines()[-1]["metrics"]
     assert 0 <= metrics["val_acc"] <= metrics["val_acc5"] <= 1
 
@@ -164,7 +164,7 @@ def test_help_teaches_and_imports_no_framework():
     out, error = command(code=code).communicate()
     assert out.endswith("imported:\n") and error == ""
     assert "D2L_PROFILE=smoke python -m d2l.train pytorch --model lenet" in out
-    for option in ("--data", "--epochs", "--devices", "--precision", "--checkpoint-dir", "--resume", "--log"):
+    for option in ("--data", "--epochs", "--devices", "--precision", "--checkpoint-dir", "--resume", "--log-file"):
         assert f"\n  {option} " in out
 
 
@@ -194,11 +194,11 @@ def test_examples_of_the_help_and_of_the_readme_are_right(folder, monkeypatch):
 @pytest.mark.fault("SIGTERM comes, as when a job's time on a cluster is over")
 def test_stopped_run_resumes_to_the_same_points(torch, monkeypatch, capsys, sees, number, place, epoch):
     kept = ("pytorch", *LENET, "--checkpoint-every", "1000")
-    assert main([*kept, "--checkpoint-dir", "whole", "--log", "whole.jsonl"]) == 0
+    assert main([*kept, "--checkpoint-dir", "whole", "--log-file", "whole.jsonl"]) == 0
     capsys.readouterr()
     with monkeypatch.context() as patch:
         stop_at(patch, torch, lambda _: signal.raise_signal(number), **place)
-        assert main([*kept, "--checkpoint-dir", "parts", "--log", "run.jsonl"]) == 128 + number
+        assert main([*kept, "--checkpoint-dir", "parts", "--log-file", "run.jsonl"]) == 128 + number
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.endswith(
         f"Stopped by {number.name} after {epoch:.2f} epochs; the same command with --resume goes on from there"
@@ -210,7 +210,7 @@ def test_stopped_run_resumes_to_the_same_points(torch, monkeypatch, capsys, sees
         "signal": number.name,
         "epoch": epoch,
     }
-    assert main([*kept, "--checkpoint-dir", "parts", "--log", "run.jsonl", "--resume"]) == 0
+    assert main([*kept, "--checkpoint-dir", "parts", "--log-file", "run.jsonl", "--resume"]) == 0
     assert events() == ["start", "stopped", "start", "resumed", "end"]
     assert next(line["epoch"] for line in lines() if line.get("event") == "resumed") == epoch
     assert points() == points("whole.jsonl")
@@ -220,7 +220,17 @@ def test_stopped_run_resumes_to_the_same_points(torch, monkeypatch, capsys, sees
 @pytest.mark.parametrize("name", NAMES)
 def test_run_is_stopped_and_resumed_in_every_framework(name, monkeypatch):
     fw = adapter(name)
-    arguments = (EXTRAS[name], *LENET, "--devices", "0", "--checkpoint-dir", "kept", "--log", "run.jsonl", "--resume")
+    arguments = (
+        EXTRAS[name],
+        *LENET,
+        "--devices",
+        "0",
+        "--checkpoint-dir",
+        "kept",
+        "--log-file",
+        "run.jsonl",
+        "--resume",
+    )
     with monkeypatch.context() as patch:
         stop_at(patch, fw, lambda _: signal.raise_signal(signal.SIGTERM), training=STEPS + 3)
         assert main(arguments) == 143
@@ -232,7 +242,7 @@ def test_run_is_stopped_and_resumed_in_every_framework(name, monkeypatch):
 
 
 def test_run_that_is_complete_has_nothing_to_resume(torch, capsys):
-    arguments = ("pytorch", *LENET, "--checkpoint-dir", "kept", "--log", "run.jsonl", "--resume")
+    arguments = ("pytorch", *LENET, "--checkpoint-dir", "kept", "--log-file", "run.jsonl", "--resume")
     assert main(arguments) == 0
     assert main(arguments) == 0
     assert "Nothing to do" in capsys.readouterr().out
@@ -243,7 +253,7 @@ def test_run_that_is_complete_has_nothing_to_resume(torch, capsys):
 def test_signal_without_checkpoints_ends_the_run_at_once(torch, monkeypatch, capsys):
     stop_at(monkeypatch, torch, lambda _: signal.raise_signal(signal.SIGTERM), training=3)
     before = signal.getsignal(signal.SIGTERM)
-    assert main(["pytorch", *LENET, "--log", "run.jsonl"]) == 143
+    assert main(["pytorch", *LENET, "--log-file", "run.jsonl"]) == 143
     assert capsys.readouterr().err.endswith("Stopped by SIGTERM after 0.25 epochs; no checkpoint was asked for\n")
     assert events() == ["start", "stopped"]
     assert signal.getsignal(signal.SIGTERM) is before
@@ -262,7 +272,7 @@ def test_second_signal_does_not_wait_for_the_step(torch, monkeypatch):
 
 def test_signal_before_the_training_ends_the_command(torch, monkeypatch, capsys):
     monkeypatch.setattr(torch.d2l, "FashionMNIST", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
-    assert main(["pytorch", *LENET, "--checkpoint-dir", "kept", "--log", "run.jsonl"]) == 143
+    assert main(["pytorch", *LENET, "--checkpoint-dir", "kept", "--log-file", "run.jsonl"]) == 143
     assert "Stopped by SIGTERM after 0.00 epochs" in capsys.readouterr().err
     assert events() == ["stopped"]
 
@@ -271,7 +281,7 @@ def test_sigterm_from_outside_leaves_a_checkpoint_and_its_exit_code(folder, torc
     """In a run that would take days."""
     write_folder(folder / "images", train=2, val=1)
     options = ("--data", "images", "--model", "lenet", "--epochs", "1000000", "--batch-size", "2")
-    kept = ("--checkpoint-dir", "kept", "--checkpoint-every", "1000000", "--log", "run.jsonl")
+    kept = ("--checkpoint-dir", "kept", "--checkpoint-every", "1000000", "--log-file", "run.jsonl")
     process = command("pytorch", *options, *kept, environment={"D2L_PROFILE": "full"})
     try:
         said = ""
@@ -337,14 +347,14 @@ def test_wrong_usage_is_one_line(capsys, arguments, message):
 
 def test_precision_that_the_framework_lacks_is_wrong_usage(capsys):
     adapter("mxnet")
-    code, said = fails(capsys, "mxnet", "--precision", "bfloat16", "--log", "run.jsonl")
+    code, said = fails(capsys, "mxnet", "--precision", "bfloat16", "--log-file", "run.jsonl")
     assert code == 2 and "precision='bfloat16': give one of 'auto', 'float32'" in said
     assert events() == ["failed"]
 
 
 def test_framework_that_is_not_installed_says_what_to_install():
     code = "sys.modules['mxnet'] = None; from d2l.train import main; sys.exit(main(sys.argv[1:]))"
-    process = command("mxnet", "--log", "run.jsonl", code=code)
+    process = command("mxnet", "--log-file", "run.jsonl", code=code)
     _, said = process.communicate()
     assert process.returncode == 1
     assert said.startswith("mxnet is not installed here: pip install 'd2l[mxnet]'.") and said.count("\n") == 1
@@ -366,7 +376,7 @@ def test_checkpoints_of_an_earlier_run_are_not_mixed_with_this_one(torch, capsys
 
 
 def test_loss_that_is_lost_is_named_and_logged_as_json_can(torch, capsys):
-    assert main(["pytorch", *LENET, "--lr", "1e38", "--log", "run.jsonl"]) == 1
+    assert main(["pytorch", *LENET, "--lr", "1e38", "--log-file", "run.jsonl"]) == 1
     said = capsys.readouterr().err
     assert "the training loss is nan or infinite since step" in said and "Traceback" not in said
     assert events() == ["start", "failed"]
@@ -379,7 +389,7 @@ def test_error_that_nobody_foresaw_keeps_its_traceback_and_is_logged(torch, monk
 
     monkeypatch.setattr(torch.d2l.Trainer, "_train", broken)
     with pytest.raises(KeyError, match="a bug"):
-        main(["pytorch", *LENET, "--log", "run.jsonl"])
+        main(["pytorch", *LENET, "--log-file", "run.jsonl"])
     assert lines()[-1]["error"] == "KeyError: 'a bug'"
 
 
@@ -387,7 +397,7 @@ def test_error_that_nobody_foresaw_keeps_its_traceback_and_is_logged(torch, monk
 
 
 def test_log_that_cannot_be_written_is_named_before_the_training(capsys):
-    code, said = fails(capsys, "pytorch", "--log", "no/folder/run.jsonl")
+    code, said = fails(capsys, "pytorch", "--log-file", "no/folder/run.jsonl")
     assert code == 1
     assert said == "no/folder/run.jsonl: no log can be written here: No such file or directory"
 
@@ -395,7 +405,7 @@ def test_log_that_cannot_be_written_is_named_before_the_training(capsys):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.fault("The disk with a training's log is full")
 def test_full_disk_ends_the_log_and_not_the_training(torch, capsys, sees):
-    assert main(["pytorch", *LENET, "--log", "/dev/full"]) == 0
+    assert main(["pytorch", *LENET, "--log-file", "/dev/full"]) == 0
     said = capsys.readouterr()
     assert said.err.count("the log ends here") == 1
     assert "val_acc" in said.out

@@ -1,0 +1,342 @@
+"""Training in several processes is training in one: the same parameters, curves and examples, and one voice."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from photographs import write_folder
+from test_frameworks import adapter
+
+from d2l.board import ProgressBoard
+from d2l.workers import Workers
+
+ROOT = Path(__file__).parent.parent
+TIME_LIMIT = 180  # seconds in which any of these has ended, were it on a busy machine
+
+# Trains LeNet with uneven parts: 256 examples in batches of 50, of which four processes take 12 or 13.
+EQUAL = """
+import json, sys
+import numpy as np, torch
+from d2l import torch as d2l
+
+torch.manual_seed(3)
+seen = []
+
+class Data(d2l.FashionMNIST):
+    def _take(self, tensor, indices):
+        seen.append(indices.tolist())
+        return super()._take(tensor, indices)
+
+class LeNet(d2l.LeNet):
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1, momentum=0.9)
+
+class Loader(d2l.DataModule):
+    def __init__(self, data):
+        self.data, self.batch_size = data, data.batch_size
+
+    def get_dataloader(self, train):
+        images = torch.tensor(self.data.train.images[:30, None]) / 255
+        dataset = torch.utils.data.TensorDataset(images, torch.arange(30))
+        return torch.utils.data.DataLoader(dataset, 8, shuffle=train)
+
+class Counting(LeNet):
+    def training_step(self, batch):
+        seen.append(batch[1].tolist())
+        return super().training_step(batch)
+
+model, data = LeNet(), Data(batch_size=50)
+trainer = d2l.Trainer(max_epochs=2, gradient_clip_val=0.5)
+trainer.fit(model, data)
+found = {"curves": model.board.curves, "seen": seen[:], "rank": trainer.workers.rank}
+seen.clear()
+other = Counting(num_classes=30)
+d2l.Trainer(max_epochs=1).fit(other, Loader(data))  # a loader of PyTorch's own, the last batch of 6
+found |= {"other curves": other.board.curves, "other seen": seen}
+name = f"{sys.argv[1]}-{trainer.workers.rank}"
+weights = {**model.state_dict(), **{f"other.{name}": weight for name, weight in other.state_dict().items()}}
+np.savez(name + ".npz", **{name: weight.numpy() for name, weight in weights.items()})
+open(name + ".json", "w").write(json.dumps(found))
+"""
+
+
+def environment(**more):
+    """Of a process that trains on few examples with a core of its own."""
+    return os.environ | {"PYTHONPATH": str(ROOT), "D2L_PROFILE": "smoke", "OMP_NUM_THREADS": "1"} | more
+
+
+def torchrun(processes, *arguments):
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *arguments]
+
+
+def done(command, folder, **more):
+    """The outcome of a command that is to succeed."""
+    run = subprocess.run(
+        command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=TIME_LIMIT, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The same training in one process, in two and in four: what each printed, and the results of its processes."""
+    adapter("torch")
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "train.py").write_text(EQUAL)
+    runs = {}
+    for count in (1, 2, 4):
+        start = [sys.executable] if count == 1 else torchrun(count)
+        printed = done([*start, "train.py", str(count)], folder)
+        names = [f"{count}-{rank}" for rank in range(count)]
+        found = [json.loads((folder / f"{name}.json").read_text()) for name in names]
+        runs[count] = printed, found, [dict(np.load(folder / f"{name}.npz")) for name in names]
+    return runs
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_train_to_the_parameters_of_one(runs, count, capsys):
+    (one,) = runs[1][2]
+    apart = max(np.abs(weights[name] - one[name]).max() for weights in runs[count][2] for name in one)
+    with capsys.disabled():
+        print(f"\nPyTorch, {count} processes: parameters at most {apart:.1e} from those of one")
+    assert apart < 1e-5
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("curves", ["curves", "other curves"])
+def test_processes_have_the_curves_of_one(runs, count, curves):
+    (one,) = runs[1][1]
+    assert set(one[curves]) == {"train_loss", "val_loss", "val_acc"}
+    for found in runs[count][1]:
+        assert set(found[curves]) == set(one[curves])
+        for label, points in one[curves].items():
+            np.testing.assert_allclose(found[curves][label], points, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize(("seen", "examples"), [("seen", 256), ("other seen", 30)])
+def test_each_example_is_seen_once_an_epoch(runs, count, seen, examples):
+    # What a process took: for our own loader images and labels of a batch, for that of PyTorch the labels.
+    taken = [found[seen] for found in runs[count][1]]
+    if seen == "seen":
+        steps = 2 * -(-256 // 50)
+        taken = [[batch for batch in process[::2]] for process in taken]
+        training = [process[: steps // 2] + process[steps // 2 + 3 : steps + 3] for process in taken]
+        epochs = [[process[: steps // 2] for process in training], [process[steps // 2 :] for process in training]]
+    else:
+        epochs = [taken]
+    for epoch in epochs:
+        assert sorted(i for process in epoch for batch in process for i in batch) == list(range(examples))
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_one_process_speaks(runs, count):
+    printed = runs[count][0]
+    assert printed.stdout.count("smoke run:") == runs[1][0].stdout.count("smoke run:") == 2
+    assert "each of 256 examples" in printed.stdout
+    assert f"on {count} x cpu" in printed.stdout
+    assert "Warning" not in printed.stderr
+    assert printed.stderr.count("0%|") == runs[1][0].stderr.count("0%|")
+
+
+def test_parts_are_a_whole_batch():
+    for count in range(1, 6):
+        for n in range(12):
+            parts = [list(range(n))[Workers(rank, count).part(n)] for rank in range(count)]
+            assert [i for part in parts for i in part] == list(range(n))
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def together(count, function):
+    """What a function gives each of some workers, which add up through memory."""
+    barrier, arrays, results = threading.Barrier(count), [None] * count, [None] * count
+
+    def run(rank):
+        def add_up(array):
+            barrier.wait(TIME_LIMIT)
+            arrays[rank] = array
+            barrier.wait(TIME_LIMIT)
+            total = sum(arrays[1:], arrays[0].copy())
+            barrier.wait(TIME_LIMIT)
+            return total
+
+        results[rank] = function(Workers(rank, count, add_up))
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def test_workers_tell_each_other_texts():
+    texts = ["", "one", "Größe {}"]
+    assert together(3, lambda workers: workers.gather(texts[workers.rank])) == [texts] * 3
+
+
+def test_workers_have_the_first_ones_numbers():
+    found = together(3, lambda workers: workers.from_first(np.array([7, 2**40]) * (workers.rank + 1)))
+    assert [array.tolist() for array in found] == [[7, 2**40]] * 3
+
+
+def test_a_board_averages_over_workers_and_goes_on_from_their_state():
+    def curves(workers):
+        def board():
+            board = ProgressBoard(display=False)
+            board.add_up = lambda numbers: workers.add_up(np.array(numbers, np.float64)).tolist()
+            return board
+
+        first = board()
+        weight = (3, 0, 1)[workers.rank]
+        first.draw(0, float("nan") if weight == 0 else workers.rank, "loss", every_n=2, weight=weight)
+        resumed = board()
+        resumed.set_state(json.loads(json.dumps(first.state())))
+        resumed.draw(1, 4, "loss", every_n=2, weight=1)
+        return resumed.curves
+
+    # Weighted by examples: (3 * 0 + 1 * 2 + 3 * 4) / 7 at x = (4 * 0 + 3 * 1) / 7.
+    assert together(3, curves) == [{"loss": [pytest.approx((3 / 7, 14 / 7))]}] * 3
+
+
+TRAIN = ("-m", "d2l.train", "pytorch", "--model", "lenet", "--batch-size", "32", "--seed", "1")
+
+# The second process kills itself in the second epoch, once, as the machine's lack of memory would.
+DYING = """
+import os, signal, sys
+from d2l import torch as d2l
+from d2l.train import main
+
+step = d2l.LeNet.training_step
+
+def dying(self, batch):
+    first = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+    if first and self.trainer.train_batch_idx == 12 and self.trainer.workers.rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, batch)
+
+d2l.LeNet.training_step = dying
+print("process", os.getpid(), flush=True)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.fault("One of several processes is killed")
+def test_a_dying_process_ends_the_run(tmp_path, sees):
+    adapter("torch")
+    (tmp_path / "dying.py").write_text(DYING)
+    run = subprocess.run(
+        [*torchrun(2), "dying.py", *TRAIN[2:]],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIME_LIMIT,
+        check=False,
+    )
+    assert run.returncode != 0
+    assert "Signal 9 (SIGKILL) received by PID" in run.stderr
+    sees(re.search(r"Another of the 2 processes has ended; .*", run.stderr)[0])
+    pids = [int(pid) for pid in re.findall(r"process (\d+)", run.stdout)]
+    assert len(pids) == 2
+    assert not any(map(alive, pids))
+
+
+def test_torchrun_goes_on_from_the_last_checkpoint(tmp_path):
+    adapter("torch")
+    (tmp_path / "dying.py").write_text(DYING)
+    kept = ("--checkpoint-dir", "kept", "--resume", "--log-file", "run.jsonl")
+    run = done([*torchrun(2, "--max-restarts=1"), "dying.py", *TRAIN[2:], *kept], tmp_path)
+    assert "Resuming from kept/step-00000008.safetensors: epoch 2, after 0 of 8 batches" in run.stdout
+    done([*torchrun(2), "-m", "d2l.train", *TRAIN[2:], "--log-file", "whole.jsonl"], tmp_path)
+
+    def points(path):
+        lines = map(json.loads, (tmp_path / path).read_text().splitlines())
+        return {(name, line["epoch"]): line[name] for line in lines for name in line if "_" in name}
+
+    assert points("run.jsonl") == points("whole.jsonl")
+    events = [json.loads(line).get("event") for line in (tmp_path / "run.jsonl").read_text().splitlines()]
+    # Whether the other process could still say that it failed is a matter of chance.
+    assert [event for event in events if event and event != "failed"] == ["start", "start", "resumed", "end"]
+
+
+def test_a_checkpoint_of_two_processes_serves_one(tmp_path):
+    adapter("torch")
+    kept = ("--checkpoint-dir", "kept", "--resume")
+    done([*torchrun(2), "-m", "d2l.train", *TRAIN[2:], "--epochs", "1", *kept], tmp_path)
+    run = done([sys.executable, *TRAIN, "--epochs", "2", *kept], tmp_path)
+    assert "Resuming from kept/step-00000008.safetensors: epoch 2" in run.stdout
+    assert "each of 256 examples" in run.stdout
+
+
+def test_sigterm_to_torchrun_saves_a_checkpoint(tmp_path):
+    adapter("torch")
+    command = [*torchrun(2), "-m", "d2l.train", *TRAIN[2:], "--epochs", "2000", "--checkpoint-dir", "kept"]
+    command += ["--log-file", "run.jsonl"]
+    log = tmp_path / "run.jsonl"
+    endless = environment(D2L_PROFILE="epochs=2000,images=256")
+    run = subprocess.Popen(
+        command, cwd=tmp_path, env=endless, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    until = time.monotonic() + TIME_LIMIT
+    while time.monotonic() < until and not (log.exists() and "train_loss" in log.read_text()):
+        time.sleep(0.1)
+    run.send_signal(signal.SIGTERM)
+    printed, _ = run.communicate(timeout=TIME_LIMIT)
+    assert run.returncode != 0
+    assert printed.count("Stopped by SIGTERM after") == 1, printed
+    stopped = json.loads(log.read_text().splitlines()[-1])
+    assert stopped["event"] == "stopped"
+    names = sorted(path.name for path in (tmp_path / "kept").iterdir())
+    assert names[-1] == f"step-{round(stopped['epoch'] * 8):08}.safetensors"
+
+
+def test_image_folders_are_divided(tmp_path):
+    adapter("torch")
+    write_folder(tmp_path / "images")
+    (tmp_path / "train.py").write_text(
+        "import sys, torch\n"
+        "from d2l import torch as d2l\n"
+        "data = d2l.ImageFolder('images', batch_size=3, resize=40, crop=32)\n"
+        "load, seen = d2l.core.ImageLoader._load, []\n"
+        "def counted(self, index, seed):\n"
+        "    seen.append((seed, index))\n"
+        "    return load(self, index, seed)\n"
+        "d2l.core.ImageLoader._load = counted\n"
+        "trainer = d2l.Trainer(max_epochs=1)\n"
+        "trainer.fit(d2l.LeNet(num_classes=data.num_classes), data)\n"
+        "print([(seed, index) for seed, index in seen if seed is not None], len(data.train))\n"
+    )
+    run = done([*torchrun(2), "train.py"], tmp_path)
+    lines = [line for line in run.stdout.splitlines() if line.startswith("[(")]
+    assert len(lines) == 2
+    seen = [eval(line.rpartition("]")[0] + "]") for line in lines]  # noqa: S307, of our own
+    assert len({seed for process in seen for seed, _ in process}) == 1
+    n = int(lines[0].rpartition(" ")[2])
+    assert sorted(index for process in seen for _, index in process) == list(range(n))
+    assert f"each of {n} examples" in run.stdout
+
+
+def test_the_notebook_runs_in_several_processes_unchanged(tmp_path):
+    adapter("torch")
+    notebook = ROOT / "tests/reference/pytorch/chapter_cnn/lenet.ipynb"
+    run = done([*torchrun(2), "-m", "IPython", str(notebook)], tmp_path)
+    assert run.stdout.count("smoke run:") == 1
+    assert "on 2 x cpu" in run.stdout
