@@ -94,11 +94,12 @@ def runs(tmp_path_factory):
     (folder / "train.py").write_text(EQUAL)
     runs = {}
     for count in (1, 2, 4):
-        start = [sys.executable] if count == 1 else torchrun(count)
+        logs = ("--tee", "3", "--log-dir", f"logs-{count}")
+        start = [sys.executable] if count == 1 else torchrun(count, *logs)
         printed = done([*start, "train.py", str(count)], folder)
         names = [f"{count}-{rank}" for rank in range(count)]
         found = [json.loads((folder / f"{name}.json").read_text()) for name in names]
-        runs[count] = printed, found, [dict(np.load(folder / f"{name}.npz")) for name in names]
+        runs[count] = printed, found, [dict(np.load(folder / f"{name}.npz")) for name in names], folder
     return runs
 
 
@@ -140,12 +141,14 @@ def test_each_example_is_seen_once_an_epoch(runs, count, seen, examples):
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_one_process_speaks(runs, count):
-    printed = runs[count][0]
-    assert printed.stdout.count("smoke run:") == runs[1][0].stdout.count("smoke run:") == 2
+    printed, _, _, folder = runs[count]
     assert "each of 256 examples" in printed.stdout
     assert f"on {count} x cpu" in printed.stdout
     assert "Warning" not in printed.stderr
-    assert printed.stderr.count("0%|") == runs[1][0].stderr.count("0%|")
+    for rank in range(count):
+        stdout, stderr = (next(folder.glob(f"logs-{count}/*/*/{rank}/{name}.log")) for name in ("stdout", "stderr"))
+        assert stdout.read_text().count("smoke run:") == (2 if rank == 0 else 0)
+        assert ("%|" in stderr.read_text()) == (rank == 0)
 
 
 def test_parts_are_a_whole_batch():
