@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,12 @@ def sees(record_property, tmp_path) -> Callable[[str], None]:
     return take_down
 
 
+@pytest.fixture
+def measured(record_property) -> Callable[[str], None]:
+    """Takes down a line with a figure that a test has measured, for the end of the output."""
+    return lambda line: record_property("measured", line)
+
+
 @pytest.fixture(scope="session")
 def sections() -> list[Section]:
     """Every section, compiled for every tab from today's sources."""
@@ -130,13 +137,39 @@ IPyNbFile.get_kernel_message = get_kernel_message
 RunningKernel.execute_cell_input = execute_cell_input
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the notebooks of frameworks that are not installed, and say so; a test's report names its faults."""
+    """Skip the notebooks of frameworks that are not installed, and say so; a test's report names its faults.
+
+    Tests that run beside each other, in the processes of pytest-xdist, are those of different groups.
+    """
     for item in items:
         item.user_properties += [("fault", *marker.args) for marker in item.iter_markers("fault")]
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
     references = Path(__file__).parent / "reference"
     for item in items:
         if references in item.path.parents:
             tab = item.path.relative_to(references).parts[0]
             if not is_installed(tab):
                 item.add_marker(pytest.mark.skip(reason=f"the framework of the {tab} tab is not installed here"))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what tests have measured."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    lines = [line for report in reports for name, line in report.user_properties if name == "measured"]
+    if lines:
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+def _group(item: pytest.Item) -> str:
+    """Tests of the book share its build folder; those of another file what they have prepared for each other."""
+    of_book = "sections" in getattr(item, "fixturenames", ()) or _imports_book(item.path)
+    return "book" if of_book else str(item.path)
+
+
+@cache
+def _imports_book(path: Path) -> bool:
+    return re.search(r"^(from|import) book\b", path.read_text("utf-8"), re.M) is not None

@@ -266,18 +266,13 @@ def difference(ours, theirs):
     return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
 
 
-def report(capsys, *lines):
-    with capsys.disabled():
-        print("", *lines, sep="\n  ", end="\n  ")
-
-
 def distance(ours, theirs):
     """Euclidean distance of two lists of parameters."""
     return float(np.sqrt(sum(((a - b) ** 2).sum() for a, b in zip(ours, theirs, strict=True))))
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_logits_loss_and_gradients_agree(frameworks, images, network, capsys):
+def test_logits_loss_and_gradients_agree(frameworks, images, network, measured):
     """A gradient jumps where two values in a pooling window, or a value and zero, change places.
 
     In 32 bits rounding alone may do that. The image for the gradients was chosen because in it no such two values of
@@ -304,7 +299,7 @@ def test_logits_loss_and_gradients_agree(frameworks, images, network, capsys):
         lines.append(f"{network}, {name} against torch: " + ", ".join(f"{k} {v:.1e}" for k, v in differences.items()))
         assert len(gradients[name]) == len(gradients["torch"]) == 2 * len(layers)
         assert max(differences.values()) < 1e-4, lines[-1]
-    report(capsys, *lines)
+    measured("\n".join(lines))
 
 
 # Of the ten steps, how far apart they may end, as a share of their length. LeNet is smooth; of AlexNet's gradients a
@@ -313,7 +308,7 @@ OF_THE_WAY = {"AlexNet": 0.3, "LeNet": 1e-3}
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_ten_steps_agree(frameworks, images, network, capsys, monkeypatch):
+def test_ten_steps_agree(frameworks, images, network, capsys, measured, monkeypatch):
     monkeypatch.setenv("D2L_PROFILE", "full")
     layers, size = NETWORKS[network]
     weights = glorot(layers)
@@ -333,7 +328,7 @@ def test_ten_steps_agree(frameworks, images, network, capsys, monkeypatch):
         lines[-1] += f", {apart / way:.1e} of the way"
         assert apart < 1e-3 * length, lines[-1]
         assert apart < OF_THE_WAY[network] * way, lines[-1]
-    report(capsys, *lines)
+    measured("\n".join(lines))
 
 
 class Loaders:
@@ -349,7 +344,7 @@ class Loaders:
         return None
 
 
-def test_pixels_agree(frameworks, capsys):
+def test_pixels_agree(frameworks, measured):
     batches = {
         name: framework.d2l.FashionMNIST(batch_size=32, resize=(224, 224)).val_dataloader()
         for name, framework in frameworks.items()
@@ -357,12 +352,12 @@ def test_pixels_agree(frameworks, capsys):
     X = {name: to_numpy(next(iter(loader))[0]) for name, loader in batches.items()}
     ours = X.pop("torch").squeeze(1)
     differences = {name: float(np.abs(theirs.squeeze() - ours).max()) for name, theirs in X.items()}
-    report(capsys, "pixels against torch: " + ", ".join(f"{name} {value:.1e}" for name, value in differences.items()))
+    measured("pixels against torch: " + ", ".join(f"{name} {value:.1e}" for name, value in differences.items()))
     assert max(differences.values()) < 1e-6
 
 
 @pytest.mark.parametrize("block", ["Residual", "ResNeXtBlock"])
-def test_blocks_with_strides_agree(frameworks, block, capsys):
+def test_blocks_with_strides_agree(frameworks, block, measured):
     """Evaluation mode; the batch normalizations' averages are those of a block that has seen nothing."""
     rng = np.random.default_rng(2)
     X = rng.normal(size=(2, 8, 9, 9)).astype(np.float32)
@@ -396,5 +391,5 @@ def test_blocks_with_strides_agree(frameworks, block, capsys):
     outputs["jax"] = to_numpy(theirs.apply(variables, jax.tensor(X))).transpose(0, 3, 1, 2)
 
     differences = {name: difference(output, expected) for name, output in outputs.items()}
-    report(capsys, f"{block} against torch: " + ", ".join(f"{name} {value:.1e}" for name, value in differences.items()))
+    measured(f"{block} against torch: " + ", ".join(f"{name} {value:.1e}" for name, value in differences.items()))
     assert max(differences.values()) < 1e-4

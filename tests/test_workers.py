@@ -104,11 +104,10 @@ def runs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("count", [2, 4])
-def test_processes_train_to_the_parameters_of_one(runs, count, capsys):
+def test_processes_train_to_the_parameters_of_one(runs, count, measured):
     (one,) = runs[1][2]
     apart = max(np.abs(weights[name] - one[name]).max() for weights in runs[count][2] for name in one)
-    with capsys.disabled():
-        print(f"\nPyTorch, {count} processes: parameters at most {apart:.1e} from those of one")
+    measured(f"PyTorch, {count} processes: parameters at most {apart:.1e} from those of one")
     assert apart < 1e-5
 
 
