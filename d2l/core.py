@@ -7,6 +7,7 @@ import random
 import re
 import reprlib
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -405,6 +406,12 @@ class SyntheticRegressionData(DataModule):
         raise NotImplementedError
 
 
+class _Captured(threading.local):
+    """What a thread logs instead of drawing it. A step on several devices may be compiled in a thread for each."""
+
+    metrics: dict[str, Any] | None = None
+
+
 class Trainer(HyperParameters):
     """Fit a model to data.
 
@@ -442,7 +449,7 @@ class Trainer(HyperParameters):
     train_batch_idx: int = 0
     num_train_batches: int = 0
     _stop: BaseException | None = None
-    _captured: dict[str, Any] | None = None
+    _captured = _Captured()
 
     def __init__(
         self,
@@ -630,8 +637,8 @@ class Trainer(HyperParameters):
 
     def log(self, key: str, value: Any, train: bool) -> None:
         """Take a scalar of the current step to the board."""
-        if self._captured is not None:
-            self._captured[key] = value
+        if self._captured.metrics is not None:
+            self._captured.metrics[key] = value
             return
         if train:
             x = self.train_batch_idx / self.num_train_batches
@@ -678,11 +685,11 @@ class Trainer(HyperParameters):
     @contextmanager
     def _capture(self) -> Iterator[dict[str, Any]]:
         """Collect what is logged instead of drawing it: for steps that a framework compiles."""
-        self._captured = captured = {}
+        self._captured.metrics = captured = {}
         try:
             yield captured
         finally:
-            self._captured = None
+            self._captured.metrics = None
 
     def _compiled(self, step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
         """A step in compiled form, made once for the model and the optimizer; as it is, if it cannot be compiled."""

@@ -1,12 +1,13 @@
 """The helper for TensorFlow with Keras 3."""
 
+import json
 import math
 import os
 import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from . import core
 from .board import ProgressBoard
 from .checkpoint import check_fits
 from .hyperparameters import HyperParameters, add_to_class
-from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
+from .plotting import plot, set_axes, set_figsize, show_images, to_numpy, use_svg_display
 from .profile import SEED, current_profile
+from .workers import Workers
 
 
 @contextmanager
@@ -40,6 +42,8 @@ try:
         import tensorflow as tf
 except ModuleNotFoundError as error:
     raise core.missing_framework(error, ["tensorflow"], "tensorflow") from error
+
+SEED_STATE = "seed_generator_state"  # what Keras calls the variable of a layer that draws random numbers
 
 __all__ = [
     "HyperParameters",
@@ -71,6 +75,18 @@ __all__ = [
     "set_figsize",
     "set_axes",
 ]
+
+
+def _join_cluster() -> tf.distribute.MultiWorkerMirroredStrategy | None:
+    """The strategy of the processes that ``TF_CONFIG`` names, if it names several; it waits until all are there."""
+    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+    if sum(map(len, cluster.values())) < 2:
+        return None
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+_strategies: dict[tuple[str, ...], tf.distribute.MirroredStrategy] = {}
+_cluster = _join_cluster()  # has to come before anything that TensorFlow computes
 
 if current_profile().smoke:
     tf.keras.utils.set_random_seed(SEED)
@@ -131,9 +147,43 @@ class Trainer(core.Trainer):
     The steps of training and validation are compiled into graphs. A run that makes checkpoints sets TensorFlow's seed
     anew at each; random operations of TensorFlow's own in a compiled step do not resume where they were, unlike Keras
     layers such as dropout.
+
+    Several devices divide each batch through a strategy of `tf.distribute`: the GPUs of this machine, with
+    ``num_gpus``, or those of several machines, with a process on each and ``TF_CONFIG`` in its environment. Such a
+    process trains on all GPUs that it sees, or on the CPU where it sees none. A device's dropout differs from the
+    others'. Batch normalization takes the statistics of a device's part of the batch; its averages for validation are
+    the means over the devices.
     """
 
     framework = "tensorflow"
+
+    @property
+    def strategy(self) -> tf.distribute.Strategy | None:
+        """What divides batches among devices; ``None`` where there is one.
+
+        A model whose variables are made before `fit` has to be made inside of ``strategy.scope()``.
+        """
+        if _cluster is not None:
+            return _cluster
+        return _mirrored(tuple(self.gpus)) if len(self.gpus) > 1 else None
+
+    def fit(self, model: Module, data: DataModule, *, resume: bool = False) -> None:
+        """Train ``model`` on ``data``: see `d2l.core.Trainer.fit`.
+
+        Raises:
+            ValueError: Of several devices: the model has variables that were made for one, the optimizer clips what
+                each of them adds to the gradient, or batches have been divided among another number of them.
+            tf.errors.UnavailableError: Another process of the run has ended.
+        """
+        try:
+            super().fit(model, data, resume=resume)
+        except tf.errors.UnavailableError as error:
+            if _cluster is not None:
+                error.add_note(
+                    "Another process of this run has ended, or cannot be reached; what it said before tells why. "
+                    "Start all processes again; with checkpoints, fit(..., resume=True) goes on from the last one."
+                )
+            raise
 
     def clip_gradients(self, grad_clip_val: float, grads: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """The gradients, scaled all together such that their L2 norm is at most ``grad_clip_val``."""
@@ -148,6 +198,26 @@ class Trainer(core.Trainer):
         finally:
             tf.config.experimental.enable_tensor_float_32_execution(kept)
 
+    def _find_workers(self) -> Workers:
+        if _cluster is None:
+            return Workers()
+        here = len(_cluster.extended.worker_devices)
+        return Workers(_replicas(_cluster)[0] // here, _cluster.num_replicas_in_sync // here, _sum_over_processes)
+
+    def _seed(self, seed: int) -> None:
+        tf.random.set_seed(seed)
+
+    def _choose_gpus(self) -> list[str]:
+        if _cluster is None:
+            return super()._choose_gpus()
+        gpus = self._find_gpus()
+        if gpus and not self.num_gpus:
+            raise ValueError(
+                "num_gpus=0, but processes that TF_CONFIG names train on all GPUs that they see: "
+                "hide them with CUDA_VISIBLE_DEVICES= in the environment"
+            )
+        return gpus
+
     def _find_gpus(self) -> list[str]:
         return [f"gpu:{i}" for i in range(num_gpus())]
 
@@ -160,25 +230,54 @@ class Trainer(core.Trainer):
         return compiled
 
     def _report(self) -> None:
-        # A device context around fit decides where the model lives.
-        device = tf.DeviceSpec.from_string(tf.convert_to_tensor(self.model.trainable_variables[0]).device)
-        self.gpus = [] if device.device_type == "CPU" else [f"gpu:{device.device_index}"]
+        if self.strategy is None:  # then a device context around fit decides where the model lives
+            device = tf.DeviceSpec.from_string(tf.convert_to_tensor(self.model.trainable_variables[0]).device)
+            self.gpus = [] if device.device_type == "CPU" else [f"gpu:{device.device_index}"]
         super()._report()
+
+    def _device_name(self) -> str:
+        return self.device.partition(":")[0] if self.num_devices > 1 else self.device
+
+    def _prepare_optimizer(self) -> None:
+        with self._scope():
+            super()._prepare_optimizer()
+        if self.strategy is not None:
+            self._check_scope()
+        self._part_dropout()
 
     def _set_training(self, training: bool) -> None:
         self.model.training = training
+        if not training:
+            self._average_statistics()
+
+    def _save(self, epoch: int, batch: int) -> None:
+        self._average_statistics()
+        super()._save(epoch, batch)
 
     def _train(self, batch: Sequence[tf.Tensor]) -> None:
         self._build(batch)  # outside of the compiled step
-        for key, value in self._compiled(self._train_metrics, batch)(batch).items():
-            self.log(key, value, train=True)
+        self._step(self._train_metrics, self._train_divided, batch, train=True)
 
     def _validate(self, batch: Sequence[tf.Tensor]) -> None:
-        for key, value in self._compiled(self._validate_metrics, batch)(batch).items():
-            self.log(key, value, train=False)
+        self._step(self._validate_metrics, self._validate_divided, batch, train=False)
+
+    def _step(self, whole: Callable[..., Any], divided: Callable[..., Any], batch: Any, train: bool) -> None:
+        """Take a step with a batch, whole on one device or divided among several, and log what it gives."""
+        if self.strategy is None:
+            metrics = self._compiled(whole, batch)(batch)
+        else:
+            # Of any number of examples, so that all processes trace a step as often as the others.
+            shapes = [tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in batch]
+            metrics, examples = self._compiled(divided, shapes)([*batch])
+            if self.workers.count > 1:
+                self.progress.examples = self.progress.all_examples = int(examples)
+        for key, value in metrics.items():
+            self.log(key, value, train)
 
     def _build(self, batch: Sequence[tf.Tensor]) -> None:
-        if not self.model.built:
+        if self.model.built:
+            return
+        with self._scope():
             self.model(*batch[:-1], training=False)
 
     def _weights(self) -> dict[str, Any]:
@@ -188,6 +287,7 @@ class Trainer(core.Trainer):
     def _set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         for name, variable in self._weights().items():
             variable.assign(weights[name])
+        self._part_dropout()
 
     def _optimizer_state(self) -> dict[str, Any]:
         # In the order of their making; their names count the layers of the process.
@@ -195,7 +295,8 @@ class Trainer(core.Trainer):
 
     def _set_optimizer_state(self, state: dict[str, np.ndarray], path: Path) -> None:
         if hasattr(self.optim, "build"):
-            self.optim.build(self.model.trainable_variables)
+            with self._scope():
+                self.optim.build(self.model.trainable_variables)
         own = self._optimizer_state()
         check_fits(path, state, own, "optimizer")
         for name, variable in own.items():
@@ -224,6 +325,109 @@ class Trainer(core.Trainer):
         with self._capture() as metrics:
             self.model.validation_step(batch)
         return metrics
+
+    def _train_divided(self, batch: Sequence[tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """A step of training on several devices: the metrics of the whole batch, and its number of examples."""
+        return self._first(self.strategy.run(self._train_part, self._parts(batch)))
+
+    def _validate_divided(self, batch: Sequence[tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """A step of validation on several devices: the metrics of the whole batch, and its number of examples."""
+        return self._first(self.strategy.run(self._validate_part, self._parts(batch)))
+
+    def _train_part(self, part: Sequence[tf.Tensor], examples: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """A replica's step of training; it gives the metrics and the number of examples of the whole batch."""
+        with self._capture() as metrics, tf.GradientTape() as tape:
+            loss = self.model.training_step(part)
+        variables = self.model.trainable_variables
+        grads = tape.gradient(loss, variables, unconnected_gradients="zero")
+        metrics, whole = _of_whole(metrics, examples)
+        grads = [_weighted(grad, examples / tf.maximum(whole, 1)) for grad in grads]
+        keras = isinstance(self.optim, tf.keras.optimizers.Optimizer)
+        if self.gradient_clip_val > 0 or not keras:
+            replicas = tf.distribute.get_replica_context()
+            grads = replicas.all_reduce(tf.distribute.ReduceOp.SUM, grads)
+            if self.gradient_clip_val > 0:
+                grads = self.clip_gradients(self.gradient_clip_val, grads)
+            if keras:  # which adds up what the replicas give
+                grads = [grad / replicas.num_replicas_in_sync for grad in grads]
+        self.optim.apply_gradients(zip(grads, variables, strict=True))
+        return metrics, whole
+
+    def _validate_part(self, part: Sequence[tf.Tensor], examples: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """A replica's step of validation; it gives the metrics and the number of examples of the whole batch."""
+        return _of_whole(self._validate_metrics(part), examples)
+
+    def _parts(self, batch: Sequence[tf.Tensor]) -> tuple[Any, Any]:
+        """Each replica's part of this process's batch, and how many examples it has. None are one of zeros."""
+        replicas = _replicas(self.strategy)
+
+        def part(context: Any) -> tuple[list[tf.Tensor], tf.Tensor]:
+            own = Workers(replicas.index(context.replica_id_in_sync_group), len(replicas)).part(tf.shape(batch[-1])[0])
+            missing = tf.maximum(own.start + 1 - own.stop, 0)
+            part = [tf.pad(x[own], [[0, missing], *[[0, 0]] * (len(x.shape) - 1)]) for x in batch]
+            return part, tf.cast(own.stop - own.start, tf.float32)
+
+        return self.strategy.experimental_distribute_values_from_function(part)
+
+    def _first(self, values: Any) -> Any:
+        """The values of this process's first replica."""
+        return tf.nest.map_structure(lambda value: self.strategy.experimental_local_results(value)[0], values)
+
+    def _scope(self) -> AbstractContextManager[Any]:
+        """Where variables are made."""
+        return nullcontext() if self.strategy is None else self.strategy.scope()
+
+    def _check_scope(self) -> None:
+        """See that several devices can have the model's variables, and that no optimizer clips the gradients of one."""
+        in_scope = self.strategy.extended.variable_created_in_scope
+        single = [
+            name
+            for name, variable in self._weights().items()
+            if not (name.endswith(SEED_STATE) or in_scope(_variable(variable)))
+        ]
+        if single:
+            raise ValueError(
+                f"{type(self.model).__name__} has variables for one device already ({', '.join(single)}), and this "
+                f"trainer uses {self.num_devices}: make a new model, where need be in `with trainer.strategy.scope():`"
+            )
+        clipping = [name for name in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(self.optim, name, None)]
+        if clipping:
+            raise ValueError(
+                f"{clipping[0]} of {type(self.optim).__name__} clips the gradient of each device's part of the batch: "
+                "give the trainer a gradient_clip_val in its place, or num_gpus=1"
+            )
+
+    def _part_dropout(self) -> None:
+        """Have each replica draw random numbers of its own in Keras layers; the first, as it would alone."""
+        if self.strategy is None:
+            return
+        for name, variable in self._weights().items():
+            if name.endswith(SEED_STATE):
+                state = self.workers.from_first(to_numpy(variable))
+                copies = self.strategy.experimental_local_results(_variable(variable))  # one, if made before
+                for replica, copy in zip(_replicas(self.strategy), copies, strict=False):
+                    copy.assign(state + np.array([replica, 0], state.dtype))
+
+    def _average_statistics(self) -> None:
+        """Give all devices the means of what each has gathered by itself, as batch normalization does."""
+        if self.strategy is not None and self._statistics():
+            self._compiled(self._average_divided)()
+
+    def _average_divided(self) -> None:
+        def average() -> None:
+            own = self._statistics()
+            values = [tf.identity(variable) for variable in own]
+            means = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
+            for variable, mean in zip(own, means, strict=True):
+                variable.assign(mean)
+
+        self.strategy.run(average)
+
+    def _statistics(self) -> list[tf.Variable]:
+        """The model's variables that layers change by themselves, a device its own."""
+        in_scope = self.strategy.extended.variable_created_in_scope
+        own = map(_variable, self.model.non_trainable_variables)
+        return [variable for variable in own if in_scope(variable) and variable.dtype.is_floating]
 
 
 class SyntheticRegressionData(core.SyntheticRegressionData, DataModule):
@@ -442,6 +646,53 @@ class ResNeXtBlock(tf.keras.Model):
         Y = tf.nn.relu(self.bn2(self.conv2(self.pad(Y))))
         Y = self.bn3(self.conv3(Y))
         return tf.nn.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 else X))
+
+
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
+    """The strategy for these devices of the machine: one, so that models stay those of its scope."""
+    if not _strategies:
+        _strategies[devices] = tf.distribute.MirroredStrategy(devices)
+    if devices not in _strategies:  # TensorFlow would fail at the first step, and ever after
+        (taken,) = _strategies
+        raise ValueError(
+            f"TensorFlow divides batches among {len(taken)} devices here, and cannot among {len(devices)} in the same "
+            f"process: restart it (in a notebook, the kernel), or train with num_gpus={len(taken)} or num_gpus=1"
+        )
+    return _strategies[devices]
+
+
+def _replicas(strategy: tf.distribute.Strategy) -> list[int]:
+    """The numbers of this process's replicas among all."""
+    number = strategy.experimental_distribute_values_from_function(lambda context: context.replica_id_in_sync_group)
+    return list(strategy.experimental_local_results(number))
+
+
+def _sum_over_processes(array: np.ndarray) -> np.ndarray:
+    first = _replicas(_cluster)[0]
+
+    def of_replica(context: Any) -> tf.Tensor:
+        return tf.constant(array if context.replica_id_in_sync_group == first else np.zeros_like(array))
+
+    shares = _cluster.experimental_distribute_values_from_function(of_replica)
+    return _cluster.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None).numpy()
+
+
+def _of_whole(metrics: dict[str, Any], examples: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """In a replica with so many examples: the metrics of the whole batch, and its number of examples."""
+    totals = {key: _weighted(tf.cast(value, tf.float32), examples) for key, value in metrics.items()}
+    examples = tf.identity(examples)  # on the replica's device, as the totals
+    totals, whole = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, (totals, examples))
+    return {key: total / tf.maximum(whole, 1) for key, total in totals.items()}, whole
+
+
+def _weighted(value: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """Their product; without weight, nothing, whatever the value."""
+    return tf.math.multiply_no_nan(value, tf.cast(weight, value.dtype))
+
+
+def _variable(variable: Any) -> tf.Variable:
+    """TensorFlow's own variable, of which Keras has a wrapper."""
+    return variable if isinstance(variable, tf.Variable) else variable.value
 
 
 def _by_name(model: tf.keras.Model) -> dict[str, Any]:
