@@ -256,6 +256,8 @@ class Trainer(core.Trainer):
 
     def _train(self, batch: Sequence[tf.Tensor]) -> None:
         self._build(batch)  # outside of the compiled step
+        if self.strategy is not None:
+            self._build_optimizer()
         self._step(self._train_metrics, self._train_divided, batch, train=True)
 
     def _validate(self, batch: Sequence[tf.Tensor]) -> None:
@@ -280,6 +282,12 @@ class Trainer(core.Trainer):
         with self._scope():
             self.model(*batch[:-1], training=False)
 
+    def _build_optimizer(self) -> None:
+        """Make what the optimizer keeps of each variable, which one that is written by hand may do itself."""
+        if hasattr(self.optim, "build") and not self.optim.built:
+            with self._scope():
+                self.optim.build(self.model.trainable_variables)
+
     def _weights(self) -> dict[str, Any]:
         own = {name: value for name, value in vars(self.model).items() if isinstance(value, tf.Variable)}
         return {**_by_name(self.model), **own}
@@ -294,9 +302,7 @@ class Trainer(core.Trainer):
         return {str(i): variable for i, variable in enumerate(getattr(self.optim, "variables", []))}
 
     def _set_optimizer_state(self, state: dict[str, np.ndarray], path: Path) -> None:
-        if hasattr(self.optim, "build"):
-            with self._scope():
-                self.optim.build(self.model.trainable_variables)
+        self._build_optimizer()
         own = self._optimizer_state()
         check_fits(path, state, own, "optimizer")
         for name, variable in own.items():
