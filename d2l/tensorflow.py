@@ -394,7 +394,7 @@ class Trainer(core.Trainer):
         if single:
             raise ValueError(
                 f"{type(self.model).__name__} has variables for one device already ({', '.join(single)}), and this "
-                f"trainer uses {self.num_devices}: make a new model, where need be in `with trainer.strategy.scope():`"
+                f"trainer uses {self.num_devices}: make a new model, where need be inside of trainer.strategy.scope()"
             )
         clipping = [name for name in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(self.optim, name, None)]
         if clipping:
