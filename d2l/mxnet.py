@@ -3,7 +3,7 @@
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ if "bool" not in vars(onp):
 if not cores_are_shown_twice():
     # MXNet halves the number of processors as if they were, and would leave half of the cores idle.
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
+# Gluon's trainers are to give out the gradient of the whole batch, which may be clipped, before they update parameters.
+os.environ.setdefault("MXNET_UPDATE_ON_KVSTORE", "0")
 try:
     import mxnet as mx
     from mxnet import autograd, gluon, init, np, npx
@@ -141,32 +143,45 @@ class DataModule(core.DataModule):
 class Trainer(core.Trainer):
     """Fit a model to data: see `d2l.core.Trainer`.
 
+    Several GPUs take a part each of every batch, and MXNet's kvstore adds up their gradients; the loss is to be a mean
+    over examples. Batch normalization takes the statistics of a part; its running averages are those of the first GPU.
+    A model with arrays of its own, or with an optimizer that is not Gluon's, trains on one GPU.
+
     A run that makes checkpoints sets MXNet's seed anew at each.
     """
 
     framework = "mxnet"
+    _devices: Sequence[mx.Context] = ()  # that the model has been brought to
+
+    @property
+    def devices(self) -> Sequence[mx.Context]:
+        """The devices that a batch is divided among."""
+        return self._devices or [self.device]
+
+    @property
+    def num_devices(self) -> int:
+        """Their number; before `fit` has a model, that of the devices there are for it."""
+        return len(self._devices) or super().num_devices
 
     def prepare_model(self, model: Module) -> None:
-        """Join model and trainer, and bring the model to the device."""
+        """Join model and trainer, and bring the model to the devices."""
         super().prepare_model(model)
         if not self.gpus:
             keep_freed_memory()
-        params = model.parameters()
-        if isinstance(params, gluon.ParameterDict):
-            params.reset_ctx(self.device)
-        model.set_scratch_params_device(self.device)
+        self._bring_to(self.gpus or [self.device])
 
     def prepare_batch(self, batch: Sequence[Any]) -> Sequence[Any]:
-        """Bring a batch to the device."""
+        """Bring a batch to the device, the first one if there are several."""
         return [x.as_in_ctx(self.device) for x in batch]
 
     def clip_gradients(self, grad_clip_val: float, model: Module) -> None:
         """Scale all gradients together such that their L2 norm is at most ``grad_clip_val``."""
         params, arrays = model.parameters(), model.get_scratch_params()
         if isinstance(params, gluon.ParameterDict):
-            arrays += [param.data(self.device) for param in params.values()]
+            arrays += [array for param in params.values() for array in param.list_data()]
         grads = [array.grad.as_nd_ndarray() for array in arrays if array.grad is not None]
-        gluon.utils.clip_global_norm(grads, grad_clip_val)
+        # The norm is that of all devices' gradients, which are the same ones on each.
+        gluon.utils.clip_global_norm(grads, grad_clip_val * math.sqrt(len(self.devices)))
 
     def _find_gpus(self) -> list[mx.Context]:
         return [gpu(i) for i in range(num_gpus())]
@@ -176,23 +191,82 @@ class Trainer(core.Trainer):
 
     def _prepare_optimizer(self) -> None:
         super()._prepare_optimizer()
+        of_its_own = self.model.get_scratch_params() or not isinstance(self.optim, gluon.Trainer)
+        if of_its_own and len(self.devices) > 1:
+            self._bring_to(self.devices[:1])
+            super()._prepare_optimizer()  # for the parameters where they are now
+            self._say(
+                f"num_gpus={self.num_gpus}: training on {self._devices_name()}. {type(self.model).__name__} has arrays "
+                "or an optimizer of its own; several devices take parameters of layers and a gluon.Trainer"
+            )
         _hybridize(self.model)
 
+    def _bring_to(self, devices: Sequence[mx.Context]) -> None:
+        """Have the model's parameters on each of these devices, which its batches are divided among from now on."""
+        self._devices = devices
+        params = self.model.parameters()
+        if isinstance(params, gluon.ParameterDict):
+            params.reset_ctx(list(devices))
+        self.model.set_scratch_params_device(self.device)
+
     def _set_training(self, training: bool) -> None:
-        """Nothing to do: MXNet trains while it records gradients, and predicts otherwise."""
+        """Have all devices validate the same model. MXNet itself trains while it records, and predicts otherwise."""
+        if not training and len(self.devices) > 1:
+            for param in self.model.parameters().values():
+                if param.grad_req == "null":  # such as the averages of batch normalization
+                    param.set_data(param.data(self.device))
 
     def _train(self, batch: Sequence[np.ndarray]) -> None:
+        several = len(self.devices) > 1
         with autograd.record():
-            loss = self.model.training_step(batch)
-        loss.backward()
+            losses = self._shares_of_loss(batch) if several else [self.model.training_step(batch)]
+        autograd.backward(losses)
+        if several:
+            self.optim.allreduce_grads()
         if self.gradient_clip_val > 0:
             self.clip_gradients(self.gradient_clip_val, self.model)
-        self.optim.step(1)
+        # Gluon's step is both, allreduce_grads and update.
+        update = self.optim.update if several else self.optim.step
+        update(1)
         # MXNet queues its work: without a pause the queue, and the batches it holds, would grow for an epoch.
         npx.waitall()
 
     def _validate(self, batch: Sequence[np.ndarray]) -> None:
-        self.model.validation_step(batch)
+        if len(self.devices) > 1:
+            self._in_parts(self.model.validation_step, batch, train=False)
+        else:
+            self.model.validation_step(batch)
+
+    def _shares_of_loss(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What each device adds to the loss of the whole batch. One without examples adds gradients of zero."""
+        losses = [loss * share for loss, share in self._in_parts(self.model.training_step, batch, train=True)]
+        params = [param for param in self.model.parameters().values() if param.grad_req != "null"]
+        idle = self.devices[len(losses) :]
+        return losses + [sum((param.data(device) * 0).sum() for param in params) for device in idle]
+
+    def _in_parts(
+        self, step: Callable[[Sequence[np.ndarray]], Any], batch: Sequence[np.ndarray], train: bool
+    ) -> list[tuple[Any, float]]:
+        """Do a step on each device with its part of the batch, and log the means over all parts of what it plots.
+
+        Returns:
+            What the step gives for each part, and the part's share of the examples. In a batch with fewer examples
+            than there are devices, the last devices have none, and no part.
+        """
+        tensors = [gluon.utils.split_data(tensor, len(self.devices), even_split=False) for tensor in batch]
+        results, means = [], {}
+        for device, *part in zip(self.devices, *tensors, strict=True):
+            share = len(part[-1]) / len(batch[-1])
+            if not share:
+                break
+            with device, self._capture() as metrics:
+                results.append((step([tensor.as_in_ctx(device) for tensor in part]), share))
+            for key, value in metrics.items():
+                value = value.as_in_ctx(self.device) if isinstance(value, np.ndarray) else value
+                means[key] = means.get(key, 0) + value * share
+        for key, mean in means.items():
+            self.log(key, mean, train)
+        return results
 
     def _build(self, batch: Sequence[np.ndarray]) -> None:
         self.model(*batch[:-1])
@@ -204,8 +278,13 @@ class Trainer(core.Trainer):
         return {**{name: param.data(self.device) for name, param in params.items()}, **own}
 
     def _set_weights(self, weights: Mapping[str, onp.ndarray]) -> None:
+        params = self.model._collect_params_with_prefix()
         for name, array in self._weights().items():
-            array[...] = np.array(weights[name], dtype=array.dtype, ctx=self.device)
+            weight = np.array(weights[name], dtype=array.dtype, ctx=self.device)
+            if name in params:
+                params[name].set_data(weight)  # on each device
+            else:
+                array[...] = weight
 
     def _optimizer_name(self) -> str:
         return type(self._optimizer()).__name__
@@ -227,7 +306,8 @@ class Trainer(core.Trainer):
         # Gluon would save it as a pickle. One that is written by hand has none.
         if not isinstance(self.optim, gluon.Trainer):
             return None
-        optimizer, states = self._optimizer(), self.optim._updaters[0].states
+        optimizer, states = self._optimizer(), self.optim._updaters[0].states  # those of the first device
+        optimizer._set_current_context(self.device.device_id)
         counts, numbers = optimizer._index_update_count, self._optimizer_numbers()
         return {
             "states": {name: states[i] for name, i in numbers.items() if i in states},
@@ -238,11 +318,14 @@ class Trainer(core.Trainer):
 
     def _set_optimizer_state(self, state: dict[str, Any] | None, path: Path) -> None:
         if state is not None:
-            optimizer, updater, numbers = self._optimizer(), self.optim._updaters[0], self._optimizer_numbers()
-            updater.states = {numbers[name]: part for name, part in state["states"].items()}
-            updater.states_synced = dict.fromkeys(updater.states, True)
+            optimizer, numbers = self._optimizer(), self._optimizer_numbers()
             vars(optimizer).update(state["numbers"])
-            optimizer._index_update_count.update({numbers[name]: count for name, count in state["counts"].items()})
+            for device, updater in zip(self.devices, self.optim._updaters, strict=True):
+                states = {numbers[name]: part for name, part in state["states"].items()}
+                updater.states = {i: updater.sync_state_context(part, device) for i, part in states.items()}
+                updater.states_synced = dict.fromkeys(states, True)
+                optimizer._set_current_context(device.device_id)
+                optimizer._index_update_count.update({numbers[name]: count for name, count in state["counts"].items()})
             if optimizer.lr_scheduler is not None:
                 vars(optimizer.lr_scheduler).update(state["schedule"])
 
@@ -317,7 +400,7 @@ class LinearRegression(Module):
 
     def get_w_b(self) -> tuple[np.ndarray, np.ndarray]:
         """Weights (1, inputs) and bias (1,)."""
-        return self.net.weight.data(), self.net.bias.data()
+        return self.net.weight.list_data()[0], self.net.bias.list_data()[0]
 
 
 class Classifier(core.Classifier, Module):
