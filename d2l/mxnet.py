@@ -307,7 +307,6 @@ class Trainer(core.Trainer):
         if not isinstance(self.optim, gluon.Trainer):
             return None
         optimizer, states = self._optimizer(), self.optim._updaters[0].states  # those of the first device
-        optimizer._set_current_context(self.device.device_id)
         counts, numbers = optimizer._index_update_count, self._optimizer_numbers()
         return {
             "states": {name: states[i] for name, i in numbers.items() if i in states},

@@ -37,7 +37,7 @@ examples:
         --checkpoint-dir run1 --checkpoint-every 1000 --resume --log-file run1.jsonl
 
   The same on eight GPUs, a process for each, which are started anew from the last checkpoint if one of them dies. The
-  batch is divided among them; the framework may also be tensorflow or jax, in one process that python starts:
+  batch is divided among them; the framework may also be tensorflow, mxnet or jax, in one process that python starts:
 
     torchrun --nproc-per-node=8 --max-restarts=3 -m d2l.train pytorch --data /data/imagenet --epochs 90 --devices 8 \\
         --checkpoint-dir run1 --checkpoint-every 1000 --resume --log-file run1.jsonl
