@@ -579,8 +579,13 @@ class Trainer(HyperParameters):
                     self._check_loss()
                     if self._checkpoints is not None and (self.every == "epoch" or epoch + 1 == self.num_epochs):
                         self._save(epoch + 1, 0)
-            except BaseException:
+            except BaseException as error:
                 model.board.add_up = list  # the other processes may have ended
+                if self.workers.count > 1 and OTHER_GONE.search(str(error)):
+                    error.add_note(
+                        f"Another of the {self.workers.count} processes has ended, or cannot be reached; its own "
+                        "message says why. Start all of them again: with checkpoints, resume=True goes on from the last."
+                    )
                 raise
             finally:
                 model.board.flush()
@@ -678,8 +683,6 @@ class Trainer(HyperParameters):
                 error.add_note(
                     f"The memory does not hold it: try a batch_size of {max(size // 2, 1)} instead of {size}."
                 )
-            elif self.workers.count > 1 and OTHER_GONE.search(str(error)):
-                error.add_note(f"Another of the {self.workers.count} processes has ended; its own message says why.")
             raise
 
     @contextmanager
@@ -907,7 +910,10 @@ class Trainer(HyperParameters):
         raise NotImplementedError
 
     def _devices_name(self) -> str:
-        return f"{self.num_devices} x {self._device_name()}" if self.num_devices > 1 else self._device_name()
+        name = self._device_name()
+        return (
+            f"{self.num_devices} x {re.split(r'[:(]', name)[0]}" if self.num_devices > 1 else name
+        )  # without a number
 
     def _device_name(self) -> str:
         return str(self.device)

@@ -167,24 +167,6 @@ class Trainer(core.Trainer):
             return _cluster
         return _mirrored(tuple(self.gpus)) if len(self.gpus) > 1 else None
 
-    def fit(self, model: Module, data: DataModule, *, resume: bool = False) -> None:
-        """Train ``model`` on ``data``: see `d2l.core.Trainer.fit`.
-
-        Raises:
-            ValueError: Of several devices: the model has variables that were made for one, the optimizer clips what
-                each of them adds to the gradient, or batches have been divided among another number of them.
-            tf.errors.UnavailableError: Another process of the run has ended.
-        """
-        try:
-            super().fit(model, data, resume=resume)
-        except tf.errors.UnavailableError as error:
-            if _cluster is not None:
-                error.add_note(
-                    "Another process of this run has ended, or cannot be reached; what it said before tells why. "
-                    "Start all processes again; with checkpoints, fit(..., resume=True) goes on from the last one."
-                )
-            raise
-
     def clip_gradients(self, grad_clip_val: float, grads: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """The gradients, scaled all together such that their L2 norm is at most ``grad_clip_val``."""
         return tf.clip_by_global_norm(grads, grad_clip_val)[0]
@@ -234,9 +216,6 @@ class Trainer(core.Trainer):
             device = tf.DeviceSpec.from_string(tf.convert_to_tensor(self.model.trainable_variables[0]).device)
             self.gpus = [] if device.device_type == "CPU" else [f"gpu:{device.device_index}"]
         super()._report()
-
-    def _device_name(self) -> str:
-        return self.device.partition(":")[0] if self.num_devices > 1 else self.device
 
     def _prepare_optimizer(self) -> None:
         with self._scope():

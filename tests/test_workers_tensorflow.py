@@ -304,13 +304,12 @@ def check_same(found, expected):
 
 @pytest.mark.parametrize("devices", [2, 4])
 @pytest.mark.parametrize("run", ["lenet", "few", "adam"])
-def test_devices_train_to_the_parameters_and_curves_of_one(mirrored, run, devices, capsys):
+def test_devices_train_to_the_parameters_and_curves_of_one(mirrored, run, devices, measured):
     folder, _ = mirrored
     found = result(folder, f"{run}-{devices}")
     assert found[0]["devices"] == devices
     apart = check_same(found, result(folder, f"{run}-1"))
-    with capsys.disabled():
-        print(f"\nTensorFlow, {devices} devices, {run}: parameters at most {apart:.1e} from those of one")
+    measured(f"TensorFlow, {devices} devices, {run}: parameters at most {apart:.1e} from those of one")
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
@@ -393,12 +392,11 @@ def test_another_number_of_devices_in_a_process_is_refused(told):
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_processes_train_to_the_parameters_and_curves_of_one(mirrored, cluster, rank, capsys):
+def test_processes_train_to_the_parameters_and_curves_of_one(mirrored, cluster, rank, measured):
     found = result(cluster[0], f"adam-of-{rank}")
     assert found[0]["devices"] == 2
     apart = check_same(found, result(mirrored[0], "adam-1"))
-    with capsys.disabled():
-        print(f"\nTensorFlow, process {rank} of 2, adam: parameters at most {apart:.1e} from those of one")
+    measured(f"TensorFlow, process {rank} of 2, adam: parameters at most {apart:.1e} from those of one")
 
 
 def test_each_example_is_seen_once_an_epoch_by_one_process(cluster):
@@ -437,5 +435,5 @@ def test_killed_process_ends_the_other_with_a_clear_message(tmp_path, sees):
     assert code == 1
     assert "smoke run:" not in printed
     last = errors.strip().splitlines()[-1]
-    assert last.startswith("Another process of this run has ended")
+    assert last.startswith("Another of the 2 processes has ended")
     sees(f"(the framework's own error) {last}")
