@@ -584,7 +584,7 @@ class Trainer(HyperParameters):
                 if self.workers.count > 1 and OTHER_GONE.search(str(error)):
                     error.add_note(
                         f"Another of the {self.workers.count} processes has ended, or cannot be reached; its own "
-                        "message says why. Start all of them again: with checkpoints, resume=True goes on from the last."
+                        "message says why. Start all of them again: resume=True goes on from the last checkpoint."
                     )
                 raise
             finally:
