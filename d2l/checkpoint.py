@@ -68,7 +68,7 @@ class CheckpointFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
             (path / PART).touch()  # so that this is known before the training and not after its first hours
-            (path / PART).unlink()
+            (path / PART).unlink(missing_ok=True)  # other processes of the run do the same
         except OSError as error:
             raise CheckpointError(f"{path}: no checkpoint can be written here: {error}") from error
 

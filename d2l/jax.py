@@ -1,5 +1,7 @@
 """The helper for JAX with Flax (linen) and Optax."""
 
+import atexit
+import faulthandler
 import math
 import os
 import random
@@ -10,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from .checkpoint import CheckpointError, check_fits
 from .hyperparameters import HyperParameters, add_to_class
 from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
+from .workers import Workers
 
 try:
     import jax
@@ -29,6 +32,7 @@ try:
     from flax import linen as nn
     from flax.training import train_state
     from jax import numpy as jnp
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
 except ModuleNotFoundError as error:
     raise core.missing_framework(error, ["jax", "flax", "optax"], "jax") from error
 
@@ -72,6 +76,28 @@ Params = Mapping[str, Any]
 # What of a trainer's state is the model's, and what else training changes.
 WEIGHTS = ("params", "batch_stats")
 REST = ("step", "opt_state", "dropout_rng")
+
+HEARTBEAT_SECONDS = 30  # without a sign of life from a process, until JAX ends the others
+PATIENCE_SECONDS = 20  # for which a process whose run has failed, at its end, waits for the others
+
+
+def _join_processes() -> None:
+    """Join the processes that train together, where the environment says that this is one of several.
+
+    JAX does it only before anything is computed.
+    """
+    numbers = {"num_processes": "JAX_NUM_PROCESSES", "process_id": "JAX_PROCESS_ID"}
+    given = {name: int(os.environ[variable]) for name, variable in numbers.items() if variable in os.environ}
+    slurm = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
+    if not (slurm or "JAX_COORDINATOR_ADDRESS" in os.environ) or jax.distributed.is_initialized():
+        return
+    jax.distributed.initialize(**given, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
+    if threading.current_thread() is threading.main_thread():
+        # JAX takes SIGTERM for itself, and the process would not end by it.
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+
+
+_join_processes()
 
 
 class TrainState(train_state.TrainState):
@@ -138,15 +164,26 @@ class Trainer(core.Trainer):
 
     The steps of training and validation are compiled. Each fit starts from new parameters, which are then in
     ``state.params``.
+
+    Several GPUs of a machine need one process. A batch is divided among them if its size can be divided by their
+    number; if not, each computes all of it. Either way its numbers, also those of dropout and of batch normalization,
+    are those of one device. Afterwards, the state is on the first one.
+
+    Several machines, or several processes of one, are joined when this module is imported in a Slurm step of several
+    tasks, or with ``JAX_COORDINATOR_ADDRESS`` (host:port of the first process), ``JAX_NUM_PROCESSES`` and
+    ``JAX_PROCESS_ID`` in the environment; or call ``jax.distributed.initialize`` before. ``num_gpus`` counts the GPUs
+    of one process. All processes draw the same random numbers, those of the first.
     """
 
     framework = "jax"
     precisions = ("auto", "float32", "bfloat16")
+    _mesh: Mesh | None = None  # the devices in use of all processes, while a model is trained on more than one
 
     def fit(self, model: Module, data: DataModule, key: jax.Array | None = None, *, resume: bool = False) -> None:
         """Train ``model`` on ``data``, from parameters drawn with ``key`` or, resumed, from those of a checkpoint."""
-        self._key = get_key() if key is None else key
-        with jax.default_device(self.device):
+        with self._on_all_devices():
+            self._share_random_states()
+            self._key = get_key() if key is None else self._key_of_first(key)
             super().fit(model, data, resume=resume)
 
     def load_weights(self, model: Module, data: DataModule, path: str | os.PathLike[str]) -> None:
@@ -162,9 +199,33 @@ class Trainer(core.Trainer):
             self.state = kept
             raise
 
+    def prepare_data(self, data: DataModule) -> None:
+        """Get the data loaders and their lengths in batches; say so if batches cannot be divided among the devices."""
+        super().prepare_data(data)
+        size, devices = getattr(data, "batch_size", None), self._mesh.size if self._mesh else 1
+        if isinstance(size, int) and size % devices:
+            even = -(-size // devices) * devices
+            self._say(
+                f"batch_size={size} cannot be divided evenly among {devices} devices, so each of them computes all of "
+                f"it, no faster than one alone: {even} can"
+            )
+
     def prepare_batch(self, batch: Sequence[Any]) -> Sequence[jax.Array]:
-        """Bring a batch to the device."""
-        return [jax.device_put(x, self.device) for x in batch]
+        """Bring a batch to the device or, while a model is trained on several, its parts to all of them.
+
+        A batch that cannot be divided evenly is brought to each device whole.
+        """
+        if self._mesh is None:
+            return [jax.device_put(x, self.device) for x in batch]
+        size = len(batch[-1])
+        if self.workers.count > 1:
+            # Parts differ in size where an image could not be decoded, too.
+            sizes = _gather(np.array(size)).tolist()
+            size = sum(sizes)
+            if len(set(sizes)) > 1 or size % self._mesh.size:
+                batch = [_gather_batch(np.asarray(x), sizes) for x in batch]
+        sharding = NamedSharding(self._mesh, PartitionSpec() if size % self._mesh.size else PartitionSpec("batch"))
+        return [jax.make_array_from_process_local_data(sharding, x, (size, *x.shape[1:])) for x in batch]
 
     def clip_gradients(self, grad_clip_val: float, grads: Params) -> Params:
         """The gradients, scaled all together such that their L2 norm is at most ``grad_clip_val``."""
@@ -180,6 +241,70 @@ class Trainer(core.Trainer):
         if self.precision == "bfloat16" or (self.precision == "auto" and fast):
             return partial(_apply_in_bfloat16, self.model)
         return self.model.apply
+
+    @contextmanager
+    def _on_all_devices(self) -> Iterator[None]:
+        """Have a model trained on all devices in use; afterwards the state is on the first one, as if it were alone."""
+        self._mesh = self._make_mesh()
+        try:
+            with jax.default_device(self.device):
+                yield
+        except BaseException:
+            if self.workers.count > 1:
+                _wait_shortly_at_exit()
+            raise
+        finally:
+            if hasattr(self, "state"):
+                self.state = self._local(self.state)
+            self._mesh = None
+
+    def _make_mesh(self) -> Mesh | None:
+        """The devices in use of all processes in one axis; ``None`` if there is only one."""
+        own = self.gpus or [self.device]
+        platform = own[0].platform
+        numbers = [text.split() for text in self.workers.gather(" ".join([platform, *(str(d.id) for d in own)]))]
+        if len({(name, len(ids)) for name, *ids in numbers}) > 1:
+            used = ", ".join(f"{len(ids)} x {name}" for name, *ids in numbers)
+            raise ValueError(f"the processes train on {used}: give each as many devices of the same kind")
+        devices = {device.id: device for device in jax.devices(platform)}
+        mesh = Mesh([devices[int(number)] for _, *ids in numbers for number in ids], ("batch",))
+        return mesh if mesh.size > 1 else None
+
+    def _replicated(self, tree: Any) -> Any:
+        """A tree of arrays on the device, or on all of them while a model is trained on several."""
+        if self._mesh is None:
+            return jax.device_put(tree, self.device)
+        sharding = NamedSharding(self._mesh, PartitionSpec())
+
+        def put(x: Any) -> jax.Array:
+            x = jnp.asarray(x)
+            whole = jax.make_array_from_process_local_data
+            return x if x.sharding == sharding else whole(sharding, x, x.shape)
+
+        return jax.tree.map(put, tree)
+
+    def _local(self, tree: Any) -> Any:
+        """A tree of arrays that are the same on all devices, on the first one; of what a failed step has left, all."""
+        if self._mesh is None:
+            return tree
+        return jax.tree.map(lambda x: x if x.is_deleted() else x.addressable_data(0), tree)
+
+    def _find_workers(self) -> Workers:
+        if jax.process_count() == 1:
+            return Workers()
+        return Workers(jax.process_index(), jax.process_count(), _sum_over_processes)
+
+    def _share_random_states(self) -> None:
+        """Have all processes go on from the random states of the first one."""
+        if self.workers.count > 1:
+            self._set_random(self._of_all(self._random())[0])
+
+    def _part_random_states(self, data: DataModule) -> None:
+        """Nothing to do: all processes do the same step of the whole batch, with the same random numbers."""
+
+    def _key_of_first(self, key: jax.Array) -> jax.Array:
+        """The first process's key, for all to have."""
+        return _like(key, jnp.asarray(self.workers.from_first(jax.random.key_data(key))))
 
     def _find_gpus(self) -> list[jax.Device]:
         return [gpu(i) for i in range(num_gpus())]
@@ -207,7 +332,7 @@ class Trainer(core.Trainer):
             # An optimizer without a state may give this class where an object of it is meant.
             self.state = self.state.replace(opt_state=optax.EmptyState())
         # On the device before the first step, as it is before the second: the step would be compiled for each.
-        self.state = jax.device_put(self.state, self.device)
+        self.state = self._replicated(self.state)
 
     def _compile(self, step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
         # A training step gives its old state's memory to the new one; validation keeps the state.
@@ -219,16 +344,25 @@ class Trainer(core.Trainer):
         self.model.training = training
 
     def _train(self, batch: Sequence[jax.Array]) -> None:
+        if not self._count_examples(batch):
+            return
         step = self._compiled(self._train_metrics, self.state, batch)
         with _uninterrupted():
             self.state, metrics = step(self.state, batch)
-        for key, value in metrics.items():
+        for key, value in self._local(metrics).items():
             self.log(key, value, train=True)
 
     def _validate(self, batch: Sequence[jax.Array]) -> None:
+        if not self._count_examples(batch):
+            return
         step = self._compiled(self._validate_metrics, self.state, batch)
-        for key, value in step(self.state, batch).items():
+        for key, value in self._local(step(self.state, batch)).items():
             self.log(key, value, train=False)
+
+    def _count_examples(self, batch: Sequence[jax.Array]) -> int:
+        """Examples in a whole batch, whose metrics each process has: none if none of its images could be decoded."""
+        self.progress.examples = self.progress.all_examples = len(batch[-1])
+        return self.progress.examples
 
     def _build(self, batch: Sequence[jax.Array]) -> None:
         """Nothing to do: the parameters are made before the optimizer's state."""
@@ -251,11 +385,10 @@ class Trainer(core.Trainer):
 
     def _set_parts(self, names: Sequence[str], values: Mapping[str, np.ndarray]) -> None:
         def value(path: Any, leaf: jax.Array) -> jax.Array:
-            new = jnp.array(values[_name(path)])
-            return jax.random.wrap_key_data(new, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else new
+            return _like(leaf, jnp.array(values[_name(path)]))
 
         parts = jax.tree_util.tree_map_with_path(value, self._parts(names))
-        self.state = jax.device_put(self.state.replace(**parts), self.device)
+        self.state = self._replicated(self.state.replace(**parts))
 
     def _train_metrics(self, state: TrainState, batch: Sequence[jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
         with self._capture() as metrics:
@@ -470,18 +603,18 @@ class SoftmaxRegression(Classifier):
 
 def cpu() -> jax.Device:
     """The CPU."""
-    return jax.devices("cpu")[0]
+    return jax.local_devices(backend="cpu")[0]
 
 
 def gpu(i: int = 0) -> jax.Device:
-    """The ``i``-th GPU."""
-    return jax.devices("gpu")[i]
+    """The ``i``-th GPU of this process."""
+    return jax.local_devices(backend="gpu")[i]
 
 
 def num_gpus() -> int:
-    """Number of GPUs that can be used."""
+    """Number of GPUs that this process can use."""
     try:
-        return len(jax.devices("gpu"))
+        return len(jax.local_devices(backend="gpu"))
     except RuntimeError:  # how JAX says that there are none
         return 0
 
@@ -643,6 +776,55 @@ def _name(path: Any) -> str:
 
 def _is_key(leaf: jax.Array) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _like(leaf: jax.Array, array: jax.Array) -> jax.Array:
+    """An array, as a key if ``leaf`` is one."""
+    return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else array
+
+
+def _sum_over_processes(array: np.ndarray) -> np.ndarray:
+    return np.asarray(_gather(array).sum(axis=0, dtype=array.dtype))
+
+
+def _gather(array: np.ndarray) -> np.ndarray:
+    """The arrays of all processes, of the same shape and type, in the order of the processes.
+
+    They go as bytes, since JAX would make numbers of 64 bits ones of 32, and between CPUs, where they need not wait for
+    what a GPU has to do.
+    """
+    parted, make_whole = _gathering()
+    content = np.frombuffer(array.tobytes(), np.uint8)
+    whole = make_whole(jax.make_array_from_process_local_data(parted, content[None]))
+    return np.asarray(whole).view(array.dtype).reshape(jax.process_count(), *array.shape)
+
+
+@cache
+def _gathering() -> tuple[NamedSharding, Callable[[jax.Array], jax.Array]]:
+    """How an array is divided that has a row of each process, and what gives each of them all rows."""
+    firsts = {device.process_index: device for device in reversed(jax.devices("cpu"))}
+    mesh = Mesh([firsts[process] for process in range(jax.process_count())], ("process",))
+    make_whole = jax.jit(lambda rows: rows, out_shardings=NamedSharding(mesh, PartitionSpec()))
+    return NamedSharding(mesh, PartitionSpec("process")), make_whole
+
+
+def _gather_batch(part: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+    """The whole of what each process has a part of, with so many rows."""
+    padded = np.zeros((max(sizes), *part.shape[1:]), part.dtype)
+    padded[: len(part)] = part
+    return np.concatenate([rows[:size] for rows, size in zip(_gather(padded), sizes, strict=True)])
+
+
+@cache
+def _wait_shortly_at_exit() -> None:
+    """Have this process not wait long for the others when it ends, since they may wait for it: JAX does for minutes."""
+    atexit.register(_end_soon)
+
+
+def _end_soon() -> None:
+    sys.stdout.flush()
+    nowhere = open(os.devnull, "w")  # noqa: SIM115
+    faulthandler.dump_traceback_later(PATIENCE_SECONDS, exit=True, file=nowhere)
 
 
 @contextmanager
