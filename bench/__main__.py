@@ -16,7 +16,7 @@ from book.recordings import hardware
 from book.source import FRAMEWORKS, ROOT, is_installed, write_whole
 from d2l.profile import current_profile
 
-from . import build, imports, page, report
+from . import build, imports, page, report, scaling
 
 # MXNet by itself uses as many threads as a processor would have cores were each shown to the system twice.
 PLAIN_THREADS = {"mxnet": str(max(1, (os.cpu_count() or 1) // 2))}
@@ -39,6 +39,7 @@ PARTS = {
     "speed": measure_speed,
     "imports": imports.measure,
     "build": build.measure,
+    "scaling": scaling.measure,
     "page": page.measure,
     "accuracy": measure_accuracy,
 }

@@ -27,11 +27,11 @@ def resized(image: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize(IMAGE[::-1], Image.BILINEAR), np.float32) / 255
 
 
-def run_cells(tab: str) -> dict[str, Any]:
-    """Run the AlexNet section's own cells in this process; gives the names that they define."""
+def run_cells(tab: str, section: str = "alexnet", until: str = "") -> dict[str, Any]:
+    """Run a section's own cells in this process, as far as the name ``until``; gives the names that they define."""
     names: dict[str, Any] = {}
-    for cell in compile_source(ROOT / "chapter_cnn" / "alexnet.md", tab).cells:
-        if cell.cell_type == "code":
+    for cell in compile_source(ROOT / "chapter_cnn" / f"{section}.md", tab).cells:
+        if cell.cell_type == "code" and until not in names:
             exec(cell.source, names)
     return names
 

@@ -9,6 +9,7 @@ from book.source import markdown_table, write_whole
 
 from .accuracy import PRECISIONS
 from .page import SCORES
+from .scaling import BATCH_SIZE, predicted
 from .work import training_flop
 
 RESULTS = Path(__file__).parent / "results"
@@ -25,6 +26,9 @@ resized one by one in workers, eager steps in float32 (JAX: compiled), MXNet wit
 The *limit* is what the machine would train if every step ran as fast as a product of two large matrices does,
 at {gflop:.2f} GFLOP for an image. *Batches* is the loader by itself, and what the plain one gives.
 
+*Data parallel* training splits a batch of {batch} images among processes that share the processor's cores. *Predicted*
+is the step of one process, and the all-reduce of the gradients; *without* is a step in which nobody sends anything.
+
 `make bench PARTS=page` shows the pages to Lighthouse, as a slow phone would get them, and those that d2lbook makes of
 the same notebooks by itself (in brackets). It needs Node.js and Chromium.
 """
@@ -39,7 +43,7 @@ def page() -> str:
     """The page of all machines' tables."""
     machines = [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))]
     sections = [_machine(results) for results in machines]
-    return "\n".join([INTRODUCTION.format(gflop=training_flop() / 1e9), *sections])
+    return "\n".join([INTRODUCTION.format(gflop=training_flop() / 1e9, batch=BATCH_SIZE), *sections])
 
 
 def _machine(results: dict[str, Any]) -> str:
@@ -50,6 +54,7 @@ def _machine(results: dict[str, Any]) -> str:
         ("accuracy", _accuracy),
         ("imports", _imports),
         ("build", _build),
+        ("scaling", _scaling),
         ("page", _page),
     ):
         if part in results:
@@ -107,6 +112,24 @@ def _imports(imports: dict[str, Any]) -> str:
 def _build(build: dict[str, float]) -> str:
     return markdown_table(
         ["building and testing", "seconds"], [[what, f"{seconds:.1f}"] for what, seconds in build.items()]
+    )
+
+
+def _scaling(scaling: dict[str, list[dict[str, float]]]) -> str:
+    rows = []
+    for network, results in scaling.items():
+        for found in results:
+            seconds = predicted(results, found["processes"])
+            rows.append(
+                [
+                    f"{network}, {found['bytes'] / 2**20:.1f} MiB of gradients",
+                    str(found["processes"]),
+                    *(f"{found[name]:.2f}" for name in ("alone", "all_reduce")),
+                    *(f"{seconds:.2f}", f"{found['step']:.2f}", f"{found['step'] / seconds:.2f}"),
+                ]
+            )
+    return markdown_table(
+        ["seconds, data parallel", "processes", "without", "all-reduce", "predicted", "measured", "ratio"], rows
     )
 
 

@@ -94,7 +94,7 @@ def test_page_shows_what_there_is_of_a_machine(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("part", "profile", "message"),
     [
-        ("speeed", "full", "unknown part speeed: known are speed, imports, build, page, accuracy"),
+        ("speeed", "full", "unknown part speeed: known are speed, imports, build, scaling, page, accuracy"),
         ("accuracy", "fast", "D2L_PROFILE='fast' is not a run profile"),
     ],
 )
