@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bench import report, speed
+from bench import report, scaling, speed
 from bench.frameworks import FRAMEWORKS
-from bench.work import training_flop
+from bench.work import IMAGE, training_flop
 from book.source import FRAMEWORKS as MODULES
 from book.source import ROOT, is_installed
 from d2l.data import resize_matrix
@@ -77,6 +77,57 @@ def test_accuracies_of_seeds_become_a_table():
     found = {"profile": "full", "auto": [0.90, 0.91, 0.92], "float32": [0.91, 0.91, 0.91]}
     table = report._accuracy({"pytorch": found})
     assert "| pytorch | full | 0.910 ± 0.010 | 0.910 ± 0.000 |" in table
+
+
+def processes_with(**seconds: float) -> list[dict[str, float]]:
+    """Results of a network in one process and in two, those of two with these seconds."""
+    return [
+        {"processes": 1, "bytes": 2**20, "alone": 1.0, "all_reduce": 0.0, "step": 1.01},
+        {"processes": 2, "bytes": 2**20, **seconds},
+    ]
+
+
+def test_step_of_processes_is_predicted_from_one_and_their_all_reduce():
+    results = processes_with(alone=1.5, all_reduce=0.25, step=1.75)
+    assert [scaling.predicted(results, n) for n in (1, 2)] == [1.0, 1.25]
+    table = report._scaling({"a net": results})
+    assert "| a net, 1.0 MiB of gradients | 2 | 1.50 | 0.25 | 1.25 | 1.75 | 1.40 |" in table
+
+
+def test_networks_that_are_measured_differ_in_their_dense_layers_only():
+    pytest.importorskip("torch", reason="PyTorch is not installed here: it is what the processes train with")
+    tables = [network().layer_table((1, 1, *IMAGE)) for network in scaling.networks().values()]
+    alexnet, slim = ([layer for layer in table if layer.parameters] for table in tables)
+    assert slim[:-1] == alexnet[:5]
+    assert (slim[-1].inputs, slim[-1].outputs) == (256, 10)
+
+
+def test_processes_measure_a_step_and_an_all_reduce(monkeypatch):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed here: it is what the processes train with")
+    from d2l import torch as d2l
+
+    class Small(d2l.Classifier):
+        def __init__(self):
+            super().__init__()
+            self.net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(10))
+
+    sums, all_reduce = [], torch.distributed.all_reduce
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        monkeypatch.setattr(
+            torch.distributed, "all_reduce", lambda numbers: sums.append(numbers.nbytes) or all_reduce(numbers)
+        )
+        found = scaling.measure_here(Small())
+    finally:
+        torch.distributed.destroy_process_group()
+    size = 4 * 10 * (IMAGE[0] * IMAGE[1] + 1)
+    assert (found["processes"], found["bytes"], set(sums)) == (1, size, {size})
+    assert min(found[name] for name in ("alone", "all_reduce", "step")) > 0
+
+
+def test_runs_become_their_medians():
+    runs = [processes_with(alone=n, all_reduce=n, step=n)[1] for n in (1.0, 5.0, 2.0)]
+    assert scaling._medians(runs) == processes_with(alone=2.0, all_reduce=2.0, step=2.0)[1]
 
 
 def test_page_is_what_the_recorded_results_say():

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from bench import report, scaling
 from book.source import ROOT
 from d2l.layers import NUMBER_BYTES, LayerTable
 
@@ -20,6 +21,9 @@ FIGURES = ROOT / "img"
 SOURCES = sorted((ROOT / "chapter_cnn").glob("*.md"))
 IMAGES = {"AlexNet": (1, 1, 224, 224), "LeNet": (1, 1, 28, 28)}
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+# Seconds of latency and bytes per second of the section on many devices, and FLOP/s of its GPU.
+LINKS = {"Ethernet": (20e-6, 1.25e9), "InfiniBand": (2e-6, 25e9), "NVLink": (2e-6, 300e9)}
+GPU = 62.4e12
 # Code, marks of d2lbook and what stands before the text of a line are not prose.
 NOT_PROSE = re.compile(
     r"^(```|~~~).*?^\1$|`+[^`]*`+|^:\w+:[^\n]*|^ *(\d+\.|#+( Exercise \d+:)?) |\]\([^)]*\)|:[a-z]+:"
@@ -44,6 +48,37 @@ def receptive_field(layers: list) -> int:
     return side
 
 
+def training_flop(table: LayerTable) -> int:
+    """FLOP to train on one image."""
+    return 6 * table.total.multiply_adds - 2 * table[0].multiply_adds
+
+
+def efficiency(table: LayerTable, images: float, devices: int, link: str, sent: tuple[float, ...] = ()) -> float:
+    """Share of its time in which each GPU computes, having so many images of each step.
+
+    Args:
+        sent: How many numbers are summed over the devices, one sum after the other; without, all parameters at once.
+    """
+    latency, bandwidth = LINKS[link]
+    computing = images * training_flop(table) / GPU
+    sums = sent or (table.total.parameters,)
+    return computing / (computing + sum(2 * (devices - 1) * (4 * n / devices / bandwidth + latency) for n in sums))
+
+
+def measured(network: str, processes: int) -> dict[str, float]:
+    """What was measured of a network in so many processes, in seconds, and what was predicted from ``computing``."""
+    results = json.loads((report.RESULTS / "amd-epyc-2-cores-no-gpu.json").read_text("utf-8"))["scaling"][network]
+    found = {result["processes"]: result for result in results}
+    prediction = {"computing": found[1]["alone"], "predicted": scaling.predicted(results, processes)}
+    return found[processes] | prediction
+
+
+def late(network: str, processes: int, computing: str = "computing") -> float:
+    """By what share of it a step takes longer than the sum of the seconds of computing and of the all-reduce."""
+    found = measured(network, processes)
+    return found["step"] / (found[computing] + found["all_reduce"]) - 1
+
+
 @pytest.fixture(scope="module")
 def names() -> dict[str, object]:
     """What the expressions of numbers.yml may use, beside what Python has.
@@ -54,6 +89,7 @@ def names() -> dict[str, object]:
     timeline = (FIGURES / "timeline.csv").read_text("utf-8")
     models = {"AlexNet": d2l.AlexNet(), "LeNet": d2l.LeNet()}
     tables = {name: model.layer_table(IMAGES[name]) for name, model in models.items()}
+    tables["SlimAlexNet"] = scaling.networks()["slim AlexNet"]().layer_table(IMAGES["AlexNet"])
     return tables | {
         "windows_of": {name: [x for x in model.net if hasattr(x, "kernel_size")] for name, model in models.items()},
         "sigmoid_slope": lambda x: math.exp(-x) / (1 + math.exp(-x)) ** 2,
@@ -62,6 +98,13 @@ def names() -> dict[str, object]:
         "mib": lambda numbers: numbers * NUMBER_BYTES / 2**20,
         "receptive_field": receptive_field,
         "intensity": lambda x, n: 2 * n * x.multiply_adds / (4 * (x.parameters + n * (x.inputs + x.outputs))),
+        "training_flop": training_flop,
+        "efficiency": efficiency,
+        "links": LINKS,
+        "measured": measured,
+        "late": late,
+        "networks": scaling.NETWORKS,
+        "batch_of_processes": scaling.BATCH_SIZE,
         "word": lambda number: WORDS[number],
         "timeline": {point["name"]: float(point["value"]) for point in csv.DictReader(timeline.splitlines())},
         "views": json.loads((FIGURES / "views.json").read_text("utf-8")),

@@ -388,7 +388,9 @@ def test_sections_are_read_one_after_the_other(html, page):
     while page.locator("a[rel=next]").count():
         page.locator("a[rel=next]").click()
         read.append(page.url.rpartition("/")[2])
-    assert read == [f"{name}.html" for name in ("index", "lenet", "ingredients", "alexnet", "cost", "scaling", "answers")]
+    assert read == [
+        f"{name}.html" for name in ("index", "lenet", "ingredients", "alexnet", "cost", "scaling", "answers")
+    ]
 
 
 def render_changed(shown, folder: Path, cell_type: str, change: dict) -> Path:
