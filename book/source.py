@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 import re
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -225,12 +226,12 @@ def compile_sections() -> list[Section]:
 def compile_source(source: Path, tab: str) -> NotebookNode | None:
     """Compile one source for one tab; ``None`` if it has nothing for it."""
     build = d2lbook_build()
-    target = COMPILED / "d2lbook.ipynb"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    build._process_and_eval_notebook(None, str(source), str(target), False, build.Config(tab=tab))
-    if not target.stat().st_size:  # how d2lbook says that there is nothing
-        return None
-    return _finish(nbformat.read(target, as_version=4), tab)
+    with tempfile.TemporaryDirectory() as folder:  # one of its own, for several processes may compile
+        target = Path(folder) / "d2lbook.ipynb"
+        build._process_and_eval_notebook(None, str(source), str(target), False, build.Config(tab=tab))
+        if not target.stat().st_size:  # how d2lbook says that there is nothing
+            return None
+        return _finish(nbformat.read(target, as_version=4), tab)
 
 
 def remembered(name: str, made_from: Sequence[str], make: Callable[[], NotebookNode | None]) -> NotebookNode | None:
