@@ -18,7 +18,7 @@ test: .venv/installed ## Lint, spelling, unit tests, browser tests, and every no
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/codespell
-	@$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+	@$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4
 
 notebooks: .venv/installed ## Compile a notebook per framework into _build/notebooks
 	@$(BOOK) notebooks

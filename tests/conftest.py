@@ -137,15 +137,10 @@ IPyNbFile.get_kernel_message = get_kernel_message
 RunningKernel.execute_cell_input = execute_cell_input
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the notebooks of frameworks that are not installed, and say so; a test's report names its faults.
-
-    Tests that run beside each other, in the processes of pytest-xdist, are those of different groups.
-    """
+    """Skip the notebooks of frameworks that are not installed, and say so; a test's report names its faults."""
     for item in items:
         item.user_properties += [("fault", *marker.args) for marker in item.iter_markers("fault")]
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
     references = Path(__file__).parent / "reference"
     for item in items:
         if references in item.path.parents:
@@ -164,12 +159,21 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.write_line(line)
 
 
-def _group(item: pytest.Item) -> str:
-    """Tests of the book share its build folder; those of another file what they have prepared for each other."""
-    of_book = "sections" in getattr(item, "fixturenames", ()) or _imports_book(item.path)
-    return "book" if of_book else str(item.path)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Have tests run beside each other by file, all but those that share the book's build folder."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "book" if _is_of_book(config.rootpath / file) else file
+
+    return ByFile(config, log)
 
 
 @cache
-def _imports_book(path: Path) -> bool:
-    return re.search(r"^(from|import) book\b", path.read_text("utf-8"), re.M) is not None
+def _is_of_book(path: Path) -> bool:
+    """Whether a file's tests import the steps of the build, or take what these make."""
+    taken = re.compile(r"^(from|import) book\b|^def test_.*\b(sections|shown|html)\b", re.M)
+    return path.suffix == ".py" and taken.search(path.read_text("utf-8")) is not None
