@@ -361,8 +361,10 @@ class Trainer(core.Trainer):
 
     def _count_examples(self, batch: Sequence[jax.Array]) -> int:
         """Examples in a whole batch, whose metrics each process has: none if none of its images could be decoded."""
-        self.progress.examples = self.progress.all_examples = len(batch[-1])
-        return self.progress.examples
+        examples = len(batch[-1])
+        if self.progress:
+            self.progress.examples = self.progress.all_examples = examples
+        return examples
 
     def _build(self, batch: Sequence[jax.Array]) -> None:
         """Nothing to do: the parameters are made before the optimizer's state."""
