@@ -90,6 +90,9 @@ def names() -> dict[str, object]:
     models = {"AlexNet": d2l.AlexNet(), "LeNet": d2l.LeNet()}
     tables = {name: model.layer_table(IMAGES[name]) for name, model in models.items()}
     tables["SlimAlexNet"] = scaling.networks()["slim AlexNet"]().layer_table(IMAGES["AlexNet"])
+    alexnet = tables["AlexNet"]
+    inputs = sum(layer.inputs for layer in alexnet if len(layer.output_shape) == 2)
+    convolutions = sum(layer.parameters for layer in alexnet if len(layer.output_shape) == 4)
     return tables | {
         "windows_of": {name: [x for x in model.net if hasattr(x, "kernel_size")] for name, model in models.items()},
         "sigmoid_slope": lambda x: math.exp(-x) / (1 + math.exp(-x)) ** 2,
@@ -100,6 +103,7 @@ def names() -> dict[str, object]:
         "intensity": lambda x, n: 2 * n * x.multiply_adds / (4 * (x.parameters + n * (x.inputs + x.outputs))),
         "training_flop": training_flop,
         "efficiency": efficiency,
+        "trick": lambda n: efficiency(alexnet, 128, n, "InfiniBand", (convolutions, 128 * n * inputs)),
         "links": LINKS,
         "measured": measured,
         "late": late,
