@@ -142,7 +142,7 @@ function startCopying() {
 
 // What scrolls sideways can be reached by keyboard.
 function markScrollers() {
-    for (const box of document.querySelectorAll("main pre, main [style*=overflow-x]")) {
+    for (const box of document.querySelectorAll("main pre, main table.docutils, main [style*=overflow-x]")) {
         if (box.scrollWidth > box.clientWidth) {
             box.tabIndex = 0;
         } else {
