@@ -969,17 +969,21 @@ class Trainer(HyperParameters):
 
 
 @dataclass(frozen=True)
-class _PartLoader:
-    """A loader of which each process takes its part of every batch.
-
-    All begin to go through it in the random states of the first process, which are to decide what is in the batches.
-    """
+class _TrainersLoader:
+    """A loader that a trainer goes through in a way of its own."""
 
     loader: Any
     trainer: Trainer
 
     def __len__(self) -> int:
         return len(self.loader)
+
+
+class _PartLoader(_TrainersLoader):
+    """A loader of which each process takes its part of every batch.
+
+    All begin to go through it in the random states of the first process, which are to decide what is in the batches.
+    """
 
     def __iter__(self) -> Iterator[Any]:
         trainer, workers = self.trainer, self.trainer.workers
@@ -1000,15 +1004,8 @@ def _parted(loader: Any, trainer: Trainer) -> Any:
     return loader if loader is None or isinstance(loader, (BatchLoader, ImageLoader)) else _PartLoader(loader, trainer)
 
 
-@dataclass(frozen=True)
-class _CheckpointedLoader:
+class _CheckpointedLoader(_TrainersLoader):
     """A training loader that begins after the batches that are done, and has checkpoints made between batches."""
-
-    loader: Any
-    trainer: Trainer
-
-    def __len__(self) -> int:
-        return len(self.loader)
 
     def __iter__(self) -> Iterator[Any]:
         trainer, done = self.trainer, self.trainer._skip
@@ -1028,15 +1025,8 @@ class _CheckpointedLoader:
             trainer._stop_if_asked(done)
 
 
-@dataclass(frozen=True)
-class _StoppableLoader:
+class _StoppableLoader(_TrainersLoader):
     """A validation loader before whose batches the run may be stopped."""
-
-    loader: Any
-    trainer: Trainer
-
-    def __len__(self) -> int:
-        return len(self.loader)
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self.loader:

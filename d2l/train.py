@@ -66,7 +66,7 @@ FRAMEWORKS = {
     "tensorflow": Framework(
         "tensorflow",
         seed=lambda d2l, number: d2l.tf.keras.utils.set_random_seed(number),
-        place=lambda d2l, devices: (d2l.cpu(), d2l.try_gpu(), nullcontext())[min(devices, 2)],
+        place=lambda d2l, devices: d2l.try_gpu() if devices else d2l.cpu(),
     ),
     "mxnet": Framework("mxnet", seed=lambda d2l, number: d2l.mx.random.seed(number)),
     "jax": Framework("jax"),  # whose keys are drawn from Python's random state
