@@ -230,16 +230,15 @@ def runs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("several", SEVERAL)
-def test_devices_train_to_the_parameters_of_one(runs, several, capsys):
+def test_devices_train_to_the_parameters_of_one(runs, several, measured):
     (one,) = runs[1, 1][2]
     models = ("LeNet", "Mixed", "SoftmaxRegression", "predicted")
     apart = {
         model: max(np.abs(part[name] - one[name]).max() for part in runs[several][2] for name in one if model in name)
         for model in models
     }
-    with capsys.disabled():
-        figures = ", ".join(f"{model} {largest:.1e}" for model, largest in apart.items())
-        print(f"\nJAX, {several[0]} x {several[1]} devices: parameters at most so far from those of one: {figures}")
+    figures = ", ".join(f"{model} {largest:.1e}" for model, largest in apart.items())
+    measured(f"JAX, {several[0]} x {several[1]} devices: parameters at most so far from those of one: {figures}")
     assert max(apart.values()) < 1e-5
 
 
