@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from book.source import ROOT, compile_source
+from d2l.machine import cpu_has_bfloat16
 
 from .work import BATCH_SIZE, IMAGE
 
@@ -44,7 +45,7 @@ class Torch:
 
         self.torch = torch
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.dtype = "bfloat16" if self.device.type == "cuda" else "float32"
+        self.dtype = "bfloat16" if self.device.type == "cuda" or cpu_has_bfloat16() else "float32"
 
     def seed(self, number: int) -> None:
         """Start the random numbers anew."""
@@ -110,13 +111,12 @@ class _Resized:
 class TensorFlow:
     """TensorFlow."""
 
-    dtype = "float32"
-
     def __init__(self):
         self.d2l = importlib.import_module("d2l.tensorflow")
         import tensorflow
 
         self.tf = tensorflow
+        self.dtype = "bfloat16" if not self.d2l.num_gpus() and cpu_has_bfloat16() else "float32"
 
     def seed(self, number: int) -> None:
         """Start the random numbers anew."""
@@ -124,7 +124,7 @@ class TensorFlow:
 
     def product(self, n: int) -> Callable[[], Any]:
         """A function that multiplies two matrices (n, n) and waits for the result."""
-        a = self.tf.ones((n, n))
+        a = self.tf.ones((n, n), self.dtype)
         return lambda: float((a @ a)[0, 0])
 
     def gpu_memory(self) -> int | None:

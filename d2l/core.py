@@ -423,9 +423,10 @@ class Trainer(HyperParameters):
         num_gpus: GPUs to use; if the machine has fewer, it says so and uses what there is.
         gradient_clip_val: Largest L2 norm of all gradients together; 0 does not clip.
         precision: What layers compute in; parameters, their updates and losses are ``float32`` in any case.
-            With ``"auto"``, classifiers on a GPU that has it compute in ``bfloat16`` (PyTorch, JAX), TensorFlow on
-            a GPU as it does unasked in TensorFloat-32, and all else in ``float32``. ``"float32"`` is plain
-            ``float32``. ``"bfloat16"`` asks for it on any device (PyTorch, JAX).
+            With ``"auto"``, classifiers compute in ``bfloat16`` on a GPU that has it (PyTorch, JAX) and on a processor
+            that has it (PyTorch, TensorFlow), TensorFlow on a GPU as it does unasked in TensorFloat-32, and all else
+            in ``float32``; so does a smoke run, whose numbers are to be the same on every machine. ``"float32"`` is
+            plain ``float32``. ``"bfloat16"`` asks for it on any device (PyTorch, JAX).
         checkpoint_dir: A folder for checkpoints, from which `fit` resumes an interrupted run; ``None`` makes none.
         every: When to make one: after each ``"epoch"``, or after so many training batches and at the end.
         keep: Checkpoints to keep, the last ones.
@@ -874,6 +875,18 @@ class Trainer(HyperParameters):
             self.progress.output.show({"text/plain": line, RUN_MIME: run})
         else:
             print(line)
+
+    def _chosen_precision(self) -> str:
+        """What ``precision`` comes to for this model, device and run."""
+        if self.precision != "auto":
+            return self.precision
+        if current_profile().smoke:
+            return "float32"
+        return "bfloat16" if isinstance(self.model, Classifier) and self._has_bfloat16() else "auto"
+
+    def _has_bfloat16(self) -> bool:
+        """Whether the framework computes in ``bfloat16`` on the device, and gains by it."""
+        return False
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
         """The framework's settings for arithmetic while a model is trained."""

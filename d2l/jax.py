@@ -232,13 +232,16 @@ class Trainer(core.Trainer):
         return optax.clip_by_global_norm(grad_clip_val).update(grads, optax.EmptyState())[0]
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
-        return jax.default_matmul_precision("float32") if self.precision == "float32" else nullcontext()
+        plain = self._chosen_precision() == "float32"
+        return jax.default_matmul_precision("float32") if plain else nullcontext()
+
+    def _has_bfloat16(self) -> bool:
+        major = getattr(self.device, "compute_capability", "").partition(".")[0]  # of NVIDIA's, such as 9.0
+        return major.isdecimal() and int(major) >= 8
 
     def _apply(self) -> Callable[..., Any]:
         """The model's ``apply``, in ``bfloat16`` where that is asked for or fast."""
-        major = getattr(self.device, "compute_capability", "").partition(".")[0]  # of NVIDIA's, such as 9.0
-        fast = major.isdecimal() and int(major) >= 8 and isinstance(self.model, Classifier)
-        if self.precision == "bfloat16" or (self.precision == "auto" and fast):
+        if self._chosen_precision() == "bfloat16":
             return partial(_apply_in_bfloat16, self.model)
         return self.model.apply
 

@@ -9,11 +9,18 @@ from pathlib import Path
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 SIBLINGS = Path("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
+CPU_INFO = Path("/proc/cpuinfo")
 
 
 def cores_are_shown_twice() -> bool:
     """Whether the system lists each core as two processors or more (simultaneous multithreading), as far as it says."""
     return not SIBLINGS.exists() or len(re.findall(r"\d+", SIBLINGS.read_text())) > 1
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies ``bfloat16`` by itself (AVX-512 BF16), as far as the system says."""
+    flags = re.search(r"^flags\s*:(.*)", CPU_INFO.read_text(), re.MULTILINE) if CPU_INFO.exists() else None
+    return flags is not None and "avx512_bf16" in flags[1].split()
 
 
 def keep_freed_memory() -> None:

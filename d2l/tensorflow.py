@@ -17,6 +17,7 @@ from . import core
 from .board import ProgressBoard
 from .checkpoint import check_fits
 from .hyperparameters import HyperParameters, add_to_class
+from .machine import cpu_has_bfloat16
 from .plotting import plot, set_axes, set_figsize, show_images, to_numpy, use_svg_display
 from .profile import SEED, current_profile
 from .workers import Workers
@@ -84,6 +85,9 @@ def _join_cluster() -> tf.distribute.MultiWorkerMirroredStrategy | None:
         return None
     return tf.distribute.MultiWorkerMirroredStrategy()
 
+
+# TensorFlow's pass over a compiled step that has layers compute in bfloat16 on a CPU, between casts.
+BFLOAT16_REWRITE = "auto_mixed_precision_onednn_bfloat16"
 
 _strategies: dict[tuple[str, ...], tf.distribute.MirroredStrategy] = {}
 _cluster = _join_cluster()  # has to come before anything that TensorFlow computes
@@ -173,12 +177,19 @@ class Trainer(core.Trainer):
 
     @contextmanager
     def _arithmetic(self) -> Iterator[None]:
+        precision = self._chosen_precision()
         kept = tf.config.experimental.tensor_float_32_execution_enabled()
-        tf.config.experimental.enable_tensor_float_32_execution(kept and self.precision != "float32")
+        rewrites = tf.config.optimizer.get_experimental_options().get(BFLOAT16_REWRITE, False)
+        tf.config.experimental.enable_tensor_float_32_execution(kept and precision != "float32")
+        tf.config.optimizer.set_experimental_options({BFLOAT16_REWRITE: precision == "bfloat16"})
         try:
             yield
         finally:
             tf.config.experimental.enable_tensor_float_32_execution(kept)
+            tf.config.optimizer.set_experimental_options({BFLOAT16_REWRITE: rewrites})
+
+    def _has_bfloat16(self) -> bool:
+        return not self.gpus and cpu_has_bfloat16()
 
     def _find_workers(self) -> Workers:
         if _cluster is None:

@@ -14,7 +14,7 @@ import numpy as np
 from . import core
 from .board import ProgressBoard
 from .hyperparameters import HyperParameters, add_to_class
-from .machine import keep_freed_memory
+from .machine import cpu_has_bfloat16, keep_freed_memory
 from .notebook import in_notebook
 from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
@@ -145,18 +145,19 @@ class Trainer(core.Trainer):
 
     @contextmanager
     def _arithmetic(self) -> Iterator[None]:
-        with _plain_float32() if self.precision == "float32" and self.gpus else nullcontext():
-            self.model.autocast_device = self.device.type if self._computes_in_bfloat16() else None
+        precision = self._chosen_precision()
+        with _plain_float32() if precision == "float32" and self.gpus else nullcontext():
+            self.model.autocast_device = self.device.type if precision == "bfloat16" else None
             try:
                 yield
             finally:
                 self.model.autocast_device = None
 
-    def _computes_in_bfloat16(self) -> bool:
-        if self.precision == "auto" and self.gpus and isinstance(self.model, Classifier):
-            with torch.cuda.device(self.device):
-                return torch.cuda.is_bf16_supported(including_emulation=False)
-        return self.precision == "bfloat16"
+    def _has_bfloat16(self) -> bool:
+        if not self.gpus:
+            return cpu_has_bfloat16()
+        with torch.cuda.device(self.device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
 
     def _find_workers(self) -> Workers:
         if not distributed.is_available() or not (

@@ -146,7 +146,7 @@ def make_parser() -> Parser:
         "--precision",
         choices=("auto", "float32", "bfloat16"),
         default="auto",
-        help="what layers compute in; auto is bfloat16 on GPUs that have it, in pytorch and jax (default: %(default)s)",
+        help="what layers compute in; auto is bfloat16 on devices that have it (default: %(default)s)",
     )
 
     group = parser.add_argument_group("what is kept")

@@ -13,13 +13,15 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from photographs import write_folder, write_shards
 
-from d2l import core, data
+from d2l import core, data, machine
 from d2l.images import decode
 from d2l.profile import Profile
 
@@ -255,15 +257,21 @@ def full_run(monkeypatch):
 
 
 @pytest.fixture
-def sample(fw, monkeypatch):
-    """Makes FashionMNIST of the images that come with the package."""
+def sample_of(monkeypatch):
+    """Makes, for a framework, FashionMNIST of the images that come with the package."""
 
-    def make(**arguments):
+    def make(fw, **arguments):
         with monkeypatch.context() as patch:
             patch.setenv("D2L_PROFILE", "smoke")
             return fw.d2l.FashionMNIST(**arguments)
 
     return make
+
+
+@pytest.fixture
+def sample(fw, sample_of):
+    """Makes FashionMNIST of the images that come with the package."""
+    return partial(sample_of, fw)
 
 
 def tiny(fw, lr=0.1, dropout=0.0, hidden=16):
@@ -1482,12 +1490,9 @@ def test_plain_float32_is_what_the_cpu_computes_anyway(fw, sample, full_run):
 
 
 @pytest.mark.parametrize("name", ["torch", "jax"])
-def test_bfloat16_is_for_layers_only_and_learns_as_well(name, monkeypatch):
-    fw = adapter(name)
-    monkeypatch.setenv("D2L_PROFILE", "smoke")
-    data = fw.d2l.FashionMNIST(batch_size=64)
-    monkeypatch.setenv("D2L_PROFILE", "full")
-    final = {}
+def test_bfloat16_is_for_layers_only_and_learns_as_well(name, sample_of, full_run):
+    fw, final = adapter(name), {}
+    data = sample_of(fw, batch_size=64)
     for precision in ("float32", "bfloat16"):
         fw.seed(0)
         model = tiny(fw)
@@ -1496,6 +1501,66 @@ def test_bfloat16_is_for_layers_only_and_learns_as_well(name, monkeypatch):
         final[precision] = ys(model, "train_loss")[-1]
     assert final["bfloat16"] != final["float32"]
     assert final["bfloat16"] == pytest.approx(final["float32"], rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["torch", "tensorflow"])
+def test_processor_that_has_bfloat16_computes_in_it_and_learns_as_well(name, sample_of, full_run, monkeypatch):
+    monkeypatch.setattr(machine, "CPU_INFO", Path("/proc/cpuinfo"))
+    if not machine.cpu_has_bfloat16():
+        pytest.skip("this processor has no bfloat16 (AVX-512 BF16)")
+    fw, final = adapter(name), {}
+    for precision in ("float32", "auto"):
+        fw.seed(0)
+        model = tiny(fw)
+        fw.fit(fw.d2l.Trainer(max_epochs=10, precision=precision), model, sample_of(fw, batch_size=64))
+        assert all(weight.dtype == np.float32 for weight in fw.weights(model))
+        final[precision] = ys(model, "train_loss")[-1]
+    assert final["auto"] != final["float32"]
+    assert final["auto"] == pytest.approx(final["float32"], rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["torch", "tensorflow"])
+@pytest.mark.parametrize(
+    ("flags", "profile", "kind", "expected"),
+    [
+        ("flags\t\t: fpu avx512_bf16 sse", "full", "Classifier", True),
+        ("flags\t\t: fpu avx512_bf16 sse", "epochs=1", "Classifier", True),
+        ("flags\t\t: fpu avx512_bf16 sse", "smoke", "Classifier", False),
+        ("flags\t\t: fpu avx512_bf16 sse", "full", "Module", False),
+        ("flags\t\t: fpu avx512_bf16x sse", "full", "Classifier", False),
+        ("Features\t: fp asimd bf16", "full", "Classifier", False),
+    ],
+)
+def test_processors_bfloat16_is_for_full_runs_of_classifiers(
+    name, flags, profile, kind, expected, monkeypatch, tmp_path
+):
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor\t: 0\n{flags}\nbugs\t\t: avx512_bf16\n")
+    monkeypatch.setattr(machine, "CPU_INFO", path)
+    monkeypatch.setenv("D2L_PROFILE", profile)
+    fw = adapter(name)
+    lib, seen = fw.lib, []
+    rewritten = {
+        "torch": lambda: lib.is_autocast_enabled("cpu"),
+        "tensorflow": lambda: lib.config.optimizer.get_experimental_options()[fw.d2l.BFLOAT16_REWRITE],
+    }
+
+    class Watched(getattr(fw.d2l, kind)):
+        def __init__(self):
+            super().__init__()
+            self.lr, self.net = 0.1, fw.net(4, 0.0)
+
+        def forward(self, X):
+            seen.append(rewritten[name]())
+            return self.net(X)
+
+        def loss(self, Y_hat, Y, averaged=True):
+            return fw.d2l.Classifier.loss(self, Y_hat, Y, averaged)
+
+    batches = batches_of(fw, [8])
+    fw.d2l.Trainer(max_epochs=1).fit(Watched(), Loaders(batches, batches))
+    assert seen and set(seen) == {expected}
+    assert not rewritten[name]()
 
 
 def test_pytorchs_loss_is_of_float32_outputs_of_bfloat16_layers(full_run):
