@@ -102,11 +102,11 @@ def seed(fw, number):
 
 
 def fit(fw, optimizer="sgd", start=1, stop=None, epochs=EPOCHS, resume=False, folder=FOLDER, make=None, **arguments):
-    """A run with checkpoints from a random state of its own; its model."""
+    """A run with checkpoints from a random state of its own, in this process and in others to the same digits."""
     seed(fw, start)
     model = make() if make else model_of(fw, optimizer)
     options = {name: arguments.pop(name) for name in ("examples", "batch_size") if name in arguments}
-    trainer = fw.d2l.Trainer(epochs, checkpoint_dir=folder, **{"every": 2, **arguments})
+    trainer = fw.d2l.Trainer(epochs, checkpoint_dir=folder, **{"every": 2, "precision": "float32", **arguments})
     trainer.fit(model, data_of(fw, trainer, stop, **options), resume=resume)
     return model
 
