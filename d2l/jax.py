@@ -31,7 +31,9 @@ try:
     import optax
     from flax import linen as nn
     from flax.training import train_state
+    from jax import lax
     from jax import numpy as jnp
+    from jax.interpreters import mlir
     from jax.sharding import Mesh, NamedSharding, PartitionSpec
 except ModuleNotFoundError as error:
     raise core.missing_framework(error, ["jax", "flax", "optax"], "jax") from error
@@ -232,6 +234,8 @@ class Trainer(core.Trainer):
         return optax.clip_by_global_norm(grad_clip_val).update(grads, optax.EmptyState())[0]
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
+        if not self.gpus and self._mesh is None:
+            _quicken_pooling()
         plain = self._chosen_precision() == "float32"
         return jax.default_matmul_precision("float32") if plain else nullcontext()
 
@@ -746,10 +750,53 @@ def _flatten(X: jax.Array) -> jax.Array:
     return X.reshape(X.shape[0], -1)
 
 
+def _quicken_pooling() -> None:
+    """Have the gradient of max-pooling computed by several of XLA's operations; on a CPU its own for it takes longer.
+
+    The setting is the process's and lasts until it ends.
+    """
+    rule = mlir.lower_fun(_added_to_maxima, multiple_results=False)
+    mlir.register_lowering(lax.select_and_scatter_add_p, rule, platform="cpu")
+
+
+def _added_to_maxima(
+    source: jax.Array,
+    operand: jax.Array,
+    *,
+    select_prim: Any,
+    window_dimensions: Sequence[int],
+    window_strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+) -> jax.Array:
+    """The gradient of max-pooling: each number of ``source``, added to where its window has the first of its maxima.
+
+    The arguments are those of JAX's primitive ``select_and_scatter_add``; if ``select_prim`` is less-or-equal, the
+    pooling is that of minima.
+    """
+    worst, better = (-jnp.inf, lax.gt) if select_prim is lax.ge_p else (jnp.inf, lax.lt)
+
+    def first_best(a: tuple[jax.Array, jax.Array], b: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        a_stays = better(a[0], b[0]) | ((a[0] == b[0]) & (a[1] < b[1]))
+        return jnp.where(a_stays, a[0], b[0]), jnp.where(a_stays, a[1], b[1])
+
+    def added(source: jax.Array, operand: jax.Array, *window: Sequence[Any]) -> jax.Array:
+        places = lax.iota(jnp.int32, operand.size).reshape(operand.shape)
+        nothing = (jnp.array(worst, operand.dtype), jnp.iinfo(jnp.int32).max)
+        _, chosen = lax.reduce_window((operand, places), nothing, first_best, *window)
+        zeros = jnp.zeros(operand.size, source.dtype)
+        return zeros.at[chosen.ravel()].add(source.ravel(), mode="drop").reshape(operand.shape)
+
+    window = (window_dimensions, window_strides, padding)
+    if [setting[0] for setting in window] != [1, 1, (0, 0)]:
+        return added(source, operand, *window)
+    # Example by example, as each stays in the cache.
+    return lax.map(lambda example: added(*example, *(setting[1:] for setting in window)), (source, operand))
+
+
 @jax.jit
 def _scaled_and_resized(rows: jax.Array, columns: jax.Array, images: jax.Array) -> jax.Array:
     with jax.default_matmul_precision("float32"):  # a GPU would round the pixels to TensorFloat-32
-        return (rows @ (images.astype(jnp.float32) / 255) @ columns.T)[..., None]
+        return jnp.einsum("rh,bhw,cw->brc", rows, images.astype(jnp.float32) / 255, columns)[..., None]
 
 
 @jax.jit

@@ -1612,6 +1612,41 @@ def test_pytorchs_plain_float32_rounds_nothing_to_tensorfloat():
     assert [backend.allow_tf32 for backend in backends] == before
 
 
+@pytest.mark.parametrize("kind", ["max", "min"])
+@pytest.mark.parametrize(
+    ("shape", "window", "strides", "padding"),
+    [
+        ((3, 9, 9, 2), (1, 3, 3, 1), (1, 2, 2, 1), ((0, 0), (0, 0), (0, 0), (0, 0))),
+        ((2, 7, 8, 3), (1, 3, 2, 1), (1, 2, 3, 1), ((0, 0), (1, 1), (0, 1), (0, 0))),
+        ((2, 2, 6, 6), (1, 1, 6, 6), (1, 1, 1, 1), ((0, 0), (0, 0), (0, 0), (0, 0))),
+        ((5, 4), (2, 2), (1, 2), ((1, 0), (0, 0))),
+    ],
+)
+def test_jaxs_gradient_of_pooling_goes_to_the_first_of_equals(kind, shape, window, strides, padding):
+    fw = adapter("jax")
+    fw.d2l._quicken_pooling()
+    jnp, lax = fw.lib.numpy, fw.lib.lax
+    computation, worst, best = {"max": (lax.max, -np.inf, np.argmax), "min": (lax.min, np.inf, np.argmin)}[kind]
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 3, shape).astype(np.float32)  # so that many are equal
+    padded = np.pad(X, padding, constant_values=worst)
+    expected, weights = np.zeros_like(padded), []
+    for corner in np.ndindex(
+        *((n - size) // step + 1 for n, size, step in zip(padded.shape, window, strides, strict=True))
+    ):
+        place = tuple(slice(i * step, i * step + size) for i, step, size in zip(corner, strides, window, strict=True))
+        weights.append(rng.normal())
+        index = np.unravel_index(best(padded[place]), window)
+        expected[tuple(part.start + i for part, i in zip(place, index, strict=True))] += weights[-1]
+    inside = tuple(slice(low, low + n) for (low, _), n in zip(padding, shape, strict=True))
+
+    def weighted(X):
+        Y = lax.reduce_window(X, worst, computation, window, strides, padding)
+        return (Y.ravel() * jnp.array(weights)).sum()
+
+    assert np.allclose(fw.lib.jit(fw.lib.grad(weighted))(X), expected[inside], atol=1e-5)
+
+
 @pytest.mark.parametrize(("siblings", "threads"), [("0\n", str(os.cpu_count())), ("0-1\n", "None"), ("0,8\n", "None")])
 def test_mxnet_uses_every_core(tmp_path, siblings, threads):
     adapter("mxnet")
