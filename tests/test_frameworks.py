@@ -1489,34 +1489,24 @@ def test_plain_float32_is_what_the_cpu_computes_anyway(fw, sample, full_run):
     assert curves[0] == curves[1]
 
 
-@pytest.mark.parametrize("name", ["torch", "jax"])
-def test_bfloat16_is_for_layers_only_and_learns_as_well(name, sample_of, full_run):
+@pytest.mark.parametrize(
+    ("name", "asked"), [("torch", "bfloat16"), ("jax", "bfloat16"), ("torch", "auto"), ("tensorflow", "auto")]
+)
+def test_bfloat16_is_for_layers_only_and_learns_as_well(name, asked, sample_of, full_run, monkeypatch):
+    """Asked for on any device, or unasked on a processor that has it."""
+    monkeypatch.setattr(machine, "CPU_INFO", Path("/proc/cpuinfo"))
+    if asked == "auto" and not machine.cpu_has_bfloat16():
+        pytest.skip("this processor has no bfloat16 (AVX-512 BF16)")
     fw, final = adapter(name), {}
     data = sample_of(fw, batch_size=64)
-    for precision in ("float32", "bfloat16"):
+    for precision in ("float32", asked):
         fw.seed(0)
         model = tiny(fw)
         fw.fit(fw.d2l.Trainer(max_epochs=10, precision=precision), model, data)
         assert all(weight.dtype == np.float32 for weight in fw.weights(model))
         final[precision] = ys(model, "train_loss")[-1]
-    assert final["bfloat16"] != final["float32"]
-    assert final["bfloat16"] == pytest.approx(final["float32"], rel=0.1)
-
-
-@pytest.mark.parametrize("name", ["torch", "tensorflow"])
-def test_processor_that_has_bfloat16_computes_in_it_and_learns_as_well(name, sample_of, full_run, monkeypatch):
-    monkeypatch.setattr(machine, "CPU_INFO", Path("/proc/cpuinfo"))
-    if not machine.cpu_has_bfloat16():
-        pytest.skip("this processor has no bfloat16 (AVX-512 BF16)")
-    fw, final = adapter(name), {}
-    for precision in ("float32", "auto"):
-        fw.seed(0)
-        model = tiny(fw)
-        fw.fit(fw.d2l.Trainer(max_epochs=10, precision=precision), model, sample_of(fw, batch_size=64))
-        assert all(weight.dtype == np.float32 for weight in fw.weights(model))
-        final[precision] = ys(model, "train_loss")[-1]
-    assert final["auto"] != final["float32"]
-    assert final["auto"] == pytest.approx(final["float32"], rel=0.1)
+    assert final[asked] != final["float32"]
+    assert final[asked] == pytest.approx(final["float32"], rel=0.1)
 
 
 @pytest.mark.parametrize("name", ["torch", "tensorflow"])
