@@ -16,7 +16,6 @@ import numpy as np
 from PIL import Image
 
 from book.source import ROOT, compile_source
-from d2l.machine import cpu_has_bfloat16
 
 from .work import BATCH_SIZE, IMAGE
 
@@ -26,6 +25,11 @@ WORKERS = min(4, os.cpu_count() or 1)
 def resized(image: np.ndarray) -> np.ndarray:
     """An image (28, 28) ``uint8``, resized and scaled to [0, 1], ``float32``."""
     return np.asarray(Image.fromarray(image).resize(IMAGE[::-1], Image.BILINEAR), np.float32) / 255
+
+
+def precision(d2l: Any) -> str:
+    """What a framework's trainer has a classifier's layers compute in on this machine."""
+    return "bfloat16" if d2l.Trainer(max_epochs=1, num_gpus=min(1, d2l.num_gpus()))._has_bfloat16() else "float32"
 
 
 def run_cells(tab: str, section: str = "alexnet", until: str = "") -> dict[str, Any]:
@@ -45,7 +49,7 @@ class Torch:
 
         self.torch = torch
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.dtype = "bfloat16" if self.device.type == "cuda" or cpu_has_bfloat16() else "float32"
+        self.dtype = precision(importlib.import_module("d2l.torch"))
 
     def seed(self, number: int) -> None:
         """Start the random numbers anew."""
@@ -116,7 +120,7 @@ class TensorFlow:
         import tensorflow
 
         self.tf = tensorflow
-        self.dtype = "bfloat16" if not self.d2l.num_gpus() and cpu_has_bfloat16() else "float32"
+        self.dtype = precision(self.d2l)
 
     def seed(self, number: int) -> None:
         """Start the random numbers anew."""
@@ -230,7 +234,7 @@ class JAX:
         import jax
 
         self.jax = jax
-        self.dtype = "bfloat16" if self.d2l.num_gpus() else "float32"
+        self.dtype = precision(self.d2l)
 
     def seed(self, number: int) -> None:
         """Start the random numbers anew."""
