@@ -464,10 +464,10 @@ class FashionMNIST(core.FashionMNIST, DataModule):
     def _make_batch(
         self, rows: np.ndarray, columns: np.ndarray, images: np.ndarray, labels: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        # With a matrix of its own for each image: a product that broadcasts is three times slower in MXNet.
-        rows, columns = (np.broadcast_to(matrix, (len(images), *matrix.shape)) for matrix in (rows, columns))
-        X = images.astype(np.float32) / 255
-        X = npx.batch_dot(npx.batch_dot(rows, X), columns, transpose_b=True)
+        # As layers, which multiply a batch by one matrix: MXNet's products of matrices are half as fast.
+        X = images.transpose(0, 2, 1).astype(np.float32) / 255
+        X = _product(X, rows).transpose(0, 2, 1)
+        X = _product(X, columns)
         return np.expand_dims(X, 1), labels.astype(np.int32)
 
 
@@ -595,6 +595,11 @@ class ResNeXtBlock(nn.Block):
 def _numbers(thing: Any) -> dict[str, float]:
     """The numbers that an object has as attributes."""
     return {name: value for name, value in getattr(thing, "__dict__", {}).items() if isinstance(value, (int, float))}
+
+
+def _product(X: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Every row of ``X`` (..., inputs) times ``weight`` (outputs, inputs)."""
+    return npx.fully_connected(X, weight, num_hidden=len(weight), no_bias=True, flatten=False)
 
 
 @contextmanager
