@@ -5,8 +5,8 @@ BOOK := $(PYTHON) -m book
 HELPER_TESTS := $(patsubst %,tests/test_%.py,core data images checkpoints layers library frameworks parity train chapters)
 export D2L_DATA ?= $(CURDIR)/data
 
-.PHONY: help book test notebooks slides pdf serve lab data record reference bench chapters faults mutants coverage figures \
-    lib audit format clean
+.PHONY: help book test notebooks slides pdf serve lab data record reference bench chapters faults mutants steady coverage \
+    figures lib audit format clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -55,6 +55,9 @@ faults: .venv/installed ## Make every fault happen that the tests know, and rene
 
 mutants: .venv/installed ## Put in one defect after the other and see which test catches it, in an hour: make mutants [ONLY=resize]
 	@$(BOOK) mutants "$(ONLY)"
+
+steady: .venv/installed ## Run all tests again and again, as on unlike machines, 20 minutes each: make steady [RUNS=6]
+	@$(BOOK) steady $(or $(RUNS),6)
 
 coverage: .venv/installed ## Show which lines and branches of the helper its tests run, at least 95 percent
 	@rm -rf _build/coverage && mkdir -p _build/coverage

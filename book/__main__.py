@@ -158,6 +158,13 @@ def mutants(only: str) -> None:
     try_all(only)
 
 
+def steady(runs: int) -> None:
+    """Run all tests again and again, as on unlike machines, and write down how long each run took."""
+    from .steady import add_runs
+
+    add_runs(runs)
+
+
 def audit() -> None:
     """Look the pinned packages up in the database of known vulnerabilities."""
     from .audit import audit
@@ -188,6 +195,9 @@ def main() -> int:
     tester = commands.add_parser("mutants", help=mutants.__doc__)
     tester.add_argument("only", nargs="?", default="", help="a word of the defect's or the file's name")
     tester.set_defaults(run=lambda args: mutants(args.only))
+    runner = commands.add_parser("steady", help=steady.__doc__)
+    runner.add_argument("runs", type=int, help="how many times")
+    runner.set_defaults(run=lambda args: steady(args.runs), interrupted="finished runs are kept.")
     args = parser.parse_args()
     try:
         args.run(args)

@@ -1,0 +1,91 @@
+"""The runs of all tests under unlike conditions: each bears what it says, and one that fails ends the row."""
+
+import json
+import subprocess
+
+import pytest
+
+from book import steady
+from book.source import BookError
+
+# In place of the tests: tells where and as what it runs, and ends as pytest does.
+SHOW = """
+echo "folder: $PWD"
+echo "cores: $(nproc)"
+echo "charset: $(locale charmap)"
+echo "offset: $(date +%z)"
+echo "user: $(id -u)"
+[ -n "$D2L_DATA" ] && [ ! -w "$D2L_DATA" ] && echo "data: read-only"
+echo "beside: $(grep -al 'while True: pass' /proc/[0-9]*/cmdline 2>/dev/null | wc -l)"
+echo "===== 3 passed, 1 skipped in 0.02s ====="
+"""
+FAIL = "echo '===== 1 failed, 2 passed in 0.02s ====='; exit 1"
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    try:
+        steady.check_programs()
+    except BookError as error:
+        pytest.skip(str(error))
+    for name, path in {"ROOT": "repository", "LOGS": "logs", "RESULTS": "steady.json", "TABLE": "steady.md"}.items():
+        monkeypatch.setattr(steady, name, tmp_path / path)
+    monkeypatch.setattr(steady, "COMMAND", ("sh", "-c", SHOW))
+    git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    subprocess.run([*git, "init", "--quiet", "repository"], cwd=tmp_path, check=True)
+    subprocess.run(
+        [*git, "commit", "--quiet", "--allow-empty", "--message=Empty"], cwd=tmp_path / "repository", check=True
+    )
+    return tmp_path
+
+
+def test_each_condition_is_that_of_its_name(folder, monkeypatch):
+    monkeypatch.setenv("D2L_DATA", str(folder))
+    steady.add_runs(len(steady.CONDITIONS))
+    logs = [(folder / "logs" / f"{i}.log").read_text() for i in range(1, len(steady.CONDITIONS) + 1)]
+    plain, one_core, beside, german, blanks, nobody = (
+        dict(line.split(": ", 1) for line in log.splitlines() if ": " in line) for log in logs
+    )
+    assert one_core["cores"] == "1"
+    assert int(beside["beside"]) > int(plain["beside"])
+    assert german["charset"] == "ISO-8859-1"
+    assert german["offset"] in ("+1245", "+1345")
+    assert blanks["folder"].endswith("/Größe & Maß des Buchs")
+    assert nobody["user"] != "0"
+    assert nobody["data"] == "read-only"
+    assert {run["folder"].rpartition("/")[2] for run in (plain, one_core, beside, german, nobody)} == {"book"}
+    assert all("data" not in run for run in (plain, one_core, beside, german, blanks))
+
+
+def test_table_has_the_row_since_a_run_failed(folder, monkeypatch, capsys):
+    steady.add_runs(1)
+    monkeypatch.setattr(steady, "COMMAND", ("sh", "-c", FAIL))
+    with pytest.raises(BookError, match=r"The run on one core failed; its output is in .*/logs/2\.log"):
+        steady.add_runs(3)
+    assert "The last 0 passed.\n" in (folder / "steady.md").read_text()
+    monkeypatch.setattr(steady, "COMMAND", ("sh", "-c", SHOW))
+    steady.add_runs(2)
+    runs = json.loads((folder / "steady.json").read_text())
+    for run, seconds in zip(runs, (600, 60, 1200, 900), strict=True):
+        run["seconds"] = seconds
+    (folder / "steady.json").write_text(json.dumps(runs))
+    page = steady.table()
+    assert "The last 2 passed: the shortest took 15.0 minutes, the longest 20.0.\n" in page
+    rows = [line.split(" | ") for line in page.splitlines()[-4:]]
+    assert [row[3] for row in rows] == ["3 passed, 1 skipped", "1 failed, 2 passed", *["3 passed, 1 skipped"] * 2]
+    assert [row[1] for row in rows] == [condition.name for condition in steady.CONDITIONS[:4]]
+    assert "1/3 on one core ... 1 failed, 2 passed, 0.0 min" in capsys.readouterr().out
+
+
+def test_command_that_runs_no_test_has_not_passed(monkeypatch):
+    monkeypatch.setattr(steady, "COMMAND", ("true",))
+    with pytest.raises(BookError, match="failed"):
+        steady.add_runs(1)
+    assert steady.stored()[0].outcome == "no test ran, exit status 0"
+
+
+def test_stored_table_is_that_of_the_stored_runs(monkeypatch):
+    """Else: make steady."""
+    monkeypatch.undo()
+    assert steady.TABLE.read_text("utf-8") == steady.table()
+    assert [run.condition for run in steady.stored() if run.condition not in {c.name for c in steady.CONDITIONS}] == []
