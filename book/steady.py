@@ -55,18 +55,19 @@ class Condition:
 
 
 CONDITIONS = [
-    Condition("on all cores"),
-    Condition("on one core", start=("taskset", "--cpu-list", "0")),
-    Condition("beside a process that never rests", beside=True),
     Condition(
-        "in German, Latin-1, on Chatham's time", env={"LC_ALL": LOCALE, "LOCPATH": "{place}", "TZ": "Pacific/Chatham"}
+        "in German, Latin-1, on Chatham's time",
+        env={"LC_ALL": LOCALE, "LOCPATH": "{place}", "TZ": "Pacific/Chatham"},
     ),
-    Condition("in a folder with blanks and umlauts", folder="Größe & Maß des Buchs"),
     Condition(
         "not as root, data read-only",
         start=("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups") if os.geteuid() == 0 else (),
         env={"D2L_DATA": "{place}/data", "HOME": "{place}/home"},
     ),
+    Condition("in a folder with blanks and umlauts", folder="Größe & Maß des Buchs"),
+    Condition("beside a process that never rests", beside=True),
+    Condition("on one core", start=("taskset", "--cpu-list", "0")),
+    Condition("on all cores"),
 ]
 
 

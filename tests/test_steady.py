@@ -43,7 +43,7 @@ def test_each_condition_is_that_of_its_name(folder, monkeypatch):
     monkeypatch.setenv("D2L_DATA", str(folder))
     steady.add_runs(len(steady.CONDITIONS))
     logs = [(folder / "logs" / f"{i}.log").read_text() for i in range(1, len(steady.CONDITIONS) + 1)]
-    plain, one_core, beside, german, blanks, nobody = (
+    german, nobody, blanks, beside, one_core, plain = (
         dict(line.split(": ", 1) for line in log.splitlines() if ": " in line) for log in logs
     )
     assert one_core["cores"] == "1"
@@ -53,14 +53,14 @@ def test_each_condition_is_that_of_its_name(folder, monkeypatch):
     assert blanks["folder"].endswith("/Größe & Maß des Buchs")
     assert nobody["user"] != "0"
     assert nobody["data"] == "read-only"
-    assert {run["folder"].rpartition("/")[2] for run in (plain, one_core, beside, german, nobody)} == {"book"}
-    assert all("data" not in run for run in (plain, one_core, beside, german, blanks))
+    assert {run["folder"].rpartition("/")[2] for run in (german, nobody, beside, one_core, plain)} == {"book"}
+    assert all("data" not in run for run in (german, blanks, beside, one_core, plain))
 
 
 def test_table_has_the_row_since_a_run_failed(folder, monkeypatch, capsys):
     steady.add_runs(1)
     monkeypatch.setattr(steady, "COMMAND", ("sh", "-c", FAIL))
-    with pytest.raises(BookError, match=r"The run on one core failed; its output is in .*/logs/2\.log"):
+    with pytest.raises(BookError, match=r"The run not as root, data read-only failed; its output is in .*/logs/2\.log"):
         steady.add_runs(3)
     assert "The last 0 passed.\n" in (folder / "steady.md").read_text()
     monkeypatch.setattr(steady, "COMMAND", ("sh", "-c", SHOW))
@@ -74,7 +74,7 @@ def test_table_has_the_row_since_a_run_failed(folder, monkeypatch, capsys):
     rows = [line.split(" | ") for line in page.splitlines()[-4:]]
     assert [row[3] for row in rows] == ["3 passed, 1 skipped", "1 failed, 2 passed", *["3 passed, 1 skipped"] * 2]
     assert [row[1] for row in rows] == [condition.name for condition in steady.CONDITIONS[:4]]
-    assert "1/3 on one core ... 1 failed, 2 passed, 0.0 min" in capsys.readouterr().out
+    assert "1/3 not as root, data read-only ... 1 failed, 2 passed, 0.0 min" in capsys.readouterr().out
 
 
 def test_command_that_runs_no_test_has_not_passed(monkeypatch):

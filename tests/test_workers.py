@@ -203,11 +203,11 @@ def test_a_board_averages_over_workers_and_goes_on_from_their_state():
         first.draw(0, float("nan") if weight == 0 else workers.rank, "loss", every_n=2, weight=weight)
         resumed = board()
         resumed.set_state(json.loads(json.dumps(first.state())))
-        resumed.draw(1, 4, "loss", every_n=2, weight=1)
+        resumed.draw(1, 3 * workers.rank, "loss", every_n=2, weight=workers.rank)
         return resumed.curves
 
-    # Weighted by examples: (3 * 0 + 1 * 2 + 3 * 4) / 7 at x = (4 * 0 + 3 * 1) / 7.
-    assert together(3, curves) == [{"loss": [pytest.approx((3 / 7, 14 / 7))]}] * 3
+    # Weighted by examples: (3 * 0 + 1 * 2 + 1 * 3 + 2 * 6) / 7 at x = (4 * 0 + 3 * 1) / 7.
+    assert together(3, curves) == [{"loss": [pytest.approx((3 / 7, 17 / 7))]}] * 3
 
 
 TRAIN = ("-m", "d2l.train", "pytorch", "--model", "lenet", "--batch-size", "32", "--seed", "1")

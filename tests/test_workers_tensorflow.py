@@ -195,6 +195,7 @@ class Trainer(d2l.Trainer):
                 raise Broken
             if self.workers.rank == 1:
                 self.stop(Broken())
+                self.stop(Broken())  # as where what has started the processes passes the signal on
         return super().prepare_batch(batch)
 
 kept, d2l.Trainer = d2l.Trainer, Trainer
