@@ -4,6 +4,8 @@ PYTHON := .venv/bin/python
 BOOK := $(PYTHON) -m book
 HELPER_TESTS := $(patsubst %,tests/test_%.py,core data images checkpoints layers library frameworks parity train chapters)
 export D2L_DATA ?= $(CURDIR)/data
+# d2lbook reads and writes files in the encoding of the locale, which may have no sign for what is in them.
+export PYTHONUTF8 = 1
 
 .PHONY: help book test notebooks slides pdf serve lab data record reference bench chapters faults mutants steady coverage \
     figures lib audit format clean

@@ -11,7 +11,7 @@ from book.source import BookError
 # In place of the tests: tells where and as what it runs, and ends as pytest does.
 SHOW = """
 echo "folder: $PWD"
-echo "cores: $(nproc)"
+echo "cores: $(env -u OMP_NUM_THREADS nproc)"
 echo "charset: $(locale charmap)"
 echo "offset: $(date +%z)"
 echo "user: $(id -u)"
