@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from .source import BUILD, ROOT, BookError, markdown_table, write_whole
@@ -22,7 +21,7 @@ TABLE = ROOT / "tests" / "steady.md"
 LOGS = BUILD / "steady"
 COMMAND = ("make", "test")
 NOBODY = "65534"
-OURS = ("D2L_", "MAKE", "MFLAGS")  # what this repository's make has set for itself
+OURS = ("D2L_", "MAKE", "MFLAGS", "PYTHONUTF8")  # what this repository's make has set for itself
 LOCALE, CHARSET = "de_DE", "ISO-8859-1"
 INTRODUCTION = """\
 # Runs of all tests, one after another
@@ -90,8 +89,8 @@ def add_runs(count: int) -> None:
     """
     check_programs()
     runs = stored()
-    turn = islice(_turns(), len(runs), len(runs) + count)
-    for number, condition in enumerate(turn, 1):
+    for number in range(1, count + 1):
+        condition = CONDITIONS[len(runs) % len(CONDITIONS)]
         print(f"{number}/{count} {condition.name} ...", end=" ", flush=True)
         log = LOGS / f"{len(runs) + 1}.log"
         run = try_run(condition, log)
@@ -155,11 +154,6 @@ def table() -> str:
         for i, run in enumerate(runs, 1)
     ]
     return INTRODUCTION + summary + markdown_table(HEAD, cells)
-
-
-def _turns() -> Iterator[Condition]:
-    while True:
-        yield from CONDITIONS
 
 
 def _environment(condition: Condition, place: Path) -> dict[str, str]:
