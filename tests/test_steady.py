@@ -16,7 +16,7 @@ echo "charset: $(locale charmap)"
 echo "offset: $(date +%z)"
 echo "user: $(id -u)"
 [ -n "$D2L_DATA" ] && [ ! -w "$D2L_DATA" ] && echo "data: read-only"
-echo "beside: $(grep -al 'while True: pass' /proc/[0-9]*/cmdline 2>/dev/null | wc -l)"
+echo "beside: $(grep -al '[w]hile True: pass' /proc/[0-9]*/cmdline 2>/dev/null | wc -l)"
 echo "===== 3 passed, 1 skipped in 0.02s ====="
 """
 FAIL = "echo '===== 1 failed, 2 passed in 0.02s ====='; exit 1"
@@ -47,7 +47,7 @@ def test_each_condition_is_that_of_its_name(folder, monkeypatch):
         dict(line.split(": ", 1) for line in log.splitlines() if ": " in line) for log in logs
     )
     assert one_core["cores"] == "1"
-    assert int(beside["beside"]) > int(plain["beside"])
+    assert int(beside["beside"]) == int(plain["beside"]) + 1
     assert german["charset"] == "ISO-8859-1"
     assert german["offset"] in ("+1245", "+1345")
     assert blanks["folder"].endswith("/Größe & Maß des Buchs")
