@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from .source import BUILD, ROOT, BookError, markdown_table, write_whole
@@ -145,10 +146,9 @@ def stored() -> list[Run]:
 def table() -> str:
     """The stored runs as a page, with the row of those that passed since one failed."""
     runs = stored()
-    row = len(runs) - max((i for i, run in enumerate(runs, 1) if not run.passed), default=0)
-    times = sorted(run.seconds / 60 for run in runs[len(runs) - row :])
+    times = sorted(run.seconds / 60 for run in takewhile(lambda run: run.passed, reversed(runs)))
     extremes = f": the shortest took {times[0]:.1f} minutes, the longest {times[-1]:.1f}" if times else ""
-    summary = f"The last {row} passed{extremes}.\n\n"
+    summary = f"The last {len(times)} passed{extremes}.\n\n"
     cells = [
         [str(i), run.condition, f"`{run.commit}`", run.outcome, f"{run.seconds / 60:.1f}"]
         for i, run in enumerate(runs, 1)
