@@ -1,6 +1,7 @@
 """Build the book: ``python -m book COMMAND``. The Makefile names the commands that people use."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -199,6 +200,8 @@ def main() -> int:
     runner.add_argument("runs", type=int, help="how many times")
     runner.set_defaults(run=lambda args: steady(args.runs), interrupted="finished runs are kept.")
     args = parser.parse_args()
+    # What make, timeout and CI send ends a command as Ctrl-C does.
+    kept = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         args.run(args)
     except BookError as error:
@@ -207,6 +210,8 @@ def main() -> int:
     except KeyboardInterrupt:
         print(f"\nInterrupted: {args.interrupted}", file=sys.stderr)
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, kept)
     return 0
 
 

@@ -32,11 +32,17 @@ class _Client(NotebookClient):
     def __init__(self, notebook: NotebookNode, bar: tqdm, **kwargs: object):
         super().__init__(notebook, **kwargs)
         self._bar = bar
+        self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    async def async_start_new_kernel(self, **kwargs: object) -> None:
+        # nbclient answers these by ending the kernel and going on; here they end the build, and that ends the kernel.
+        for number, handler in self._handlers.items():
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, handler)
+        await super().async_start_new_kernel(**kwargs)
 
     async def async_start_new_kernel_client(self) -> AsyncKernelClient:
         client = await super().async_start_new_kernel_client()
-        # nbclient answers Ctrl-C by ending the kernel and going on; here it ends the build, and that ends the kernel.
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
         client.shell_channel.get_msg = _asked_again(client.shell_channel.get_msg)
         return client
 
@@ -98,6 +104,10 @@ def run(section: Section, profile: str) -> NotebookNode:
             raise BookError(f"{section}: cell {bar.n} of {bar.total} failed\n{error}") from None
         except RuntimeError as error:
             raise BookError(f"{section}: the kernel died in cell {bar.n + 1} of {bar.total}: {error}") from None
+        except KeyboardInterrupt:
+            # Asked to end in the middle of a cell, it would print a traceback of its own.
+            client.shutdown_kernel = "immediate"
+            raise
         bar.set_postfix_str("")
     return notebook
 

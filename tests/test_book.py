@@ -4,9 +4,12 @@ import asyncio
 import copy
 import dataclasses
 import itertools
+import os
 import queue
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -290,6 +293,43 @@ def test_build_goes_on_past_a_killed_kernel_and_keeps_the_last_good_page(tmp_pat
     assert nbformat.read(run, as_version=4).cells[1].outputs[0].text == "2\n"
     assert not (tmp_path / "stamp").exists()  # the next build tries again
     sees(said)
+
+
+STOPPED = """
+import sys
+from book import __main__
+from test_book import Path, execute, small_section
+
+def build():
+    "Run one cell."
+    execute.NOTEBOOKS = Path.cwd()
+    execute.run(small_section(cell), "smoke")
+
+cell = sys.argv.pop()
+__main__.build = build
+sys.exit(__main__.main())
+"""
+STOP = """
+import os, signal, time
+print(os.getpid(), file=open("../../kernel", "w"))
+os.kill(os.getppid(), signal.{name})
+time.sleep(600)
+"""
+
+
+@pytest.mark.fault("Ctrl-C or SIGTERM comes during the build")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_build_that_is_stopped_says_what_is_kept_and_ends_its_kernel(tmp_path, sees, name):
+    command = [sys.executable, "-c", STOPPED, "build", STOP.format(name=name)]
+    env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    stopped = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert stopped.returncode == 130, stopped.stderr
+    bar, message = stopped.stderr.rstrip().rsplit("\n", 1)
+    assert "Traceback" not in bar
+    assert message == "Interrupted: finished notebooks are kept, the next run goes on from there."
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "kernel").read_text()), 0)
+    sees(message)
 
 
 @pytest.mark.fault("A cell prints megabytes")
