@@ -82,8 +82,8 @@ format: .venv/installed ## Format and lint the Python code
 	@.venv/bin/ruff format
 	@.venv/bin/ruff check --fix
 
-clean: ## Remove what was built; the environment and downloaded data stay
-	rm -rf _build
+clean: ## Remove what was built; the environment, downloaded data and _build/notebooks, where people work, stay
+	@if [ -d _build ]; then find _build -mindepth 1 -maxdepth 1 ! -name notebooks ! -name compiled -exec rm -rf {} +; fi
 
 # The exact versions are those of constraints.txt.
 .venv/installed: pyproject.toml constraints.txt

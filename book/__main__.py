@@ -177,14 +177,20 @@ def main() -> int:
     """Parse the command line and run a command."""
     parser = argparse.ArgumentParser(prog="python -m book", description="Build the book from its Markdown sources.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    parser.set_defaults(interrupted="finished notebooks are kept, the next run goes on from there.")
+    parser.set_defaults(interrupted="nothing is left half-written; the same command begins anew.")
+    goes_on = "finished notebooks are kept, the next run goes on from there."
     for command in (build, data, notebooks, slides, chapters, faults, lib, audit):
         commands.add_parser(command.__name__, help=command.__doc__).set_defaults(run=lambda args, run=command: run())
+    for name in ("build", "slides"):
+        commands.choices[name].set_defaults(interrupted=goes_on)
     recorder = commands.add_parser("record", help=record.__doc__)
     recorder.add_argument("tab")
     recorder.add_argument("limits", nargs="*", help="such as epochs=1 images=6000")
     recorder.add_argument("--section", default="", help="one section only, such as alexnet")
-    recorder.set_defaults(run=lambda args: record(args.tab, args.limits, args.section))
+    recorder.set_defaults(
+        run=lambda args: record(args.tab, args.limits, args.section),
+        interrupted="finished recordings are kept; SECTION=... records one of the others.",
+    )
     renewer = commands.add_parser("reference", help=reference.__doc__)
     renewer.add_argument("--write", choices=("yes", ""), default="", help="yes: without asking")
     renewer.set_defaults(
@@ -192,10 +198,12 @@ def main() -> int:
     )
     printer = commands.add_parser("pdf", help=pdf.__doc__)
     printer.add_argument("tab", nargs="?", default="")
-    printer.set_defaults(run=lambda args: pdf(args.tab))
+    printer.set_defaults(run=lambda args: pdf(args.tab), interrupted=goes_on)
     tester = commands.add_parser("mutants", help=mutants.__doc__)
     tester.add_argument("only", nargs="?", default="", help="a word of the defect's or the file's name")
-    tester.set_defaults(run=lambda args: mutants(args.only))
+    tester.set_defaults(
+        run=lambda args: mutants(args.only), interrupted="what was found is kept; ONLY=... tries some of the others."
+    )
     runner = commands.add_parser("steady", help=steady.__doc__)
     runner.add_argument("runs", type=int, help="how many times")
     runner.set_defaults(run=lambda args: steady(args.runs), interrupted="finished runs are kept.")

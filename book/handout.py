@@ -3,6 +3,7 @@
 import base64
 import copy
 import functools
+import itertools
 import json
 import mimetypes
 import os
@@ -33,6 +34,7 @@ from .source import (
     source_files,
     source_notebook,
     write_notebook,
+    write_whole,
 )
 
 DOWNLOADS = BUILD / "downloads"
@@ -92,13 +94,14 @@ def hand_out(notebook: NotebookNode, name: Path) -> None:
     old = compiled.read_text("utf-8") if compiled.exists() else None
     if handed_out.exists() and old == new:
         return
-    if handed_out.exists() and handed_out.read_text("utf-8") != old:
-        kept = handed_out.with_suffix(".yours.ipynb")
+    # Where an earlier run was cut off in between, the new one is there already.
+    if handed_out.exists() and handed_out.read_text("utf-8") not in (old, new):
+        names = (handed_out.with_suffix(f".yours{number or ''}.ipynb") for number in itertools.count())
+        kept = next(path for path in names if not path.exists())
         handed_out.replace(kept)
         print(f"The source of {handed_out} has changed; your version is kept as {kept.name}")
-    for path in (compiled, handed_out):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(new, "utf-8")
+    for path in (handed_out, compiled):
+        write_whole(new, path)
 
 
 def readable(notebook: NotebookNode, section: str) -> NotebookNode:

@@ -6,14 +6,20 @@ import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
-from .source import ROOT
+from .source import ROOT, BookError
 
 
 def run_tests(*arguments: str) -> list[ElementTree.Element]:
-    """Run pytest with these arguments; gives its report's test cases, in the order they ran in."""
+    """Run pytest with these arguments; gives its report's test cases, in the order they ran in.
+
+    Raises:
+        BookError: pytest did not get as far as to run a test.
+    """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         subprocess.run([sys.executable, "-m", "pytest", *arguments, f"--junitxml={report}"], cwd=ROOT, check=False)
+        if not report.exists():
+            raise BookError("pytest ran no test; what it says is above")
         return list(ElementTree.parse(report).iter("testcase"))
 
 

@@ -141,9 +141,18 @@ def try_out(mutant: Mutant) -> Verdict:
 
 @contextmanager
 def copied_repository() -> Iterator[Path]:
-    """A copy, for a while, of the files that git knows, and of new ones that it does not ignore."""
+    """A copy, for a while, of the files that git knows, and of new ones that it does not ignore.
+
+    Raises:
+        BookError: There is no git, or it does not list them.
+    """
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    try:
+        names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    except FileNotFoundError:
+        raise BookError("git is needed, to list the files of the repository") from None
+    except subprocess.CalledProcessError as error:
+        raise BookError(f"git does not list the files of the repository: {error.stderr.strip()}") from None
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder).resolve() / "book"
         for name in (name for name in names if (ROOT / name).is_file()):

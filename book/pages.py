@@ -84,8 +84,11 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     with running_sphinx("Sphinx could not render the pages; its messages are above"):
         builder.html()
     SHARED_STAMP.write_text(shared)
+    copied = html.with_name(f"{html.name}_copied")
+    shutil.rmtree(copied, ignore_errors=True)
+    shutil.copytree(fresh, copied)
     shutil.rmtree(html, ignore_errors=True)
-    shutil.copytree(fresh, html)
+    copied.replace(html)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,8 @@ SVG_TAG = re.compile(
 SVG = "{http://www.w3.org/2000/svg}"
 ABOUT = ("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}", "{http://purl.org/dc/", "{http://creativecommons.org/ns#}")
 INSIDE = re.compile(r"#|data:image/(?:png|jpeg);base64,")
-OUTSIDE_IN_STYLE = re.compile(r"@import|url\((?!['\"]?#)|\\", re.I)  # an escape could hide the others
+# An escape could hide the others.
+OUTSIDE_IN_STYLE = re.compile(r"@import|(?:image-set|src)\(|url\((?!['\"]?#)|\\", re.I)
 NOT_SHOWN = "This picture is not shown: it has parts that could run, or ask another host."
 
 
@@ -61,7 +62,10 @@ def _only_draws(element: ET.Element) -> bool:
     if element.tag.startswith(ABOUT):
         return True
     tag = element.tag.removeprefix(SVG)
-    if not SVG_TAG.fullmatch(tag) or (tag == "style" and OUTSIDE_IN_STYLE.search(element.text or "")):
+    if not SVG_TAG.fullmatch(tag):
+        return False
+    # What stands behind an element in a style sheet belongs to it as well.
+    if tag == "style" and (len(element) or OUTSIDE_IN_STYLE.search(element.text or "")):
         return False
     return all(map(_is_inside, element.attrib, element.attrib.values()))
 

@@ -31,7 +31,8 @@ def deck(section: Section, notebook: NotebookNode) -> NotebookNode | None:
         if not path.exists():
             return None
         made = readable(nbformat.read(path, as_version=4), section.name)
-    for cell in made.cells:
+    for number, cell in enumerate(made.cells):
+        cell.id = f"slide-{number}"  # d2lbook gives its own cells other names each time
         begins = cell.metadata.get("slideshow", {}).get("slide_type") == "slide"
         if begins and not cell.source.startswith("#") and "\n" not in cell.source:
             cell.source = f"## {cell.source}"

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import tempfile
 import warnings
@@ -262,7 +263,7 @@ def files_hash(patterns: Sequence[str], *more: str) -> str:
 def write_whole(text: str, path: Path) -> None:
     """Write a file such that ``path`` holds the old text or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # another process may write the same file
     try:
         part.write_text(text, "utf-8")
         part.replace(path)

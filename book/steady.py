@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from .source import BUILD, ROOT, BookError, markdown_table, write_whole
 
@@ -23,6 +25,8 @@ LOGS = BUILD / "steady"
 COMMAND = ("make", "test")
 NOBODY = "65534"
 OURS = ("D2L_", "MAKE", "MFLAGS", "PYTHONUTF8")  # what this repository's make has set for itself
+# One that this process may use; other systems than Linux lack what the conditions need.
+CORE = str(min(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else "0"
 LOCALE, CHARSET = "de_DE", "ISO-8859-1"
 INTRODUCTION = """\
 # Runs of all tests, one after another
@@ -66,7 +70,7 @@ CONDITIONS = [
     ),
     Condition("in a folder with blanks and umlauts", folder="Größe & Maß des Buchs"),
     Condition("beside a process that never rests", beside=True),
-    Condition("on one core", start=("taskset", "--cpu-list", "0")),
+    Condition("on one core", start=("taskset", "--cpu-list", CORE)),
     Condition("on all cores"),
 ]
 
@@ -120,7 +124,8 @@ def check_programs() -> None:
 def try_run(condition: Condition, log: Path) -> Run:
     """Run the tests in a new clone, under a condition, with their output in ``log``."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
+    # Kernels end a moment after the tests that were interrupted.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         place = Path(folder)
         clone = place / condition.folder
         subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
@@ -131,11 +136,21 @@ def try_run(condition: Condition, log: Path) -> Run:
         start = time.monotonic()
         with _process_beside() if condition.beside else nullcontext(), log.open("wb") as output:
             command = [*condition.start, *COMMAND]
-            code = subprocess.run(command, cwd=clone, env=env, stdout=output, stderr=subprocess.STDOUT).returncode
+            code = _run(command, cwd=clone, env=env, stdout=output)
         seconds = round(time.monotonic() - start)
     summary = SUMMARY.search(log.read_text("utf-8", errors="replace"))
     outcome = summary[1] if summary else f"no test ran, exit status {code}"
     return Run(condition.name, commit, outcome, seconds, code == 0 and summary is not None)
+
+
+def _run(command: list[str], **options: Any) -> int:
+    """Run a command, and end all that it has started if it is interrupted; gives its exit status."""
+    with subprocess.Popen(command, stderr=subprocess.STDOUT, start_new_session=True, **options) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
 
 
 def stored() -> list[Run]:

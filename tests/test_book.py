@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import dataclasses
+import errno
 import itertools
 import os
 import queue
@@ -11,6 +12,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -525,6 +527,39 @@ def test_a_notebook_that_somebody_worked_in_is_kept(tmp_path, monkeypatch, capsy
     assert "x = 2" in path.read_text()
     assert "x = 10" in path.with_suffix(".yours.ipynb").read_text()
     assert "your version is kept as a.yours.ipynb" in capsys.readouterr().out
+    path.write_text(path.read_text().replace("x = 2", "x = 20"))
+    hand_out(small_section("x = 3").notebook, Path("a.ipynb"))
+    assert "x = 20" in path.with_suffix(".yours1.ipynb").read_text()
+    assert "x = 10" in path.with_suffix(".yours.ipynb").read_text()
+
+
+def test_a_notebook_that_could_not_be_written_is_written_by_the_next_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("book.handout.COMPILED", tmp_path / "compiled")
+    monkeypatch.setattr("book.handout.NOTEBOOKS", tmp_path / "notebooks")
+    old, new = (small_section(code).notebook for code in ("x = 1", "x = 2"))
+    hand_out(old, Path("a.ipynb"))
+    for full in ("notebooks", "compiled"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "write_text", disk_full(tmp_path / full))
+            with pytest.raises(OSError, match="No space left"):
+                hand_out(new, Path("a.ipynb"))
+        hand_out(new, Path("a.ipynb"))
+        assert "x = 2" in (tmp_path / "notebooks" / "a.ipynb").read_text()
+        hand_out(old, Path("a.ipynb"))
+    assert capsys.readouterr().out == ""
+
+
+def disk_full(folder: Path) -> Callable[..., int]:
+    """In place of ``Path.write_text``: writes half of what is to go into a folder."""
+    write_text = Path.write_text
+
+    def write(path: Path, text: str, *args: object) -> int:
+        if not path.is_relative_to(folder):
+            return write_text(path, text, *args)
+        write_text(path, text[: len(text) // 2], *args)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    return write
 
 
 def test_every_source_counts_as_an_input_of_the_page():

@@ -3,6 +3,8 @@
 import copy
 import html as markup
 import re
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -39,6 +41,18 @@ def file_at(address: str) -> Path:
 def tab_of(page: Page, framework: str, number: int = 0) -> Locator:
     """The tab of a framework in the page's first group of tabs, or another."""
     return page.locator(f"[role=tab][data-framework={framework}]").nth(number)
+
+
+def wait_for_state(load: Callable[[], object], reached: Callable[[], bool]) -> None:
+    """Load a page until it is as expected: Chromium tells its other processes of what a page has stored a little later.
+
+    Ten seconds at most, since a page that forgets is never as expected.
+    """
+    end = time.monotonic() + 10
+    load()
+    while not reached():
+        assert time.monotonic() < end, "the page has forgotten what was chosen"
+        load()
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -81,9 +95,7 @@ def test_choosing_a_framework_changes_the_whole_page_and_is_remembered_on_every_
     chosen = page.locator("[role=tab][aria-selected=true]")
     assert {chosen.nth(i).get_attribute("data-framework") for i in range(chosen.count())} == {tab}
     assert chosen.count() == page.locator("[role=tablist]").count()
-    page.wait_for_timeout(300)  # Chromium tells other processes, such as that of the next page, a little later
-    page.reload()
-    assert shown_frameworks(page) == {tab}
+    wait_for_state(page.reload, lambda: shown_frameworks(page) == {tab})
     page.goto((html / "chapter_cnn/lenet.html").as_uri())
     assert shown_frameworks(page) == {tab}
     assert page.problems == []
@@ -122,9 +134,7 @@ def test_an_address_can_ask_for_a_framework(html, page):
     address = (html / "chapter_cnn/alexnet.html").as_uri()
     page.goto(f"{address}?framework=jax")
     assert shown_frameworks(page) == {"jax"}
-    page.wait_for_timeout(300)
-    page.goto(address)
-    assert shown_frameworks(page) == {"jax"}
+    wait_for_state(lambda: page.goto(address), lambda: shown_frameworks(page) == {"jax"})
     page.goto(f"{address}?framework=theano")
     assert shown_frameworks(page) == {"jax"}
     assert page.locator("[role=status].notice").inner_text() == (
@@ -184,9 +194,7 @@ def test_light_and_dark_follow_the_system_until_the_reader_chooses(html, browser
     button = page.get_by_role("button", name="Dark colours" if system == "light" else "Light colours")
     button.click()
     other = page.evaluate(ground)
-    page.wait_for_timeout(300)
-    page.reload()
-    assert page.evaluate(ground) == other
+    wait_for_state(page.reload, lambda: page.evaluate(ground) == other)
     lightness = {name: sum(map(int, re.findall(r"\d+", colour)[:3])) for name, colour in (("1", first), ("2", other))}
     assert (lightness["1"] > lightness["2"]) == (system == "light")
     page.locator("button.theme").click()
@@ -299,6 +307,9 @@ def test_search_finds_sections_by_their_words_from_a_folder_on_disk(html, page):
     found.first.get_by_role("link").click()
     page.wait_for_url("**/chapter_cnn/*.html#*")
     page.wait_for_load_state("networkidle")
+    for query in ("batch_size", "Fashion-MNIST", "nn.ReLU()"):
+        page.goto((html / "search.html").as_uri() + f"?q={query}")
+        assert found.first.locator("mark").first.inner_text().lower() == query.lower()
     page.goto((html / "search.html").as_uri() + "?q=<img src=x>")
     assert page.locator("main [role=status]").inner_text() == "No sections have all these words."
     assert page.problems == []

@@ -90,6 +90,8 @@ def test_scripts_and_markdown_are_left_out_and_data_for_the_page_stays():
         drawing("<set attributeName='href' to='javascript:alert(1)'/>"),
         drawing("<style>@import '//other.host/x.css';</style>"),
         drawing("<style>* {fill: url(//other.host/x)}</style>"),
+        drawing("<style><desc/>@import '//other.host/x.css';</style>"),
+        drawing("<style>* {mask: image-set('//other.host/x' 1x)}</style>"),
         drawing("<path style='fill: u\\72l(//other.host/x)'/>"),
         "<?xml-stylesheet href='data:text/xsl;base64,AAAA'?>" + drawing(""),
         "<!DOCTYPE svg [<!ATTLIST svg onload CDATA 'alert(1)'>]>" + drawing(""),

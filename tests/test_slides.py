@@ -27,6 +27,12 @@ def test_deck_begins_with_the_title_and_has_the_marked_sentences(alexnet):
     assert len(slides) >= 5
 
 
+def test_deck_of_the_same_section_is_the_same(alexnet, sections):
+    """Else one that somebody has worked in would be taken for that of another source."""
+    section = next(s for s in sections if (s.name, s.tab) == ("chapter_cnn/alexnet", "pytorch"))
+    assert nbformat.writes(deck(section, section.notebook)) == nbformat.writes(alexnet)
+
+
 def test_deck_has_the_code_of_its_framework(alexnet):
     code = "\n".join(cell.source for cell in alexnet.cells if cell.cell_type == "code")
     assert "class AlexNet(d2l.Classifier):" in code and "trainer.fit(model, data)" in code

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from photographs import write_folder
+from ports import free_ports
 
 pytest.importorskip("jax", reason="JAX is not installed here: pip install 'd2l[jax]'")
 
@@ -165,15 +165,9 @@ def environment(devices, **more):
     return os.environ | settings | more
 
 
-def free_port():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
-
-
 def run_together(processes, devices, folder, *arguments):
     """Exit code, standard output and standard error of each of some processes, joined if they are several."""
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     with ExitStack() as stack:
         running = []
         for rank in range(processes):

@@ -3,13 +3,13 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ports import free_ports
 from test_frameworks import adapter
 
 ROOT = Path(__file__).parent.parent
@@ -244,12 +244,7 @@ def start(folder, script, *arguments, **more):
 
 def start_cluster(folder, script):
     """Two processes of one cluster with a script."""
-    sockets = [socket.socket() for _ in range(2)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    workers = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
+    workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
     tasks = [{"cluster": {"worker": workers}, "task": {"type": "worker", "index": rank}} for rank in range(2)]
     return [start(folder, script, TF_CONFIG=json.dumps(task)) for task in tasks]
 

@@ -26,7 +26,7 @@ function snippet(text, words) {
 
 // The words in a text stand out; whatever else the text holds stays text.
 function appendMarked(element, text, words) {
-    const pattern = words.map((word) => word.replace(/[^\p{L}\p{N}]/gu, "\\$&")).join("|");
+    const pattern = words.map((word) => word.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")).join("|");
     text.split(new RegExp(`(${pattern})`, "iu")).forEach((part, i) => {
         const marked = i % 2 ? document.createElement("mark") : document.createTextNode("");
         marked.textContent = part;
