@@ -135,6 +135,9 @@ def test_image_too_small_for_a_layer_names_it_and_the_smallest_that_works(explor
         assert message.inner_text() == f"{sentence} The smallest image that works has 67 by 67 pixels. {still(224)}"
         assert field.get_attribute("aria-invalid") == "true"
         assert (table_rows(explorer), explorer.locator(".explorer svg").inner_html()) == before
+    opacity = "(element) => getComputedStyle(element).opacity"
+    assert explorer.locator(".explorer svg text").first.evaluate(opacity) == "1"
+    assert explorer.locator(".explorer .face").first.evaluate(opacity) == "0.4"
     field.fill("67")
     assert message.inner_text() == "" and field.get_attribute("aria-invalid") == "false"
     assert table_rows(explorer) == helper_rows(67, 1, 10)

@@ -130,6 +130,41 @@ def test_tabs_work_by_keyboard_as_aria_has_it(html, page):
     assert page.locator("[role=tablist]").first.locator("[tabindex='0']").count() == 1
 
 
+def test_shortcuts_of_the_browser_are_left_to_it(html, page):
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    page.evaluate("addEventListener('keydown', (event) => { window.taken = event.defaultPrevented; })")
+    tab_of(page, "jax").click()
+    for shortcut in ("Alt+ArrowLeft", "Control+Home", "Meta+ArrowRight"):
+        tab_of(page, "jax").dispatch_event("keydown", pressed(shortcut))
+        assert page.evaluate("window.taken") is False
+        assert shown_frameworks(page) == {"jax"}
+    page.locator(".explorer [role=option]").first.dispatch_event("keydown", pressed("Alt+ArrowRight"))
+    assert page.evaluate("window.taken") is False
+
+
+def pressed(shortcut: str) -> dict[str, object]:
+    """The event of keys pressed together, which the browser itself does not get."""
+    modifier, key = shortcut.split("+")
+    held = {"Alt": "altKey", "Control": "ctrlKey", "Meta": "metaKey"}[modifier]
+    return {"key": key, held: True, "bubbles": True, "cancelable": True}
+
+
+def test_a_page_that_comes_back_as_it_was_left_shows_what_was_chosen_meanwhile(html, page):
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    page.get_by_role("link", name="Breiman, 2001").focus()
+    page.evaluate("""() => {
+        dispatchEvent(new Event("pagehide"));
+        localStorage.setItem("framework", "jax");
+        localStorage.setItem("theme", "dark");
+        dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }));
+    }""")
+    assert shown_frameworks(page) == {"jax"}
+    assert tab_of(page, "jax").get_attribute("aria-selected") == "true"
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    assert page.get_by_role("button", name="Light colours").count() == 1
+    assert page.get_by_role("tooltip").count() == 0
+
+
 def test_an_address_can_ask_for_a_framework(html, page):
     address = (html / "chapter_cnn/alexnet.html").as_uri()
     page.goto(f"{address}?framework=jax")
@@ -170,6 +205,16 @@ def test_on_paper_there_is_the_chosen_framework_with_its_name_and_all_answers(ht
     assert page.locator("[role=tab]:visible, button:visible, nav:visible").count() == 0
     assert set(page.locator(".panel > .framework:visible").all_inner_texts()) == {"JAX"}
     assert page.locator("details.answer:not([open])").count() == 0
+    page.locator("main a.reference.internal:visible").first.focus()
+    assert page.locator("#note").count() == 1 and not page.locator("#note").is_visible()
+
+
+def test_after_printing_what_was_folded_is_folded_again(html, page):
+    page.goto((html / "chapter_cnn/answers.html").as_uri())
+    page.locator("details.answer > summary").nth(1).click()
+    page.evaluate("dispatchEvent(new Event('beforeprint')); dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details.answer[open]").count() == 1
+    assert page.locator("details.answer").nth(1).get_attribute("open") is not None
 
 
 @pytest.mark.parametrize("tab", TABS)
@@ -233,6 +278,17 @@ def test_page_does_not_scroll_sideways_on_a_phone(html, page, name, width):
     page.set_viewport_size({"width": width, "height": 740})
     page.goto((html / name).as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [320, 360])
+def test_no_tab_lies_below_the_button_that_copies(html, page, width):
+    page.set_viewport_size({"width": width, "height": 740})
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    for group in page.locator(".tabs").all():
+        last = group.get_by_role("tab").last.bounding_box()
+        for button in group.locator(".copy:visible").all():
+            box = button.bounding_box()
+            assert box["x"] >= last["x"] + last["width"] or box["y"] >= last["y"] + last["height"]
 
 
 @pytest.mark.parametrize("name", [*PAGES, "search.html"])
@@ -315,6 +371,62 @@ def test_search_finds_sections_by_their_words_from_a_folder_on_disk(html, page):
     assert page.problems == []
 
 
+@pytest.mark.parametrize("query", ["overfitting", "exercises"])
+def test_what_has_the_word_in_its_title_only_is_shown_with_its_text(html, page, query):
+    page.goto((html / "search.html").as_uri() + f"?q={query}")
+    texts = page.locator("#found li > p").all_inner_texts()
+    assert texts and all(texts)
+
+
+def test_whoever_comes_back_from_a_section_finds_the_list_again(html, page):
+    page.goto((html / "search.html").as_uri())
+    page.get_by_label("Words to find").press_sequentially("roofline")
+    page.locator("#found li a").first.click()
+    page.wait_for_url("**/chapter_cnn/*.html#*")
+    page.go_back()
+    assert page.get_by_label("Words to find").input_value() == "roofline"
+    assert page.locator("#found li").count() > 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_what_a_search_has_found(html, browser, theme):
+    context = browser.new_context(color_scheme=theme)
+    page = context.new_page()
+    page.goto((html / "search.html").as_uri() + "?q=dropout")
+    assert page.locator("mark").count() > 0
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    context.close()
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of a colour such as ``rgb(0, 0, 0)``, as WCAG 2 defines it."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_fields_and_the_words_in_them_can_be_seen(html, browser, theme):
+    """Contrasts that axe does not measure."""
+    context = browser.new_context(color_scheme=theme)
+    page = context.new_page()
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    colours = page.evaluate("""() => {
+        const style = (place, part) => getComputedStyle(document.querySelector(place), part);
+        const search = style(".top [type=search]");
+        return [
+            [style(".top [type=search]", "::placeholder").color, search.backgroundColor, 4.5],
+            [search.borderTopColor, style("html").backgroundColor, 3],
+            [style("#explorer-size").borderTopColor, style("html").backgroundColor, 3],
+        ];
+    }""")
+    for colour, ground, least in colours:
+        dark, light = sorted(luminance(each) + 0.05 for each in (colour, ground))
+        assert light / dark >= least, (colour, ground)
+    context.close()
+
+
 def test_an_address_that_leads_to_an_answer_opens_it(html, page):
     page.goto((html / "chapter_cnn/answers.html").as_uri() + "#answer")
     assert page.locator("details.answer[open]").count() == 1
@@ -334,6 +446,19 @@ def test_what_a_reference_stands_for_is_shown_beside_it(html, page):
     page.keyboard.press("Escape")
     assert note.count() == 0
     assert page.problems == []
+
+
+def test_the_pointer_gets_from_a_reference_to_its_note(html, page):
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    link, note = page.get_by_role("link", name="Breiman, 2001"), page.get_by_role("tooltip")
+    link.hover()
+    above = note.bounding_box()["y"] < link.bounding_box()["y"]
+    box = note.bounding_box()
+    x = link.bounding_box()["x"] + 5
+    page.mouse.move(x, box["y"] + (box["height"] - 15 if above else 15), steps=40)
+    assert note.count() == 1
+    page.mouse.move(0, 0)
+    assert note.count() == 0
 
 
 @pytest.mark.parametrize(("width", "height"), [(360, 640), (1280, 800)])
@@ -376,6 +501,58 @@ def test_contents_of_the_page_follow_the_reading(html, page):
         page.get_by_role("navigation", name="On this page").get_by_role("link", name=name, exact=True).click()
         page.wait_for_function(f"document.querySelector('.here [aria-current]').textContent === '{name}'")
         assert page.locator(".here [aria-current]").count() == 1
+
+
+@pytest.mark.parametrize("name", ["cost", "lenet"])
+def test_a_short_last_section_is_marked_too(html, page, name):
+    page.goto((html / f"chapter_cnn/{name}.html").as_uri())
+    page.get_by_role("navigation", name="On this page").get_by_role("link", name="Exercises").click()
+    page.wait_for_function("document.querySelector('.here [aria-current]').textContent === 'Exercises'")
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "index.html"])
+def test_contents_say_which_page_this_is(html, page, name):
+    page.goto((html / name).as_uri())
+    assert page.locator(".contents [aria-current=page]").count() == 1
+    assert page.locator(".contents [aria-current=page]").get_attribute("class").startswith("current")
+
+
+def test_where_the_system_gives_the_colours_a_border_says_where_one_is(html, browser):
+    context = browser.new_context(forced_colors="active", viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    left = "(link) => getComputedStyle(link).borderLeftColor"
+    ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    for nav, mark in ((".here ul ul", "[aria-current]"), (".contents", ".current")):
+        assert page.locator(f"{nav} a{mark}").evaluate(left) != ground
+        assert page.locator(f"{nav} a:not({mark})").first.evaluate(left) == ground
+    bottom = "(tab) => getComputedStyle(tab).borderBottomWidth"
+    assert tab_of(page, "pytorch").evaluate(bottom) == "3px" != tab_of(page, "jax").evaluate(bottom)
+    context.close()
+
+
+def test_contents_on_a_phone_close_where_the_keyboard_leaves_them(html, page):
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    button = page.get_by_role("button", name="Contents")
+    contents = page.get_by_role("navigation", name="Contents")
+    button.click()
+    contents.get_by_role("link").first.focus()
+    page.keyboard.press("Escape")
+    assert button.evaluate("(button) => button === document.activeElement")
+    button.click()
+    contents.get_by_role("link").last.focus()
+    page.keyboard.press("Tab")
+    assert contents.count() == 0
+    assert button.get_attribute("aria-expanded") == "false"
+
+
+def test_links_at_headings_are_reached_by_keyboard_and_have_a_name(html, page):
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    link = page.locator("h2 .headerlink").first
+    link.focus()
+    assert link.evaluate("(link) => link === document.activeElement && getComputedStyle(link).opacity") == "1"
+    assert link.get_attribute("aria-label") == "Permalink to this heading"
 
 
 def test_contents_open_on_a_phone(html, page):

@@ -120,6 +120,11 @@ class Translator(HTML5Translator):
         if _is_answer(node):
             self.body[-1] = "</details>\n"
 
+    def add_permalink_ref(self, node: nodes.Element, title: str) -> None:
+        """The sign at a heading that is a link to it, with a name for those who do not see it."""
+        super().add_permalink_ref(node, title)
+        self.body[-1] = self.body[-1].replace(" title=", " aria-label=")
+
     def visit_title(self, node: nodes.title) -> None:
         """The heading of an answer is what opens it."""
         if not _is_answer(node.parent):

@@ -15,6 +15,24 @@ function remember(key, value) {
     }
 }
 
+function recall(key) {
+    try {
+        return localStorage.getItem(key);
+    } catch {
+        return undefined;
+    }
+}
+
+// Such as Alt with an arrow, which goes back.
+function isShortcut(event) {
+    return event.altKey || event.ctrlKey || event.metaKey;
+}
+
+// A page that comes back as it was left has not seen what was chosen on others meanwhile.
+function onReturn(update) {
+    addEventListener("pageshow", ({ persisted }) => { if (persisted) update(); });
+}
+
 function markTabs() {
     for (const tab of document.querySelectorAll("[role=tab]")) {
         const chosen = tab.dataset.framework === root.dataset.framework;
@@ -23,12 +41,16 @@ function markTabs() {
     }
 }
 
-// What is above on the page may grow or shrink; the tabs that were used stay where they are on the screen.
-function chooseFramework(framework, tabs) {
-    const before = tabs.getBoundingClientRect().top;
+function showFramework(framework) {
     root.dataset.framework = framework;
     markTabs();
     dispatchEvent(new CustomEvent("framework"));
+}
+
+// What is above on the page may grow or shrink; the tabs that were used stay where they are on the screen.
+function chooseFramework(framework, tabs) {
+    const before = tabs.getBoundingClientRect().top;
+    showFramework(framework);
     scrollBy({ top: tabs.getBoundingClientRect().top - before, behavior: "instant" });
     remember("framework", framework);
     const address = new URL(location);
@@ -42,7 +64,7 @@ function moveAlongTabs(event) {
     const tabs = [...event.currentTarget.querySelectorAll("[role=tab]")];
     const at = tabs.indexOf(document.activeElement);
     const moves = { ArrowRight: at + 1, ArrowLeft: at - 1 + tabs.length, Home: 0, End: tabs.length - 1 };
-    if (event.key in moves) {
+    if (event.key in moves && !isShortcut(event)) {
         event.preventDefault();
         const tab = tabs[moves[event.key] % tabs.length];
         tab.focus({ preventScroll: true });
@@ -72,6 +94,12 @@ function startTabs() {
     } else if (asked !== null) {
         remember("framework", asked);
     }
+    onReturn(() => {
+        const chosen = recall("framework");
+        if (asked === null && root.dataset.frameworks.split(" ").includes(chosen)) {
+            showFramework(chosen);
+        }
+    });
 }
 
 // A reader who chooses what the system has anyway goes with the system again.
@@ -92,6 +120,13 @@ function startTheme() {
         remember("theme", follows ? null : root.dataset.theme);
     });
     system.addEventListener("change", () => { if (follows) show(systems()); });
+    onReturn(() => {
+        const chosen = recall("theme");
+        if (chosen !== undefined) {
+            follows = chosen === null;
+            show(chosen ?? systems());
+        }
+    });
     show(root.dataset.theme);
 }
 
@@ -104,7 +139,17 @@ function startMenu() {
     };
     button.addEventListener("click", () => open(!contents.classList.contains("open")));
     contents.addEventListener("click", ({ target }) => { if (target.closest("a")) open(false); });
-    addEventListener("keydown", ({ key }) => { if (key === "Escape") open(false); });
+    addEventListener("keydown", ({ key }) => {
+        if (key === "Escape" && contents.classList.contains("open")) {
+            open(false);
+            button.focus();
+        }
+    });
+    contents.addEventListener("focusout", ({ relatedTarget }) => {
+        if (relatedTarget && relatedTarget !== button && !contents.contains(relatedTarget)) {
+            open(false);
+        }
+    });
 }
 
 // What one pastes: of a session with prompts, the lines that were typed.
@@ -159,7 +204,10 @@ function followReading() {
     }
     const mark = () => {
         const line = parseFloat(getComputedStyle(root).scrollPaddingTop) + 1;
-        const read = sections.filter((section) => section.getBoundingClientRect().top <= line).at(-1) ?? sections[0];
+        // The last section may be too short to come up to the line.
+        const atEnd = scrollY > 0 && innerHeight + scrollY >= root.scrollHeight - 1;
+        const passed = sections.filter((section) => atEnd || section.getBoundingClientRect().top <= line);
+        const read = passed.at(-1) ?? sections[0];
         for (const [id, link] of links) {
             if (id === read.id) {
                 link.setAttribute("aria-current", "true");
@@ -178,13 +226,14 @@ function followReading() {
     mark();
 }
 
-// Answers open to be printed, and when an address leads to one.
-function startAnswers() {
+// What is folded opens to be printed; an answer, when an address leads to it as well.
+function startFolds() {
+    let opened = [];
     addEventListener("beforeprint", () => {
-        for (const answer of document.querySelectorAll("details.answer")) {
-            answer.open = true;
-        }
+        opened = [...document.querySelectorAll(":is(.answer, .explorer details):not([open])")];
+        opened.forEach((fold) => { fold.open = true; });
     });
+    addEventListener("afterprint", () => opened.forEach((fold) => { fold.open = false; }));
     const openTarget = () => {
         const answer = document.getElementById(location.hash.slice(1))?.closest("details");
         if (answer) {
@@ -202,7 +251,7 @@ startMenu();
 startCopying();
 markScrollers();
 followReading();
-startAnswers();
+startFolds();
 addEventListener("resize", markScrollers);
 addEventListener("framework", markScrollers);
 addEventListener("toggle", markScrollers, { capture: true });

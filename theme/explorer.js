@@ -171,13 +171,12 @@ class Explorer {
         this.svg.addEventListener("keydown", (event) => {
             const [before, after, last] = [this.chosen - 1, this.chosen + 1, this.options.length - 1];
             const moves = { ArrowRight: after, ArrowDown: after, ArrowLeft: before, ArrowUp: before, Home: 0, End: last };
-            if (event.key in moves) {
+            if (event.key in moves && !isShortcut(event)) {
                 event.preventDefault();
                 this.options[Math.min(Math.max(moves[event.key], 0), last)].group.focus();
             }
         });
         new ResizeObserver(() => this.draw()).observe(this.svg);
-        addEventListener("beforeprint", () => this.find("details").forEach((table) => { table.open = true; }));
     }
 
     // The drawing. Every shape is made once, and placed anew when the numbers or the room change.

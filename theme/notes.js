@@ -29,7 +29,8 @@ function place(note, link) {
     const [above, below] = [box.top - top - 12, innerHeight - box.bottom - 12];
     note.style.maxHeight = `${Math.max(above, below)}px`;
     note.style.left = `${scrollX + Math.max(16, Math.min(box.left, right))}px`;
-    note.style.top = `${scrollY + (below >= above ? box.bottom + 6 : box.top - note.offsetHeight - 6)}px`;
+    // They touch, so that the pointer gets from one to the other.
+    note.style.top = `${scrollY + (below >= above ? box.bottom - 1 : box.top - note.offsetHeight + 1)}px`;
 }
 
 function hideNote() {
@@ -68,6 +69,7 @@ function startNotes() {
         link.addEventListener("blur", hideNote);
     }
     addEventListener("keydown", (event) => { if (event.key === "Escape") hideNote(); });
+    addEventListener("pagehide", hideNote);
 }
 
 startNotes();

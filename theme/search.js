@@ -46,8 +46,9 @@ function showFound(query, list, status) {
         const text = document.createElement("p");
         link.href = section.address;
         appendMarked(link, section.title, words);
-        const inText = words.some((word) => section.text.toLowerCase().includes(word));
-        appendMarked(text, snippet(inText ? section.text : section.code, words), words);
+        const isIn = (part) => words.some((word) => part.toLowerCase().includes(word));
+        const part = isIn(section.code) && !isIn(section.text) ? section.code : section.text;
+        appendMarked(text, snippet(part, words), words);
         item.append(link, ` ${section.page === section.title ? "" : `in ${section.page}`}`, text);
         return item;
     }));
@@ -63,6 +64,12 @@ function startSearch() {
     const show = () => showFound(field.value, list, status);
     field.value = new URLSearchParams(location.search).get("q") ?? "";
     field.addEventListener("input", show);
+    // Whoever comes back from a section finds the list again.
+    field.addEventListener("change", () => {
+        const address = new URL(location);
+        address.searchParams.set("q", field.value);
+        history.replaceState(null, "", address);
+    });
     field.form.addEventListener("submit", (event) => { event.preventDefault(); show(); });
     show();
     if (!field.value) {
