@@ -146,6 +146,8 @@ class ProgressBoard(HyperParameters):
     def _settle(self, label: str) -> None:
         average = self._pending.pop(label)
         point = average.point(self.add_up)
+        if point is None:
+            return
         if not math.isfinite(point[1]):
             self.lost.setdefault(label, average.lost(self.add_up))
         self.curves.setdefault(label, []).append(point)
@@ -202,10 +204,10 @@ class _Average:
         points = [(x, y / processes) for x, y in self.points]
         return _Average(points, self.weight / processes, self.x / processes, self.y / processes)
 
-    def point(self, add_up: AddUp) -> tuple[float, float]:
-        """The mean of the points that all processes have taken in."""
+    def point(self, add_up: AddUp) -> tuple[float, float] | None:
+        """The mean of the points that all processes have taken in; ``None`` if none of them has any weight."""
         weight, x, y = add_up([self.weight, self.x, _number(self.y)])
-        return x / weight, y / weight
+        return (x / weight, y / weight) if weight else None
 
     def lost(self, add_up: AddUp) -> float:
         """The x of the first point whose y is no finite number, for a mean that is none; these points are read."""

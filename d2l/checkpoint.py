@@ -5,12 +5,14 @@ JSON in its metadata, all else that the run goes on from: its place, random stat
 this tells a damaged file from a whole one.
 """
 
+import errno
 import hashlib
 import json
 import os
 import random
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +69,8 @@ class CheckpointFolder:
         self.path, self.keep = path, keep
         try:
             path.mkdir(parents=True, exist_ok=True)
-            (path / PART).touch()  # so that this is known before the training and not after its first hours
-            (path / PART).unlink(missing_ok=True)  # other processes of the run do the same
+            with tempfile.TemporaryFile(dir=path):  # so that this is known before the training, not hours later
+                pass
         except OSError as error:
             raise CheckpointError(f"{path}: no checkpoint can be written here: {error}") from error
 
@@ -248,5 +250,8 @@ def _sync(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # which say that the file system has no such thing
+            raise
     finally:
         os.close(descriptor)

@@ -114,18 +114,18 @@ class Classifier:
     """What a classifier adds to a module.
 
     Attributes:
-        top_k: With ``model.top_k = (5,)``, validation plots ``acc5`` too: the share of examples whose class is among
-            the five that the model finds likeliest.
+        top_k: With ``model.top_k = 5``, validation plots ``acc5`` too: the share of examples whose class is among the
+            five that the model finds likeliest. There may be several such numbers.
     """
 
-    top_k: Sequence[int] = ()
+    top_k: int | Sequence[int] = ()
 
     def validation_step(self, batch: Sequence[Any]) -> None:
         """Plot loss and accuracy of one validation batch."""
         Y_hat = self(*batch[:-1])
         self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
         self.plot("acc", self.accuracy(Y_hat, batch[-1]), train=False)
-        for k in self.top_k:
+        for k in np.atleast_1d(self.top_k).tolist():
             self.plot(f"acc{k}", self.accuracy(Y_hat, batch[-1], top=k), train=False)
 
     def layer_summary(self, X_shape: Sequence[int]) -> None:
@@ -214,7 +214,13 @@ class DataModule(HyperParameters):
         return self._loader(tensors, train, lambda *batch: batch)
 
     def _loader(self, tensors: Sequence[Any], train: bool, make_batch: Callable[..., tuple[Any, ...]]) -> BatchLoader:
-        """Batches that ``make_batch`` makes of the examples taken from each tensor."""
+        """Batches that ``make_batch`` makes of the examples taken from each tensor.
+
+        Raises:
+            ValueError: ``batch_size`` is no positive whole number.
+        """
+        if not _is_whole(self.batch_size, 1):
+            raise ValueError(f"batch_size={self.batch_size!r}: give a whole number, 1 or more")
         examples = len(tensors[0])
         tensors = [self._on_device(tensor, self._device) for tensor in tensors]
         device, workers = self._device, self._workers
@@ -330,7 +336,7 @@ class ImageFolder(DataModule):
         super().__init__(root, num_workers)
         numbers = {"batch_size": batch_size, "resize": resize, "crop": crop, "num_workers": num_workers}
         for name, number in numbers.items():
-            if not _is_positive(number):
+            if not _is_whole(number, 1):
                 raise ValueError(f"{name}={number!r}: give a whole number, 1 or more")
         if crop > resize:
             raise ValueError(f"crop={crop} is larger than resize={resize}: give at most that")
@@ -424,9 +430,9 @@ class Trainer(HyperParameters):
         gradient_clip_val: Largest L2 norm of all gradients together; 0 does not clip.
         precision: What layers compute in; parameters, their updates and losses are ``float32`` in any case.
             With ``"auto"``, classifiers compute in ``bfloat16`` on a GPU that has it (PyTorch, JAX) and on a processor
-            that has it (PyTorch, TensorFlow), TensorFlow on a GPU as it does unasked in TensorFloat-32, and all else
-            in ``float32``; so does a smoke run, whose numbers are to be the same on every machine. ``"float32"`` is
-            plain ``float32``. ``"bfloat16"`` asks for it on any device (PyTorch, JAX).
+            that has it (PyTorch, TensorFlow), and all else as the framework does unasked: in ``float32``, whose
+            products a GPU may round to TensorFloat-32. ``"float32"`` is plain ``float32``, and so is a smoke run,
+            whose numbers are to be the same on every machine. ``"bfloat16"`` asks for it on any device (PyTorch, JAX).
         checkpoint_dir: A folder for checkpoints, from which `fit` resumes an interrupted run; ``None`` makes none.
         every: When to make one: after each ``"epoch"``, or after so many training batches and at the end.
         keep: Checkpoints to keep, the last ones.
@@ -463,16 +469,17 @@ class Trainer(HyperParameters):
         keep: int = 2,
     ):
         for name, count in (("max_epochs", max_epochs), ("num_gpus", num_gpus)):
-            if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            if not _is_whole(count, 0):
                 raise ValueError(f"{name}={count!r}: give a whole number, 0 or more")
         if gradient_clip_val < 0:
             raise ValueError(f"gradient_clip_val={gradient_clip_val!r}: give a number, 0 or more")
         if precision not in self.precisions:
             raise ValueError(f"precision={precision!r}: give one of {', '.join(map(repr, self.precisions))}")
-        if every != "epoch" and not _is_positive(every):
+        if every != "epoch" and not _is_whole(every, 1):
             raise ValueError(f"every={every!r}: give 'epoch' or a number of training batches, 1 or more")
-        if not _is_positive(keep):
+        if not _is_whole(keep, 1):
             raise ValueError(f"keep={keep!r}: give a whole number, 1 or more")
+        max_epochs, num_gpus = int(max_epochs), int(num_gpus)  # also where they are NumPy's, which JSON cannot hold
         self.save_hyperparameters()
         self.workers = self._find_workers()
         self.gpus = self._choose_gpus()
@@ -540,7 +547,8 @@ class Trainer(HyperParameters):
         Resumed, a run goes on from the last whole checkpoint of the trainer's folder, with its weights, optimizer,
         random states, curves, and place in the epoch: on a CPU, to the same numbers as without the interruption,
         where each draw of a random number comes from the random state of Python, of NumPy or of the framework.
-        A loader of one's own has to give the same batches from the same random states.
+        A loader of one's own has to give the same batches from the same random states. TensorFlow and MXNet do not
+        tell theirs: after a `stop` between two checkpoints, later epochs are drawn anew.
 
         Several processes, where the framework has been started in them, divide each batch among them, and their run is
         that of one process with the same batches. Batch normalization takes the statistics of a process's part.
@@ -564,7 +572,7 @@ class Trainer(HyperParameters):
         self._prepare_optimizer()
         self.train_batch_idx = self.val_batch_idx = self._first_epoch = 0
         total = self.num_epochs * (self.num_train_batches + self.num_val_batches)
-        self.progress = Progress(total, slow=not self.gpus, shown=self.workers.first)
+        self.progress = Progress(total, slow=not self._on_gpu(), shown=self.workers.first)
         if self._checkpoints is not None:
             self._use_checkpoints(data, checkpoint)
         with self.progress, self._arithmetic():
@@ -614,9 +622,9 @@ class Trainer(HyperParameters):
             with self._named_in_errors("training", self.train_batch_idx, batch):
                 self._train(self.prepare_batch(batch))
             self.train_batch_idx += 1
+        self._set_training(False)
         if self.val_dataloader is None:
             return
-        self._set_training(False)
         for batch in self.val_dataloader:
             with self._named_in_errors("validation", self.val_batch_idx, batch):
                 self._validate(self.prepare_batch(batch))
@@ -640,9 +648,17 @@ class Trainer(HyperParameters):
         self.prepare_model(model)
         self._prepare_optimizer()
         self._take_weights(checkpoint)
+        self._set_training(False)
 
     def log(self, key: str, value: Any, train: bool) -> None:
-        """Take a scalar of the current step to the board."""
+        """Take a scalar of the current step to the board.
+
+        Raises:
+            ValueError: It is not one number.
+        """
+        shape = tuple(getattr(value, "shape", ()))
+        if any(n != 1 for n in shape):
+            raise ValueError(f"{key} has the shape {shape}, and is to be one number: take its mean over the batch")
         if self._captured.metrics is not None:
             self._captured.metrics[key] = value
             return
@@ -663,7 +679,8 @@ class Trainer(HyperParameters):
         if x is None:
             return
         epoch, step = divmod(round(x * self.num_train_batches), self.num_train_batches)
-        rate = f", which is {self.model.lr:g} now" if hasattr(self.model, "lr") else ""
+        lr = getattr(self.model, "lr", None)
+        rate = f", which is {lr:g} now" if isinstance(lr, (int, float)) else ""  # or it has a schedule
         raise FloatingPointError(
             f"the training loss is nan or infinite since step {step + 1} of epoch {epoch + 1}: try a lower learning "
             f"rate{rate}. Labels that are no class number, and inputs that are nan, give such a loss too."
@@ -696,16 +713,21 @@ class Trainer(HyperParameters):
             self._captured.metrics = None
 
     def _compiled(self, step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
-        """A step in compiled form, made once for the model and the optimizer; as it is, if it cannot be compiled."""
+        """A step in compiled form, made once for model and optimizer; as it is, if it cannot be compiled.
+
+        Numbers that the optimizer has as attributes are constants in it, so with others it is made anew.
+        """
         steps = vars(self).setdefault("_steps", {})
-        model, optim, compiled = steps.get(step.__name__, (None, None, None))
-        if model is not self.model or optim is not self.optim:
+        own = vars(self.optim) if hasattr(self.optim, "__dict__") else {}
+        numbers = {name: value for name, value in own.items() if type(value) in (int, float)}
+        model, optim, known, compiled = steps.get(step.__name__, (None, None, None, None))
+        if model is not self.model or optim is not self.optim or known != numbers:
             try:
                 compiled = self._compile(step, *arguments)
             except Exception as error:  # whatever a model's own code may raise
                 self._say(f"A step that cannot be compiled runs as it is, slower ({type(error).__name__})")
                 compiled = step
-            steps[step.__name__] = self.model, self.optim, compiled
+            steps[step.__name__] = self.model, self.optim, numbers, compiled
         return compiled
 
     def _compile(self, step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
@@ -721,13 +743,19 @@ class Trainer(HyperParameters):
             return None
         self._checkpoints = CheckpointFolder(Path(self.checkpoint_dir), self.keep)
         if not resume:
-            if self._checkpoints.steps():
+            if self.workers.add_up(np.array(len(self._checkpoints.steps()))) > 0:
                 raise CheckpointError(
                     f"{self.checkpoint_dir} has checkpoints of an earlier run: resume it with fit(..., resume=True), "
                     "or give the trainer another checkpoint_dir"
                 )
             return None
         checkpoint = self._checkpoints.newest()
+        names = self.workers.gather(checkpoint.path.name if checkpoint else "none")
+        if len(set(names)) > 1:
+            raise CheckpointError(
+                f"{self.checkpoint_dir}: the processes find different checkpoints there ({', '.join(names)}): "
+                "give a folder that all machines share"
+            )
         if checkpoint is None:
             self._say(f"No checkpoint in {self.checkpoint_dir}: training starts from the beginning")
         return checkpoint
@@ -777,6 +805,7 @@ class Trainer(HyperParameters):
             place = f"epoch {self._first_epoch + 1}, after {self._skip} of {self.num_train_batches} batches"
             self._say(f"Resuming from {checkpoint.path}: {place}")
         else:
+            self._set_training(False)
             self._say(f"Nothing to do: {checkpoint.path} is of a run that has finished its {self._first_epoch} epochs")
 
     def _take_weights(self, checkpoint: Checkpoint) -> None:
@@ -811,6 +840,7 @@ class Trainer(HyperParameters):
         }
         if self.workers.first:
             self._checkpoints.save(epoch * self.num_train_batches + batch, arrays, state)
+        self.workers.add_up(np.zeros(1))  # the others go on when it is there
 
     def _stop_if_asked(self, batch: int) -> None:
         """End the run after so many training batches of the epoch, if it is to end."""
@@ -910,6 +940,10 @@ class Trainer(HyperParameters):
         """The GPUs that this process trains on."""
         return self._find_gpus()[: self.num_gpus]
 
+    def _on_gpu(self) -> bool:
+        """Whether the model is trained on a GPU."""
+        return bool(self.gpus)
+
     def _how_to_use_more(self) -> str:
         """What to add to the line that says that fewer GPUs are in use than asked for."""
         return ""
@@ -933,6 +967,8 @@ class Trainer(HyperParameters):
 
     def _prepare_optimizer(self) -> None:
         """Get the optimizer, and what a step of it needs."""
+        # What steps do may have changed since the last fit, also where model and optimizer are the same.
+        self._steps: dict[str, tuple[Any, ...]] = {}
         self.optim = self.model.configure_optimizers()
 
     def _set_training(self, training: bool) -> None:
@@ -1068,5 +1104,5 @@ def _after(done: int, loader: Any) -> Iterator[Any]:
     return batches
 
 
-def _is_positive(count: Any) -> bool:
-    return isinstance(count, int) and not isinstance(count, bool) and count > 0
+def _is_whole(count: Any, least: int) -> bool:
+    return isinstance(count, (int, np.integer)) and not isinstance(count, bool) and count >= least

@@ -37,6 +37,7 @@ ADDRESSES = (
     "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
 )
 TIMEOUT_SECONDS = 30
+NOT_THERE = ": not there"  # what is said of a place without the file
 CLASSES = (
     "t-shirt",
     "trouser",
@@ -187,7 +188,7 @@ def _find(name: str, folder: Path) -> bytes:
         content = _read_checked(path, name, tried)
         if content is not None:
             return content
-        if path.exists():
+        if not tried[-1].endswith(NOT_THERE):
             print(f"Passing over a damaged file: {tried[-1]}", file=sys.stderr)
     try:
         own.parent.mkdir(parents=True, exist_ok=True)
@@ -252,10 +253,10 @@ def _download(url: str) -> bytes:
 
 def _read_checked(path: Path, name: str, tried: list[str]) -> bytes | None:
     """The file's content if it is there and whole; else ``None``, with the reason added to ``tried``."""
-    if not path.exists():
-        tried.append(f"{path}: not there")
-        return None
     try:
+        if not path.exists():
+            tried.append(f"{path}{NOT_THERE}")
+            return None
         content = gzip.decompress(path.read_bytes())
         actual = hashlib.sha256(content).hexdigest()
     except (OSError, EOFError, zlib.error) as error:

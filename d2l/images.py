@@ -4,6 +4,7 @@ The augmentation is that of Krizhevsky, Sutskever and Hinton, "ImageNet classifi
 networks", 2012, section 4.1. All random numbers are NumPy's, so that they are the same in every framework.
 """
 
+import json
 import os
 import sys
 import tarfile
@@ -304,8 +305,13 @@ class ImageLoader:
     draw_seed: Callable[[], int] | None
     make_batch: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[Any, ...]]
 
+    @property
+    def examples(self) -> int:
+        """Images in the data set."""
+        return len(self.images)
+
     def __len__(self) -> int:
-        return -(-len(self.images) // self.batch_size)
+        return -(-self.examples // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return self.after(0)
@@ -337,7 +343,13 @@ class ImageLoader:
         finally:
             # Also when the batches are not all asked for, or by Ctrl-C.
             pool.shutdown(cancel_futures=True)
-            self._name_corrupt(known)
+            if self.workers.count == 1:
+                self._name_corrupt(known)
+        if self.workers.count > 1:  # all of which come to the end of an epoch
+            for found in self.workers.gather(json.dumps(self.images.corrupt)):
+                self.images.corrupt.update(json.loads(found))
+            if self.workers.first:
+                self._name_corrupt(known)
         if len(self.images.corrupt) == len(self.images):
             raise DataError(f"none of the {len(self.images):,} images can be decoded")
 

@@ -280,11 +280,11 @@ class Trainer(core.Trainer):
     def _replicated(self, tree: Any) -> Any:
         """A tree of arrays on the device, or on all of them while a model is trained on several."""
         if self._mesh is None:
-            return jax.device_put(tree, self.device)
+            return jax.device_put(tree, self.device, may_alias=False)  # steps give the memory of their arguments away
         sharding = NamedSharding(self._mesh, PartitionSpec())
 
         def put(x: Any) -> jax.Array:
-            x = jnp.asarray(x)
+            x = jnp.array(x)
             whole = jax.make_array_from_process_local_data
             return x if x.sharding == sharding else whole(sharding, x, x.shape)
 
@@ -343,7 +343,8 @@ class Trainer(core.Trainer):
 
     def _compile(self, step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
         # A training step gives its old state's memory to the new one; validation keeps the state.
-        compiled = jax.jit(step, donate_argnums=0 if step == self._train_metrics else ())
+        # A partial function is another one each time: for an equal one, JAX would take what it has compiled before.
+        compiled = jax.jit(partial(step), donate_argnums=0 if step == self._train_metrics else ())
         compiled.trace(*arguments)
         return compiled
 
@@ -498,7 +499,7 @@ class Classifier(core.Classifier, Module):
         """Plot loss and accuracy of one validation batch."""
         self.plot("loss", self.loss(params, batch[:-1], batch[-1], state)[0], train=False)
         self.plot("acc", self.accuracy(params, batch[:-1], batch[-1], state), train=False)
-        for k in self.top_k:
+        for k in np.atleast_1d(self.top_k).tolist():
             self.plot(f"acc{k}", self.accuracy(params, batch[:-1], batch[-1], state, top=k), train=False)
 
     def loss(

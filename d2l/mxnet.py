@@ -227,7 +227,8 @@ class Trainer(core.Trainer):
             self.clip_gradients(self.gradient_clip_val, self.model)
         # Gluon's step is both, allreduce_grads and update.
         update = self.optim.update if several else self.optim.step
-        update(1)
+        # A layer that the loss does not reach stays as it is.
+        update(1, **({"ignore_stale_grad": True} if isinstance(self.optim, gluon.Trainer) else {}))
         # MXNet queues its work: without a pause the queue, and the batches it holds, would grow for an epoch.
         npx.waitall()
 

@@ -68,7 +68,7 @@ def plot(
     Args:
         X, Y: A vector, or a list of vectors, of any framework; one ``X`` may serve several ``Y``.
         fmts: Matplotlib format strings, taken in turn.
-        axes: Draw here instead of into a new figure.
+        axes: Draw here instead of into the current axes, of which each cell of a notebook has new ones.
     """
     if Y is None:
         ys = _curves(X)
@@ -121,7 +121,9 @@ def to_numpy(x: Any) -> np.ndarray:
 
 def _curves(values: Any) -> list[Any]:
     """A vector or a list of vectors, as a list of arrays."""
-    if isinstance(values, list) and values and np.ndim(to_numpy(values[0])) > 0:
-        return [to_numpy(v) for v in values]
+    if isinstance(values, list):
+        values = [to_numpy(value) for value in values]
+        if values and values[0].ndim:
+            return values
     values = to_numpy(values)
     return list(values) if values.ndim > 1 else [values]

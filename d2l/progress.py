@@ -48,6 +48,7 @@ class Progress:
             ncols=72 if in_notebook() else None,
             dynamic_ncols=not in_notebook(),
             mininterval=0.5,
+            smoothing=0,  # the last batches say little of the rest: those of validation are quicker
             leave=False,
             bar_format="{desc}{percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}",
         )

@@ -119,9 +119,18 @@ class Module(core.Module, tf.keras.Model):
 
     @property
     def trainable_variables(self) -> list[Any]:
-        """The layers' variables, and those that the model itself has as attributes, which Keras 3 does not know."""
-        own = [value for value in vars(self).values() if isinstance(value, tf.Variable) and value.trainable]
+        """The layers' variables, and those that model and layers have as attributes, which Keras 3 does not know."""
+        own = [value for value in self._own_variables().values() if value.trainable]
         return [*super().trainable_variables, *own]
+
+    def _own_variables(self) -> dict[str, tf.Variable]:
+        """The variables that model and layers have as attributes, by name; those of a layer after its number."""
+        own: dict[str, tf.Variable] = {}
+        for number, layer in enumerate(self._flatten_layers()):
+            for name, value in vars(layer).items():
+                if isinstance(value, tf.Variable) and not any(value is known for known in own.values()):
+                    own[f"{number}.{name}" if number else name] = value
+        return own
 
     def configure_optimizers(self) -> tf.keras.optimizers.Optimizer:
         """Stochastic gradient descent with the learning rate ``self.lr``."""
@@ -178,18 +187,20 @@ class Trainer(core.Trainer):
     @contextmanager
     def _arithmetic(self) -> Iterator[None]:
         precision = self._chosen_precision()
-        kept = tf.config.experimental.tensor_float_32_execution_enabled()
         rewrites = tf.config.optimizer.get_experimental_options().get(BFLOAT16_REWRITE, False)
-        tf.config.experimental.enable_tensor_float_32_execution(kept and precision != "float32")
         tf.config.optimizer.set_experimental_options({BFLOAT16_REWRITE: precision == "bfloat16"})
         try:
-            yield
+            with _plain_float32() if precision == "float32" else nullcontext():
+                yield
         finally:
-            tf.config.experimental.enable_tensor_float_32_execution(kept)
             tf.config.optimizer.set_experimental_options({BFLOAT16_REWRITE: rewrites})
 
     def _has_bfloat16(self) -> bool:
-        return not self.gpus and cpu_has_bfloat16()
+        return not self._on_gpu() and cpu_has_bfloat16()
+
+    def _on_gpu(self) -> bool:
+        # Without a strategy, a device context around fit decides.
+        return super()._on_gpu() if self.strategy is not None else "GPU" in tf.identity(0.0).device
 
     def _find_workers(self) -> Workers:
         if _cluster is None:
@@ -279,8 +290,7 @@ class Trainer(core.Trainer):
                 self.optim.build(self.model.trainable_variables)
 
     def _weights(self) -> dict[str, Any]:
-        own = {name: value for name, value in vars(self.model).items() if isinstance(value, tf.Variable)}
-        return {**_by_name(self.model), **own}
+        return {**_by_name(self.model), **self.model._own_variables()}
 
     def _set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         for name, variable in self._weights().items():
@@ -523,7 +533,9 @@ class FashionMNIST(core.FashionMNIST, DataModule):
     def _make_batch(
         self, rows: tf.Tensor, columns: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        return _scaled_and_resized(rows, columns, images), tf.cast(labels, tf.int32)
+        with _plain_float32():
+            X = _scaled_and_resized(rows, columns, images)
+        return X, tf.cast(labels, tf.int32)
 
 
 class ImageFolder(core.ImageFolder, DataModule):
@@ -726,6 +738,18 @@ def _multiply_adds(graph: tf.Graph) -> int:
         elif operation.type.endswith("PartitionedCall"):  # Keras compiles grouped convolutions as functions
             count += _multiply_adds(graph._get_function(operation.get_attr("f").name).graph)
     return count
+
+
+@contextmanager
+def _plain_float32() -> Iterator[None]:
+    """Keep GPUs from rounding factors to TensorFloat-32."""
+    config = tf.config.experimental
+    kept = config.tensor_float_32_execution_enabled()
+    config.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        config.enable_tensor_float_32_execution(kept)
 
 
 # Of unknown shape, so that it is traced once; XLA makes one pass over the large images.

@@ -24,6 +24,7 @@ try:
     import torch
     from torch import distributed, nn
     from torch.nn.parallel import DistributedDataParallel
+    from torch.utils._pytree import tree_map_only  # public only in later versions than 2.6
     from torch.utils.flop_counter import FlopCounterMode
 except ModuleNotFoundError as error:
     raise core.missing_framework(error, ["torch"], "pytorch") from error
@@ -79,7 +80,7 @@ class Module(core.Module, nn.Module):
             return super().__call__(*args, **kwargs)
         with torch.autocast(self.autocast_device, torch.bfloat16):
             output = super().__call__(*args, **kwargs)
-        return output.float() if isinstance(output, torch.Tensor) and output.is_floating_point() else output
+        return tree_map_only(torch.Tensor, lambda x: x.float() if x.is_floating_point() else x, output)
 
     def plot(self, key: str, value: Any, train: bool) -> None:
         """Add a scalar of this step to the board, without its graph: see `d2l.core.Module.plot`."""
@@ -544,15 +545,20 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def _plain_float32() -> Iterator[None]:
     """Keep GPUs from rounding factors to TensorFloat-32."""
-    backends = torch.backends.cuda.matmul, torch.backends.cudnn
-    kept = [backend.allow_tf32 for backend in backends]
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    name, backends, plain = "allow_tf32", [matmul, cudnn], False
+    try:
+        kept = [getattr(backend, name) for backend in backends]
+    except RuntimeError:  # once they have been set by their newer name, they cannot be read by the older one
+        name, backends, plain = "fp32_precision", [matmul, cudnn.conv, cudnn.rnn], "ieee"
+        kept = [getattr(backend, name) for backend in backends]
     for backend in backends:
-        backend.allow_tf32 = False
+        setattr(backend, name, plain)
     try:
         yield
     finally:
-        for backend, allowed in zip(backends, kept, strict=True):
-            backend.allow_tf32 = allowed
+        for backend, value in zip(backends, kept, strict=True):
+            setattr(backend, name, value)
 
 
 class _TrainingStep(nn.Module):

@@ -96,6 +96,7 @@ class Stopped(KeyboardInterrupt):
         self.exit_code = 128 + number
         self.epochs = 0.0  # that were done
         self.told = False  # whether it is for another process to say so
+        self.saved = False  # whether there is a checkpoint of this place
 
 
 class Parser(argparse.ArgumentParser):
@@ -188,14 +189,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         parser.error(str(error))
     except Stopped as stopped:
-        kept = "the same command with --resume goes on from there"
+        place = "there" if stopped.saved else "the last checkpoint, if there is one"
+        kept = f"the same command with --resume goes on from {place}"
         if options.checkpoint_dir is None:
             kept = "no checkpoint was asked for"
         if not stopped.told:
             print(f"Stopped by {stopped} after {stopped.epochs:.2f} epochs; {kept}", file=sys.stderr)
         return stopped.exit_code
-    except KeyboardInterrupt:  # another process of the run was stopped
-        return 128 + signal.SIGINT
 
 
 def train(options: argparse.Namespace, log: "RunLog") -> None:
@@ -251,9 +251,13 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
         )
         try:
             trainer.fit(model, data, resume=options.resume)
-        except Stopped as stopped:
+        except KeyboardInterrupt as reason:
+            # Without a signal of its own, this process stops for one that another has got.
+            stopped = reason if isinstance(reason, Stopped) else Stopped(signal.SIGTERM)
             stopped.epochs, stopped.told = trainer.epochs_done, not trainer.workers.first
-            raise
+            # One that has come a second time has not waited for a checkpoint.
+            stopped.saved = reason is trainer._stop or reason is not stopped
+            raise stopped from None
     log.write(event="end", metrics=model.board.last, epochs=trainer.num_epochs, seconds=time.monotonic() - start)
 
 

@@ -48,7 +48,7 @@ class Workers:
         sizes = np.zeros(self.count, np.int64)
         sizes[self.rank] = len(content)
         sizes = self.add_up(sizes)
-        table = np.zeros((self.count, sizes.max()), np.int64)
+        table = np.zeros((self.count, max(sizes.max(), 1)), np.int64)  # TensorFlow does not survive adding up nothing
         table[self.rank, : len(content)] = content
         table = self.add_up(table).astype(np.uint8)
         return [row[:size].tobytes().decode() for row, size in zip(table, sizes, strict=True)]

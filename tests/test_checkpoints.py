@@ -1,9 +1,12 @@
 """Checkpoints: a run that was interrupted, however, goes on from a whole one to the very same numbers."""
 
+import contextlib
+import errno
 import json
 import os
 import random
 import re
+import stat
 import subprocess
 import sys
 from functools import partial
@@ -11,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from photographs import write_folder
 from test_frameworks import NAMES, Loaders, adapter, batches_of, shape_of_image, spoilt, tiny
 
 from d2l import checkpoint
@@ -172,6 +176,7 @@ def test_finished_run_goes_on_for_more_epochs_and_else_has_nothing_to_do(fw, cap
     again = fit(fw, "adam", epochs=2, every="epoch", start=99, resume=True)
     assert "has finished its 2 epochs" in capsys.readouterr().out
     assert result(fw, again) == two
+    assert not getattr(again, "training", False)
     assert result(fw, fit(fw, "adam", epochs=EPOCHS, every="epoch", start=99, resume=True)) == expected
 
 
@@ -414,6 +419,36 @@ def test_numbers_of_numpy_are_saved_as_numbers(folder):
     assert folder.newest().state == {"batch_size": 4, "x": float(np.float32(0.1))}
 
 
+def test_folder_that_another_run_writes_to_may_be_looked_at(folder, monkeypatch):
+    fsync, opened = os.fsync, []
+
+    def looked_at(descriptor):
+        if not opened:
+            opened.append(CheckpointFolder(folder.path, 2))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", looked_at)
+    folder.save(3, ARRAYS, STATE)
+    assert opened[0].newest().state == STATE
+    assert files() == ["step-00000003.safetensors"]
+
+
+@pytest.mark.parametrize(("number", "saved"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)])
+def test_file_systems_that_cannot_sync_a_folder_take_checkpoints(folder, monkeypatch, number, saved):
+    """As network shares do; an error of the disk is one there, too."""
+    fsync = os.fsync
+
+    def of_files_only(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", of_files_only)
+    with contextlib.nullcontext() if saved else pytest.raises(CheckpointError, match="could not be saved"):
+        folder.save(3, ARRAYS, STATE)
+    assert files() == ["step-00000003.safetensors"]
+
+
 def test_last_ones_are_kept(folder):
     for step in (1, 2, 10, 100_000_000, 100_000_001):
         folder.save(step, ARRAYS, STATE)
@@ -547,6 +582,18 @@ def test_resuming_another_run_names_what_differs(torch, arguments, differs, sees
     sees(f"CheckpointError: {caught.value}")
 
 
+def test_resuming_with_other_images_is_named(torch, tmp_path):
+    """One fewer makes as many batches, but another order."""
+    write_folder(tmp_path / "images")
+    data = lambda: torch.d2l.ImageFolder("images", batch_size=5, resize=40, crop=32)  # noqa: E731
+    make = lambda: torch.d2l.LeNet(num_classes=3)  # noqa: E731
+    torch.d2l.Trainer(1, checkpoint_dir=FOLDER).fit(make(), data())
+    n = len(data().train)
+    next((tmp_path / "images" / "train" / "cat").iterdir()).unlink()
+    with pytest.raises(CheckpointError, match=f"training examples is {n} there and {n - 1} here$"):
+        torch.d2l.Trainer(2, checkpoint_dir=FOLDER).fit(make(), data(), resume=True)
+
+
 def test_checkpoint_of_another_optimizer_is_an_error_in_every_framework(fw):
     fit(fw, epochs=1, every="epoch")
     with pytest.raises(CheckpointError, match="optimizer"):
@@ -622,6 +669,7 @@ def test_weights_are_loaded_into_a_new_model(fw, saved_lenet):
     model, data = lenet(fw)
     fw.d2l.Trainer(1).load_weights(model, data, path)
     assert_same(fw.weights(model), expected)
+    assert not getattr(model, "training", False)
 
 
 def test_weights_of_another_model_are_listed_and_leave_the_model_untouched(fw, saved_lenet):

@@ -1,5 +1,6 @@
 """The part of the helper that touches no tensor library: arguments, profiles, board, progress, trainer, figures."""
 
+import re
 import xml.etree.ElementTree as ElementTree
 from types import SimpleNamespace
 
@@ -425,6 +426,16 @@ def test_short_run_or_run_on_a_gpu_says_nothing_of_its_length(clock, capsys, slo
     assert "will take" not in capsys.readouterr().err
 
 
+def test_time_left_is_not_that_of_the_last_batches(clock):
+    """Batches of validation are quicker, and more of training follow."""
+    with progress.Progress(200, slow=False) as run:
+        run._bar._time, run._bar.start_t, run._bar.last_print_t = clock.monotonic, clock.now, clock.now
+        for seconds, train in ((10, True), (1, False)):
+            for _ in run.count([(None, range(4))] * 40, train):
+                clock.now += seconds
+        assert "07:20, 11:00 left" in str(run._bar)  # 120 batches at the mean of 5.5 s
+
+
 def test_progress_in_a_notebook_stays_in_one_place(clock, shown):
     follow(clock, seconds=6.0, batches=40, slow=True, total=1200)
     assert len({place for place, _ in shown}) == 1
@@ -572,6 +583,14 @@ def test_result_in_a_notebook_carries_its_numbers(shown, monkeypatch):
     assert result["text/plain"].startswith("smoke run: train_loss 7.000, val_loss 2.000")
 
 
+def test_lost_loss_is_named_whatever_the_learning_rate_is(full_run):
+    model = Mean()
+    for rate, said in ((0.1, "rate, which is 0.1 now."), (lambda step: 0.1, "rate."), (None, "rate.")):
+        model.lr = rate
+        with pytest.raises(FloatingPointError, match=f"try a lower learning {re.escape(said)}"):
+            PlainTrainer(max_epochs=1).fit(model, Batches([1.0, float("nan")]))
+
+
 def test_plot_before_fit_says_what_to_do():
     with pytest.raises(RuntimeError, match=r"trainer\.fit"):
         Mean().training_step((np.ones(2), np.ones(2)))
@@ -651,6 +670,13 @@ class TestFigures:
         plotting.plot([0, 1, 2], [np.array(float(y)) for y in (3, 4, 5)])
         (line,) = plt.gca().lines
         np.testing.assert_array_equal(line.get_ydata(), [3, 4, 5])
+
+    def test_plot_takes_a_list_of_tensors_of_one_number(self):
+        """As losses are when they have been collected during training."""
+        torch = pytest.importorskip("torch", reason="needs PyTorch")
+        plotting.plot([0, 1], [torch.tensor(3.0, requires_grad=True), torch.tensor(4.0)])
+        (line,) = plt.gca().lines
+        np.testing.assert_array_equal(line.get_ydata(), [3, 4])
 
     def test_plot_replaces_what_the_axes_held(self):
         _, axes = plt.subplots()

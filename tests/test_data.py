@@ -641,6 +641,15 @@ def test_folder_without_permission_to_write_is_named(folders, contents, server, 
     sees(said)
 
 
+def test_folder_that_others_may_not_look_into_is_passed_over(folders, contents, server, monkeypatch):
+    server.offer("a", contents)
+    monkeypatch.delenv("D2L_PROFILE", raising=False)
+    write(folders / "system", contents)
+    (folders / "root").mkdir(mode=0o000)
+    assert run_as_a_user(fetching(server, folders, contents)).stdout == "5 3\n"
+    assert server.requests == []
+
+
 def test_folder_mounted_read_only_is_named(folders, contents, server, monkeypatch):
     server.offer("a", contents)
     monkeypatch.delenv("D2L_PROFILE", raising=False)

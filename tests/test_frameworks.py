@@ -997,12 +997,14 @@ def test_empty_data_set_is_named(fw, full_run, sees, train, val, empty):
     sees(f"ValueError: {caught.value}")
 
 
-def test_model_predicts_alike_after_fit(fw, sample):
+@pytest.mark.parametrize("validated", [True, False])
+def test_model_predicts_alike_after_fit(fw, full_run, validated):
     """Dropout is off once a run has ended, until the next one."""
-    dataset = sample(batch_size=64)
+    batches = batches_of(fw, [64])
     model = tiny(fw, dropout=0.5)
-    fw.d2l.Trainer(max_epochs=1).fit(model, dataset)
-    X, _ = next(iter(dataset.val_dataloader()))
+    fw.d2l.Trainer(max_epochs=1).fit(model, Loaders(batches, batches if validated else None))
+    X, _ = batches[0]
+    assert not getattr(model, "training", False)
     np.testing.assert_array_equal(numbers(fw.predict(model, X)), numbers(fw.predict(model, X)))
 
 
@@ -1084,6 +1086,9 @@ def test_validation_plots_the_accuracies_asked_for(fw, full_run):
     model = made(fw, tiny(fw, lr=0.0))
     fw.fit(fw.d2l.Trainer(max_epochs=1), model, loaders)
     assert list(model.board.curves) == ["train_loss", "val_loss", "val_acc"]
+    model.top_k = 3
+    fw.fit(fw.d2l.Trainer(max_epochs=1), model, loaders)
+    assert list(model.board.curves) == ["train_loss", "val_loss", "val_acc", "val_acc3"]
     model.top_k = (3, 5)
     fw.fit(fw.d2l.Trainer(max_epochs=1), model, loaders)
     assert list(model.board.curves) == ["train_loss", "val_loss", "val_acc", "val_acc3", "val_acc5"]
@@ -1250,7 +1255,7 @@ def test_jax_compiles_each_step_once(full_run):
     fw = adapter("jax")
     trainer = fw.d2l.Trainer(max_epochs=2)
     fw.fit(trainer, tiny(fw), Loaders(batches_of(fw, [32] * 4), batches_of(fw, [32])))
-    compiled = {name: step for name, (_, _, step) in trainer._steps.items()}
+    compiled = {name: step for name, (*_, step) in trainer._steps.items()}
     assert {name: step._cache_size() for name, step in compiled.items()} == {
         "_train_metrics": 1,
         "_validate_metrics": 1,
@@ -1410,9 +1415,180 @@ def test_fit_may_be_written_anew_over_the_trainers_parts(fw, full_run):
             for self.epoch in range(self.max_epochs):  # noqa: B020
                 self.fit_epoch()
 
-    model = tiny(fw)
-    Plain(max_epochs=2).fit(model, Loaders(batches_of(fw, [8, 8]), batches_of(fw, [8])))
-    assert len(ys(model, "val_loss")) == 2
+    trainer = Plain(max_epochs=2)
+    for model in (made(fw, tiny(fw)), made(fw, tiny(fw))):  # the steps compiled for the first are none for the second
+        before = fw.weights(model)
+        trainer.fit(model, Loaders(batches_of(fw, [8, 8]), batches_of(fw, [8])))
+        assert len(ys(model, "val_loss")) == 2
+        assert step_length(before, fw.weights(model)) > 0
+
+
+def test_what_has_changed_since_the_last_fit_holds_in_the_next(fw, full_run):
+    """Also where the optimizer is the same, with what it has gathered; a compiled step is made anew."""
+    model, loaders = tiny(fw, lr=1.0), Loaders(batches_of(fw, [8]), None)
+    made(fw, model)
+    optimizer = model.configure_optimizers()
+    object.__setattr__(model, "configure_optimizers", lambda: optimizer)
+    trainer = fw.d2l.Trainer(max_epochs=1)
+    start = fw.weights(model)
+    fw.fit(trainer, model, loaders)
+    assert step_length(start, fw.weights(model)) > 0.1
+    if fw.d2l.__name__ != "d2l.jax":  # where each fit starts from the parameters of its key
+        start = fw.weights(model)
+    trainer.gradient_clip_val = 0.001
+    fw.fit(trainer, model, loaders)
+    assert step_length(start, fw.weights(model)) == pytest.approx(0.001, rel=0.01)
+
+
+def test_numbers_of_an_optimizer_may_change_during_a_run(fw, full_run):
+    """As in one that is written by hand: a compiled step that has the old ones is made anew."""
+    data = fw.d2l.SyntheticRegressionData(fw.tensor(np.array([2, -3.4], np.float32)), 4.2, batch_size=500)
+    weights = []
+
+    class Decaying(fw.d2l.Trainer):
+        def fit_epoch(self):
+            super().fit_epoch()
+            self.optim.lr = 0.0
+            jax = fw.d2l.__name__ == "d2l.jax"
+            weights.append(numbers(self.state.params["w"] if jax else self.model.w).copy())
+
+    Decaying(max_epochs=3).fit(fw.d2l.LinearRegressionScratch(2, lr=0.05), data)
+    assert (weights[0] == weights[1]).all() and (weights[1] == weights[2]).all()
+    assert (weights[0] != 0).all()
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")  # as Keras says of it
+def test_a_layer_that_the_loss_does_not_reach_stays_as_it_is(stateful, full_run):
+    fw = stateful
+
+    class Net(fw.d2l.Classifier):
+        def __init__(self):
+            super().__init__()
+            self.lr, self.net, self.spare = 0.1, fw.net(4, 0.0), fw.net(4, 0.0)
+
+    model, batches = Net(), batches_of(fw, [8, 8])
+    for part in (model.net, model.spare):
+        part(batches[0][0])
+    before = numbers_of(fw, model.net), numbers_of(fw, model.spare)
+    fw.d2l.Trainer(max_epochs=1).fit(model, Loaders(batches, None))
+    assert step_length(before[0], numbers_of(fw, model.net)) > 0
+    assert step_length(before[1], numbers_of(fw, model.spare)) == 0
+
+
+def numbers_of(fw, part):
+    """The weights of a part of a model."""
+    if hasattr(part, "collect_params"):
+        return [param.data().asnumpy() for param in part.collect_params().values()]
+    return [numbers(weight).copy() for weight in getattr(part, "trainable_variables", None) or part.parameters()]
+
+
+def test_loss_of_each_example_is_named(stateful, full_run):
+    fw = stateful
+
+    class Net(fw.d2l.Classifier):
+        def __init__(self):
+            super().__init__()
+            self.lr, self.net = 0.1, fw.net(4, 0.0)
+
+        def loss(self, Y_hat, Y):
+            return super().loss(Y_hat, Y, averaged=False)
+
+    with pytest.raises(ValueError, match=r"loss has the shape \(8,\), and is to be one number: take its mean"):
+        fw.d2l.Trainer(max_epochs=1).fit(Net(), Loaders(batches_of(fw, [8]), None))
+
+
+def test_tensorflow_trains_and_saves_variables_of_a_part_of_a_model(full_run, tmp_path):
+    fw = adapter("tensorflow")
+    tf = fw.lib
+
+    class Scale(fw.d2l.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = tf.Variable(2.0)
+            self.fixed = tf.Variable(3.0, trainable=False)
+
+        def forward(self, X):
+            return self.w * X
+
+    class Net(fw.d2l.Classifier):
+        def __init__(self):
+            super().__init__()
+            self.lr, self.part = 0.1, Scale()
+            self.net = tf.keras.Sequential([tf.keras.layers.Flatten(), Scale(), self.part, tf.keras.layers.Dense(10)])
+
+    def scales(model):
+        return [float(layer.w) for layer in (model.part, model.net.layers[1])]
+
+    models, loaders = [Net(), Net()], Loaders(batches_of(fw, [8]), None)
+    fw.d2l.Trainer(max_epochs=1, checkpoint_dir=tmp_path).fit(models[0], loaders)
+    assert all(scale != 2 for scale in scales(models[0]))
+    assert len(models[0].trainable_variables) == 4
+    (path,) = tmp_path.iterdir()
+    fw.d2l.Trainer(max_epochs=1).load_weights(models[1], loaders, path)
+    assert scales(models[1]) == scales(models[0])
+
+
+def test_tensorflow_rounds_no_pixel_to_tensorfloat(sample_of, monkeypatch):
+    fw, seen = adapter("tensorflow"), []
+    allowed = fw.lib.config.experimental.tensor_float_32_execution_enabled
+    resized = fw.d2l._scaled_and_resized
+    monkeypatch.setattr(fw.d2l, "_scaled_and_resized", lambda *args: (seen.append(allowed()), resized(*args))[1])
+    next(iter(sample_of(fw).val_dataloader()))
+    assert (seen, allowed()) == ([False], True)
+
+
+@pytest.mark.parametrize("place", ["cpu", "gpu"])
+def test_tensorflow_is_where_the_context_of_devices_says(full_run, monkeypatch, capsys, place):
+    """And so is what depends on it: the notice that a run without GPU takes long, and bfloat16 of a processor."""
+    fw = adapter("tensorflow")
+    trainer = fw.d2l.Trainer(max_epochs=1)
+    trainer.gpus = ["gpu:0"] if place == "cpu" else []
+    monkeypatch.setattr(fw.d2l, "cpu_has_bfloat16", lambda: True)
+    if place == "gpu":
+        identity = fw.lib.identity
+        there = SimpleNamespace(device="/job:localhost/replica:0/task:0/device:GPU:0")
+        monkeypatch.setattr(fw.lib, "identity", lambda x: there if isinstance(x, float) else identity(x))
+    with fw.d2l.cpu():
+        assert trainer._on_gpu() == (place == "gpu")
+        assert trainer._has_bfloat16() == (place == "cpu")
+
+
+def test_pytorchs_outputs_of_bfloat16_layers_are_float32_each(full_run):
+    """Of a model with several, as one with a head for the loss of a layer in the middle."""
+    fw, seen = adapter("torch"), []
+
+    class Two(fw.d2l.Classifier):
+        def __init__(self):
+            super().__init__()
+            self.lr, self.net, self.head = 0.1, fw.net(4, 0.0), fw.net(4, 0.0)
+
+        def forward(self, X):
+            return {"out": self.net(X), "more": (self.head(X), 3)}
+
+        def loss(self, Y_hat, Y):
+            seen.extend([Y_hat["out"].dtype, Y_hat["more"][0].dtype])
+            return super().loss(Y_hat["out"], Y) + super().loss(Y_hat["more"][0], Y)
+
+    model = Two()
+    fw.d2l.Trainer(max_epochs=1, precision="bfloat16").fit(model, Loaders(batches_of(fw, [8]), None))
+    assert seen == [fw.lib.float32] * 2
+    assert len(ys(model, "train_loss")) == 1
+
+
+def test_jax_gives_no_memory_away_that_others_hold(full_run):
+    """Optimizers that keep the first parameters, and parameters of an earlier run, which ``apply_init`` hands on."""
+    fw = adapter("jax")
+    loaders = Loaders(batches_of(fw, [8, 8]), None)
+    first = tiny(fw)
+    object.__setattr__(first, "configure_optimizers", fw.d2l.optax.contrib.prodigy)
+    trainer = fw.d2l.Trainer(max_epochs=1)
+    trainer.fit(first, loaders, key=fw.lib.random.key(3))
+    kept = trainer.state.params
+    second = tiny(fw)
+    object.__setattr__(second, "apply_init", lambda inputs, key: {"params": kept})
+    fw.d2l.Trainer(max_epochs=1).fit(second, loaders)
+    assert not any(leaf.is_deleted() for leaf in fw.lib.tree.leaves(kept))
+    assert step_length(fw.lib.tree.leaves(kept), fw.weights(second)) > 0
 
 
 def test_models_of_plain_tensors_learn_and_their_gradients_can_be_clipped(fw, full_run):
@@ -1600,6 +1776,40 @@ def test_pytorchs_plain_float32_rounds_nothing_to_tensorfloat():
     with fw.d2l._plain_float32():
         assert [backend.allow_tf32 for backend in backends] == [False, False]
     assert [backend.allow_tf32 for backend in backends] == before
+
+
+def test_pytorchs_plain_float32_knows_the_newer_name_of_the_setting(tmp_path):
+    """In a process of its own: once set by that, PyTorch refuses to read it by the older name."""
+    adapter("torch")
+    script = (
+        "import torch; from d2l import torch as d2l\n"
+        "matmul = torch.backends.cuda.matmul\n"
+        "matmul.fp32_precision = 'tf32'\n"
+        "with d2l._plain_float32():\n"
+        "    print(matmul.fp32_precision)\n"
+        "print(matmul.fp32_precision)\n"
+    )
+    root = Path(__file__).parent.parent
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stdout.split() == ["ieee", "tf32"], run.stderr
+
+
+@pytest.mark.parametrize("size", [0, -1, 64.0, True, "64", None])
+def test_batch_size_that_is_none_is_named(fw, sample, size):
+    with pytest.raises(ValueError, match=rf"batch_size={re.escape(repr(size))}: give a whole number, 1 or more"):
+        sample(batch_size=size).train_dataloader()
+
+
+def test_numbers_of_numpy_are_whole_numbers_too(fw, sample, full_run, capsys):
+    fw.fit(fw.d2l.Trainer(np.int64(1), num_gpus=np.int32(0)), tiny(fw), sample(batch_size=np.int64(32)))
+    assert "after 1 of 1 epochs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", ["max", "min"])

@@ -1,5 +1,6 @@
 """The rendered pages in a real browser: nothing missing, tabs that act as one, no other host asked."""
 
+import contextlib
 import copy
 import html as markup
 import re
@@ -12,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, expect
 
 from book.pages import render
@@ -95,9 +97,9 @@ def test_choosing_a_framework_changes_the_whole_page_and_is_remembered_on_every_
     chosen = page.locator("[role=tab][aria-selected=true]")
     assert {chosen.nth(i).get_attribute("data-framework") for i in range(chosen.count())} == {tab}
     assert chosen.count() == page.locator("[role=tablist]").count()
-    wait_for_state(page.reload, lambda: shown_frameworks(page) == {tab})
-    page.goto((html / "chapter_cnn/lenet.html").as_uri())
-    assert shown_frameworks(page) == {tab}
+    for name in ("alexnet", "lenet"):
+        address = (html / f"chapter_cnn/{name}.html").as_uri()
+        wait_for_state(lambda address=address: page.goto(address), lambda: shown_frameworks(page) == {tab})
     assert page.problems == []
 
 
@@ -205,8 +207,14 @@ def test_on_paper_there_is_the_chosen_framework_with_its_name_and_all_answers(ht
     assert page.locator("[role=tab]:visible, button:visible, nav:visible").count() == 0
     assert set(page.locator(".panel > .framework:visible").all_inner_texts()) == {"JAX"}
     assert page.locator("details.answer:not([open])").count() == 0
-    page.locator("main a.reference.internal:visible").first.focus()
-    assert page.locator("#note").count() == 1 and not page.locator("#note").is_visible()
+
+
+def test_a_note_is_not_printed(html, page):
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    page.get_by_role("link", name="Breiman, 2001").focus()
+    assert page.locator("#note").is_visible()
+    page.emulate_media(media="print")
+    assert not page.locator("#note").is_visible()
 
 
 def test_after_printing_what_was_folded_is_folded_again(html, page):
@@ -307,8 +315,11 @@ def test_axe_finds_nothing(html, browser, name, width, theme):
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
     page = context.new_page()
     page.goto((html / name).as_uri())
-    # For people to look at.
-    page.screenshot(path=BUILD / "screenshots" / f"{width}-{theme}" / Path(name).with_suffix(".png"), full_page=True)
+    # For people to look at; a machine that is too busy takes none.
+    with contextlib.suppress(PlaywrightError):
+        page.screenshot(
+            path=BUILD / "screenshots" / f"{width}-{theme}" / Path(name).with_suffix(".png"), full_page=True
+        )
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
     context.close()

@@ -259,7 +259,7 @@ def test_signal_without_checkpoints_ends_the_run_at_once(torch, monkeypatch, cap
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_second_signal_does_not_wait_for_the_step(torch, monkeypatch):
+def test_second_signal_does_not_wait_for_the_step(torch, monkeypatch, capsys):
     def hangs(trainer, batch):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
@@ -268,6 +268,7 @@ def test_second_signal_does_not_wait_for_the_step(torch, monkeypatch):
     monkeypatch.setattr(torch.d2l.Trainer, "_train", hangs)
     assert main(["pytorch", *LENET, "--checkpoint-dir", "kept"]) == 130
     assert list(Path("kept").iterdir()) == []
+    assert "the same command with --resume goes on from the last checkpoint, if there is one" in capsys.readouterr().err
 
 
 def test_signal_before_the_training_ends_the_command(torch, monkeypatch, capsys):

@@ -185,6 +185,7 @@ def together(count, function):
 def test_workers_tell_each_other_texts():
     texts = ["", "one", "Größe {}"]
     assert together(3, lambda workers: workers.gather(texts[workers.rank])) == [texts] * 3
+    assert together(3, lambda workers: workers.gather("")) == [[""] * 3] * 3
 
 
 def test_workers_have_the_first_ones_numbers():
@@ -335,6 +336,100 @@ def test_image_folders_are_divided(tmp_path):
     n = int(lines[0].rpartition(" ")[2])
     assert sorted(index for process in seen for _, index in process) == list(range(n))
     assert f"each of {n} examples" in run.stdout
+
+
+CORRUPT = """
+import json, sys
+from d2l import torch as d2l
+data = d2l.ImageFolder("images", batch_size=4, resize=40, crop=32)
+trainer = d2l.Trainer(max_epochs=4)
+try:
+    trainer.fit(d2l.LeNet(num_classes=data.num_classes), data)
+finally:
+    print("corrupt:", json.dumps(sorted(data.train.corrupt)), flush=True)
+"""
+
+
+def test_corrupt_images_are_named_once_and_known_to_all_processes(tmp_path):
+    adapter("torch")
+    broken = [write_folder(tmp_path / "images") / "train" / "cat" / f"{i:03}.jpg" for i in (0, 1)]
+    for path in broken:
+        path.write_bytes(b"no image")
+    (tmp_path / "train.py").write_text(CORRUPT)
+    run = done([*torchrun(2), "train.py"], tmp_path)
+    said = [line for line in run.stderr.splitlines() if "corrupt and left out" in line]
+    assert len(said) == 1 and said[0].startswith("2 of ")
+    assert [line for line in run.stdout.splitlines() if "corrupt:" in line] == [
+        f"corrupt: {json.dumps([f'images/train/cat/{path.name}' for path in broken])}"
+    ] * 2
+
+
+def test_images_that_no_process_can_decode_are_an_error(tmp_path):
+    adapter("torch")
+    for path in write_folder(tmp_path / "images").glob("train/*/*"):
+        path.write_bytes(b"no image")
+    (tmp_path / "train.py").write_text(CORRUPT)
+    run = subprocess.run(
+        [*torchrun(2), "train.py"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert run.returncode != 0
+    assert re.search(r"DataError: none of the \d+ images can be decoded", run.stderr), run.stderr
+    assert "ZeroDivisionError" not in run.stderr
+
+
+def test_processes_that_find_different_checkpoints_say_so(tmp_path):
+    """As on machines that do not share the folder."""
+    adapter("torch")
+    (tmp_path / "train.py").write_text(
+        "import os, sys\n"
+        "from d2l import torch as d2l\n"
+        "trainer = d2l.Trainer(int(sys.argv[1]), checkpoint_dir=f'kept-{os.environ[\"RANK\"]}')\n"
+        "trainer.fit(d2l.LeNet(), d2l.FashionMNIST(batch_size=64), resume=True)\n"
+    )
+    done([*torchrun(2), "train.py", "1"], tmp_path)
+    run = subprocess.run(
+        [*torchrun(2), "train.py", "2"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert run.returncode != 0
+    assert "the processes find different checkpoints there (step-00000004.safetensors, none)" in run.stderr
+    assert "give a folder that all machines share" in run.stderr
+
+
+# The second process alone gets a signal, as the machines of a cluster may get theirs one after the other.
+SIGNALLED = """
+import os, signal, sys
+from d2l import torch as d2l
+from d2l.train import main
+
+step = d2l.LeNet.training_step
+
+def signalled(self, batch):
+    if self.trainer.train_batch_idx == 5 and self.trainer.workers.rank == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return step(self, batch)
+
+d2l.LeNet.training_step = signalled
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_signal_to_one_process_ends_the_run_of_all(tmp_path):
+    adapter("torch")
+    (tmp_path / "signalled.py").write_text(SIGNALLED)
+    options = ("--checkpoint-dir", "kept", "--log-file", "run.jsonl")
+    run = subprocess.run(
+        [*torchrun(2), "signalled.py", *TRAIN[2:], *options],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIME_LIMIT,
+        check=False,
+    )
+    assert run.stderr.count("Stopped by SIGTERM after 0.75 epochs; the same command with --resume goes on") == 1
+    last = json.loads((tmp_path / "run.jsonl").read_text().splitlines()[-1])
+    assert (last["event"], last["signal"], last["epoch"]) == ("stopped", "SIGTERM", 0.75)
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["step-00000006.safetensors"]
 
 
 def test_the_notebook_runs_in_several_processes_unchanged(tmp_path):
