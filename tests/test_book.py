@@ -471,6 +471,18 @@ def test_every_section_has_a_recording_of_todays_cells(sections):
     assert missing == []
 
 
+def test_recorded_curves_of_alexnet_show_what_the_discussion_says_of_them(sections):
+    """No overfitting: the validation loss only falls, and ends below the training loss."""
+    for section in sections:
+        if section.name == "chapter_cnn/alexnet":
+            outputs = itertools.chain.from_iterable(cell.get("outputs", []) for cell in load_recording(section).cells)
+            (curves,) = (o["data"][CURVES_MIME]["curves"] for o in outputs if CURVES_MIME in o.get("data", {}))
+            losses = [loss for _, loss in curves["val_loss"]]
+            assert len(losses) >= 3, section
+            assert losses == sorted(losses, reverse=True), section
+            assert losses[-1] < curves["train_loss"][-1][1], section
+
+
 @pytest.mark.parametrize(("limits", "message"), [("smoke", "a smoke run is no result"), ("epochs=many", "epochs=many")])
 def test_only_runs_with_results_can_be_recorded(limits, message):
     with pytest.raises(BookError, match=message):
