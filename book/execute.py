@@ -12,6 +12,7 @@ import re
 import signal
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from jupyter_client.asynchronous import AsyncKernelClient
@@ -35,11 +36,27 @@ class _Client(NotebookClient):
         self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     async def async_start_new_kernel(self, **kwargs: object) -> None:
-        # nbclient answers these by ending the kernel and going on; here they end the build, and that ends the kernel.
+        # nbclient answers these by ending the kernel and going on; here they end the build as well.
         for number, handler in self._handlers.items():
             asyncio.get_running_loop().remove_signal_handler(number)
-            signal.signal(number, handler)
+            signal.signal(number, self._after_the_kernel(handler) if callable(handler) else handler)
         await super().async_start_new_kernel(**kwargs)
+
+    def _after_the_kernel(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        """A signal's handler that first kills the kernel: ended in another way, it prints a traceback of its own."""
+
+        def handle(*signal_and_frame: Any) -> None:
+            if self.km is not None and self.km.has_kernel:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.km.provisioner.pgid, signal.SIGKILL)
+            handler(*signal_and_frame)
+
+        return handle
+
+    def take_no_more_signals(self) -> None:
+        """Leave signals to those who had them before the notebook was run."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
 
     async def async_start_new_kernel_client(self) -> AsyncKernelClient:
         client = await super().async_start_new_kernel_client()
@@ -104,10 +121,8 @@ def run(section: Section, profile: str) -> NotebookNode:
             raise BookError(f"{section}: cell {bar.n} of {bar.total} failed\n{error}") from None
         except RuntimeError as error:
             raise BookError(f"{section}: the kernel died in cell {bar.n + 1} of {bar.total}: {error}") from None
-        except KeyboardInterrupt:
-            # Asked to end in the middle of a cell, it would print a traceback of its own.
-            client.shutdown_kernel = "immediate"
-            raise
+        finally:
+            client.take_no_more_signals()
         bar.set_postfix_str("")
     return notebook
 
