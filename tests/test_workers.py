@@ -78,11 +78,16 @@ def torchrun(processes, *arguments):
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *arguments]
 
 
-def done(command, folder, **more):
-    """The outcome of a command that is to succeed."""
-    run = subprocess.run(
+def ended(command, folder, **more):
+    """The outcome of a command."""
+    return subprocess.run(
         command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=TIME_LIMIT, check=False
     )
+
+
+def done(command, folder, **more):
+    """The outcome of a command that is to succeed."""
+    run = ended(command, folder, **more)
     assert run.returncode == 0, run.stdout + run.stderr
     return run
 
@@ -246,15 +251,7 @@ def alive(pid):
 def test_a_dying_process_ends_the_run(tmp_path, sees):
     adapter("torch")
     (tmp_path / "dying.py").write_text(DYING)
-    run = subprocess.run(
-        [*torchrun(2), "dying.py", *TRAIN[2:]],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=TIME_LIMIT,
-        check=False,
-    )
+    run = ended([*torchrun(2), "dying.py", *TRAIN[2:]], tmp_path)
     assert run.returncode != 0
     assert "Signal 9 (SIGKILL) received by PID" in run.stderr
     sees(re.search(r"Another of the 2 processes has ended.*", run.stderr)[0])
@@ -369,9 +366,7 @@ def test_images_that_no_process_can_decode_are_an_error(tmp_path):
     for path in write_folder(tmp_path / "images").glob("train/*/*"):
         path.write_bytes(b"no image")
     (tmp_path / "train.py").write_text(CORRUPT)
-    run = subprocess.run(
-        [*torchrun(2), "train.py"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
-    )
+    run = ended([*torchrun(2), "train.py"], tmp_path)
     assert run.returncode != 0
     assert re.search(r"DataError: none of the \d+ images can be decoded", run.stderr), run.stderr
     assert "ZeroDivisionError" not in run.stderr
@@ -387,9 +382,7 @@ def test_processes_that_find_different_checkpoints_say_so(tmp_path):
         "trainer.fit(d2l.LeNet(), d2l.FashionMNIST(batch_size=64), resume=True)\n"
     )
     done([*torchrun(2), "train.py", "1"], tmp_path)
-    run = subprocess.run(
-        [*torchrun(2), "train.py", "2"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
-    )
+    run = ended([*torchrun(2), "train.py", "2"], tmp_path)
     assert run.returncode != 0
     assert "the processes find different checkpoints there (step-00000004.safetensors, none)" in run.stderr
     assert "give a folder that all machines share" in run.stderr
@@ -417,15 +410,7 @@ def test_a_signal_to_one_process_ends_the_run_of_all(tmp_path):
     adapter("torch")
     (tmp_path / "signalled.py").write_text(SIGNALLED)
     options = ("--checkpoint-dir", "kept", "--log-file", "run.jsonl")
-    run = subprocess.run(
-        [*torchrun(2), "signalled.py", *TRAIN[2:], *options],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=TIME_LIMIT,
-        check=False,
-    )
+    run = ended([*torchrun(2), "signalled.py", *TRAIN[2:], *options], tmp_path)
     assert run.stderr.count("Stopped by SIGTERM after 0.75 epochs; the same command with --resume goes on") == 1
     last = json.loads((tmp_path / "run.jsonl").read_text().splitlines()[-1])
     assert (last["event"], last["signal"], last["epoch"]) == ("stopped", "SIGTERM", 0.75)
