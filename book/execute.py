@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import atexit
 import contextlib
 import copy
 import functools
@@ -25,6 +26,8 @@ from traitlets.config import Config
 from .source import BUILD, FRAMEWORKS, NOTEBOOKS, ROOT, BookError, Section, write_notebook
 
 CACHE = BUILD / "cache"
+# In seconds, for a kernel to start, and for a cell's outputs after its reply: a machine may be busy with other work.
+_PATIENCE = 600
 
 
 class _Client(NotebookClient):
@@ -43,12 +46,18 @@ class _Client(NotebookClient):
         await super().async_start_new_kernel(**kwargs)
 
     def _after_the_kernel(self, handler: Callable[..., Any]) -> Callable[..., Any]:
-        """A signal's handler that first kills the kernel: ended in another way, it prints a traceback of its own."""
+        """A signal's handler that first kills the kernel: ended in another way, it prints a traceback of its own.
+
+        So may nbclient if it cleans up when Python exits, with its tasks broken off.
+        """
 
         def handle(*signal_and_frame: Any) -> None:
             if self.km is not None and self.km.has_kernel:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self.km.provisioner.pgid, signal.SIGKILL)
+                self.km.provisioner.process.wait()
+                self.km.cleanup_connection_file()
+                atexit.unregister(self._cleanup_kernel)
             handler(*signal_and_frame)
 
         return handle
@@ -109,6 +118,8 @@ def run(section: Section, profile: str) -> NotebookNode:
             notebook,
             bar,
             timeout=None,
+            startup_timeout=_PATIENCE,
+            iopub_timeout=_PATIENCE,
             # Without it ipykernel warns that other users of the machine could listen.
             config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             resources={"metadata": {"path": str(folder)}},

@@ -153,7 +153,8 @@ def copied_repository() -> Iterator[Path]:
         raise BookError("git is needed, to list the files of the repository") from None
     except subprocess.CalledProcessError as error:
         raise BookError(f"git does not list the files of the repository: {error.stderr.strip()}") from None
-    with tempfile.TemporaryDirectory() as folder:
+    # Kernels end a moment after the tests that were ended.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         copy = Path(folder).resolve() / "book"
         for name in (name for name in names if (ROOT / name).is_file()):
             (copy / name).parent.mkdir(parents=True, exist_ok=True)

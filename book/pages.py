@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from nbformat import NotebookNode
 from nbformat.warnings import DuplicateCellId
@@ -99,9 +100,9 @@ def running_sphinx(problem: str) -> Iterator[None]:
         BookError: d2lbook gave up; the message is ``problem``.
     """
     put_on_path(sys.executable)  # where sphinx-build is
-    # pybtex says so in Sphinx's process.
-    os.environ["PYTHONWARNINGS"] = "ignore:pkg_resources is deprecated:UserWarning"
-    with warnings.catch_warnings(), remembered_pandoc():
+    # pybtex says so in Sphinx's process; the kernels of later runs have nothing to hide.
+    environment = patch.dict(os.environ, PYTHONWARNINGS="ignore:pkg_resources is deprecated:UserWarning")
+    with environment, warnings.catch_warnings(), remembered_pandoc():
         # d2lbook makes several cells of one that has texts for single tabs, all with its name; nbformat renames them.
         warnings.simplefilter("ignore", DuplicateCellId)
         try:

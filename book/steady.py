@@ -66,7 +66,7 @@ CONDITIONS = [
     Condition(
         "not as root, data read-only",
         start=("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups") if os.geteuid() == 0 else (),
-        env={"D2L_DATA": "{place}/data", "HOME": "{place}/home"},
+        env={"D2L_DATA": "{place}/data", "HOME": "{place}/home", "USER": "nobody", "LOGNAME": "nobody"},
     ),
     Condition("in a folder with blanks and umlauts", folder="Größe & Maß des Buchs"),
     Condition("beside a process that never rests", beside=True),

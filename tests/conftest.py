@@ -12,10 +12,12 @@ from typing import Any
 import matplotlib
 import nbformat
 import pytest
+from jupyter_client.connect import LocalPortCache
 from nbformat import NotebookNode
 from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile
 from playwright.sync_api import Browser, Page, sync_playwright
+from processes import free_ports
 
 from book.comparison import differences
 from book.execute import with_outputs
@@ -34,6 +36,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Full runs, too, are compared with others to the last digits.
 machine.CPU_INFO = Path("of a processor without bfloat16")
 
+# In seconds, for a cell's outputs after its reply: nbval's 5 are too few beside other work.
+PATIENCE = 60
+
 next_message = IPyNbFile.get_kernel_message
 
 
@@ -46,8 +51,9 @@ def compare_outputs(cell: IPyNbCell, test: list[dict], reference: list[dict], sk
 def get_kernel_message(notebook: IPyNbFile, timeout: float | None = None, stream: str = "iopub") -> dict:
     """The kernel's next message; updates of an output shown earlier go into that output, as in a saved notebook."""
     shown = notebook.__dict__.setdefault("shown_data", {})
+    patient = timeout and max(timeout, PATIENCE)
     while True:
-        message = next_message(notebook, timeout=timeout, stream=stream)
+        message = next_message(notebook, timeout=patient, stream=stream)
         content = message["content"]
         display_id = content.get("transient", {}).get("display_id")
         if message["msg_type"] == "update_display_data":
@@ -139,13 +145,21 @@ def page(browser) -> Iterator[Page]:
     context.close()
 
 
+# Other workers' kernels take other ports, and write their histories elsewhere.
+LocalPortCache.find_available_port = lambda cache, ip: free_ports(1)[0]
+os.environ["IPYTHONDIR"] = str(BUILD / "ipython" / os.environ.get("PYTEST_XDIST_WORKER", "alone"))
+Path(os.environ["IPYTHONDIR"]).mkdir(parents=True, exist_ok=True)
 IPyNbCell.compare_outputs = compare_outputs
 IPyNbFile.get_kernel_message = get_kernel_message
 RunningKernel.execute_cell_input = execute_cell_input
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the notebooks of frameworks that are not installed, and say so; a test's report names its faults."""
+    """Skip the notebooks of frameworks that are not installed, and say so; a test's report names its faults.
+
+    Tests with a browser come last: once it has run, Playwright keeps the thread's event loop.
+    """
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
     for item in items:
         item.user_properties += [("fault", *marker.args) for marker in item.iter_markers("fault")]
     references = Path(__file__).parent / "reference"

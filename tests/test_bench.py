@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bench import report, scaling, speed
+from bench import accuracy, report, scaling, speed
 from bench.frameworks import FRAMEWORKS
 from bench.work import IMAGE, training_flop
 from book.source import FRAMEWORKS as MODULES
@@ -71,6 +71,34 @@ def test_rate_of_a_loader_counts_images_after_its_first_batch(monkeypatch):
     clock = iter([0.0, 2.0] * 3)
     monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     assert speed.batches_rate([(np.zeros((n, 1)), np.zeros(n)) for n in (8, 8, 4)]) == 6
+
+
+@pytest.fixture(params=["bfloat16", "float32"])
+def trainings(request, monkeypatch):
+    """Trainings that took place, each a seed and a precision, in a framework that by itself computes in this one."""
+    done, seeds = [], []
+    d2l = SimpleNamespace(Trainer=lambda precision: precision)
+
+    def run_cells(tab):
+        done.append((seeds[-1], d2l.Trainer()))
+        return {"model": SimpleNamespace(board=SimpleNamespace(curves={"val_acc": [(1, 0.1), (2, len(done) / 10)]}))}
+
+    framework = SimpleNamespace(dtype=request.param, seed=seeds.append)
+    monkeypatch.setattr(accuracy, "FRAMEWORKS", {"pytorch": lambda: framework})
+    monkeypatch.setattr(accuracy.importlib, "import_module", lambda name: d2l)
+    monkeypatch.setattr(accuracy, "run_cells", run_cells)
+    return request.param, done
+
+
+def test_accuracy_is_the_last_of_each_seed_in_each_precision_where_these_differ(trainings, capsys):
+    dtype, done = trainings
+    found = accuracy.measure("pytorch")
+    if dtype == "float32":
+        assert (found, done) == ({}, [])
+        assert "pytorch computes in float32 by itself here" in capsys.readouterr().err
+    else:
+        assert done == [(seed, precision) for seed in range(3) for precision in ("auto", "float32")]
+        assert found == {"auto": [0.1, 0.3, 0.5], "float32": [0.2, 0.4, 0.6]}
 
 
 def test_accuracies_of_seeds_become_a_table():

@@ -21,6 +21,7 @@ import yaml
 from nbconvert.exporters import templateexporter
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from processes import TIME_LIMIT
 
 from book import execute, pandoc, recordings, source
 from book.__main__ import main
@@ -314,17 +315,19 @@ sys.exit(__main__.main())
 STOP = """
 import os, signal, time
 print(os.getpid(), file=open("../../kernel", "w"))
+time.sleep({seconds})
 os.kill(os.getppid(), signal.{name})
 time.sleep(600)
 """
 
 
 @pytest.mark.fault("Ctrl-C or SIGTERM comes during the build")
+@pytest.mark.parametrize("seconds", [0, 0.95])  # nbclient looks at the kernel each full second
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_build_that_is_stopped_says_what_is_kept_and_ends_its_kernel(tmp_path, sees, name):
-    command = [sys.executable, "-c", STOPPED, "build", STOP.format(name=name)]
+def test_build_that_is_stopped_says_what_is_kept_and_ends_its_kernel(tmp_path, sees, name, seconds):
+    command = [sys.executable, "-c", STOPPED, "build", STOP.format(name=name, seconds=seconds)]
     env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
-    stopped = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    stopped = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=TIME_LIMIT)
     assert stopped.returncode == 130, stopped.stderr
     bar, message = stopped.stderr.rstrip().rsplit("\n", 1)
     assert "Traceback" not in bar

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from photographs import write_folder
+from processes import TIME_LIMIT
 from test_frameworks import NAMES, Loaders, adapter, batches_of, shape_of_image, spoilt, tiny
 
 from d2l import checkpoint
@@ -159,7 +160,7 @@ def test_run_resumes_in_a_new_process_to_the_same_numbers(fw):
     interrupt(fw, 2 * BATCHES + 3, optimizer="adam")
     script = "import sys, test_checkpoints; test_checkpoints.resume_and_tell(sys.argv[1])"
     command = [sys.executable, "-c", script, fw.d2l.Trainer.framework]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=TIME_LIMIT)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == json.loads(json.dumps(expected))
 
@@ -355,7 +356,7 @@ print(json.dumps({"reached": reached, "same": resumed == whole}))
 @pytest.mark.fault("A training that makes checkpoints is killed")
 def test_run_that_is_killed_fifty_times_resumes_each_time_from_a_whole_checkpoint(torch, sees):
     command = [sys.executable, "-c", KILLED]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=TIME_LIMIT)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert len(told["reached"]) == 50

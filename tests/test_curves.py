@@ -108,6 +108,7 @@ def test_the_chart_follows_the_pages_framework_and_a_comparison_stays(page, char
 def test_the_table_holds_every_value(chart):
     chart.get_by_text("The values as a table").click()
     table = chart.locator(".values table")
+    table.wait_for()
     assert table.locator("thead tr").first.locator("th").all_inner_texts() == ["epoch", *NAMES.values()]
     rows = {line[0]: line[1:] for line in (r.split("\t") for r in table.locator("tbody").inner_text().split("\n"))}
     for number, tab in enumerate(NAMES):

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from processes import TIME_LIMIT
 
 from d2l import core, data
 from d2l.profile import Profile
@@ -425,7 +426,7 @@ def test_download_that_stands_still_is_given_up(folders, contents, server, monke
     def stall(handler):
         cut(gzip.compress(contents[TRAIN_IMAGES]))(handler)
         handler.wfile.flush()
-        given_up.wait(timeout=60)
+        given_up.wait(timeout=TIME_LIMIT)
 
     address = server.offer("a", contents)
     server.pages[f"/a/{TRAIN_IMAGES}.gz"] = stall
@@ -522,13 +523,13 @@ def test_two_processes_download_once(folders, contents, server, monkeypatch, see
 
     def waiting(handler):
         if not arrived.is_set():
-            both_wait.wait(timeout=60)
+            both_wait.wait(timeout=TIME_LIMIT)
             arrived.set()
         whole(b"")(handler)
 
     def after_both(answer):
         def wait_and_answer(handler):
-            arrived.wait(timeout=60)
+            arrived.wait(timeout=TIME_LIMIT)
             answer(handler)
 
         return wait_and_answer
@@ -538,7 +539,7 @@ def test_two_processes_download_once(folders, contents, server, monkeypatch, see
     monkeypatch.delenv("D2L_PROFILE", raising=False)
     command = fetching(server, folders, contents)
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [process.communicate(timeout=120)[0] for process in processes] == ["5 3\n", "5 3\n"]
+    assert [process.communicate(timeout=TIME_LIMIT)[0] for process in processes] == ["5 3\n", "5 3\n"]
     fetched = [path for path in server.requests if path != "/waiting"]
     assert sorted(fetched) == sorted(f"/a/{name}.gz" for name in contents)
     assert no_leftovers(folders)
@@ -557,7 +558,7 @@ def test_process_killed_in_its_download_leaves_it_to_the_next(folders, contents,
         cut(gzip.compress(contents[TRAIN_IMAGES]))(handler)
         handler.wfile.flush()
         half_sent.set()
-        killed.wait(timeout=60)
+        killed.wait(timeout=TIME_LIMIT)
 
     def waiting(handler):
         if half_sent.is_set():
@@ -571,14 +572,14 @@ def test_process_killed_in_its_download_leaves_it_to_the_next(folders, contents,
     monkeypatch.delenv("D2L_PROFILE", raising=False)
     command = fetching(server, folders, contents)
     first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    assert half_sent.wait(timeout=60)
+    assert half_sent.wait(timeout=TIME_LIMIT)
     second = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert second_asks.wait(timeout=60)
+    assert second_asks.wait(timeout=TIME_LIMIT)
     assert server.requests.count(file) == 1
     first.kill()
     first.wait()
     killed.set()
-    assert second.communicate(timeout=120)[0] == "5 3\n"
+    assert second.communicate(timeout=TIME_LIMIT)[0] == "5 3\n"
     assert server.requests.count(file) == 2
     assert no_leftovers(folders)
     sees("no error: the lock goes with the process, and the next one downloads the file anew")
@@ -596,7 +597,7 @@ def run_as_a_user(command):
     """Run a command as a user who may not write everywhere, also where the tests run as root."""
     if os.geteuid() == 0:
         command = unshared(("--map-user=1000",), *command)
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT)
 
 
 def run_where_mounted(place, options, command):
@@ -609,7 +610,7 @@ def run_where_mounted(place, options, command):
     folder = shlex.quote(str(place))
     script = f"mount {options} {folder} && {{ {shlex.join(command)}; find {folder} -type f -printf '%f\\n'; }}"
     shell = unshared(("--map-root-user", "--mount"), "sh", "-c", script)
-    done = subprocess.run(shell, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(shell, capture_output=True, text=True, timeout=TIME_LIMIT)
     return done.stderr.splitlines(), done.stdout.splitlines()
 
 

@@ -20,6 +20,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from photographs import write_folder, write_shards
+from processes import TIME_LIMIT
 
 from d2l import core, data, machine
 from d2l.images import decode
@@ -436,7 +437,7 @@ for name in sys.argv[2:]:
 
 def run_blocked(code, name, *blocked):
     command = [sys.executable, "-c", BLOCK + code, name, *blocked]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout.splitlines()
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIME_LIMIT).stdout.splitlines()
 
 
 def test_module_imports_no_other_framework(fw):

@@ -34,7 +34,7 @@ def test_table_says_of_every_defect_what_catches_it():
 
 @pytest.mark.parametrize("mutant", FAST, ids=lambda mutant: mutant.name)
 def test_quick_defects_are_caught(mutant):
-    assert try_out(mutant).caught_by
+    assert try_out(mutant).caught_by == stored()[mutant.name].caught_by
 
 
 def test_what_is_no_defect_survives_and_the_code_stays_as_it_is():

@@ -114,27 +114,27 @@ pytorch chapter_test/three: 1 of 3 cells changed
 
 
 @pytest.mark.parametrize(
-    ("stdin", "status", "says"),
+    ("stdin", "typed", "status", "says"),
     [
-        (io.StringIO("y\n"), 1, "nobody is there to ask; make reference WRITE=yes writes these 2 references"),
-        (Terminal("\n"), 0, "Nothing is written."),
-        (Terminal("no\n"), 0, "Write these 2 references? [y/N] Nothing is written."),
-        (Terminal(""), 0, "Nothing is written."),
+        (io.StringIO, "y\n", 1, "nobody is there to ask; make reference WRITE=yes writes these 2 references"),
+        (Terminal, "\n", 0, "Nothing is written."),
+        (Terminal, "no\n", 0, "Write these 2 references? [y/N] Nothing is written."),
+        (Terminal, "", 0, "Nothing is written."),
     ],
 )
-def test_nothing_is_written_that_nobody_agreed_to(renew, capsys, stdin, status, says):
+def test_nothing_is_written_that_nobody_agreed_to(renew, capsys, stdin, typed, status, says):
     change(renew)
     before = renew.files()
-    assert renew(stdin=stdin) == status
+    assert renew(stdin=stdin(typed)) == status
     assert says in "".join(capsys.readouterr())
     assert renew.files() == before
 
 
-@pytest.mark.parametrize(("write", "stdin"), [("", Terminal("y\n")), ("yes", io.StringIO())])
-def test_what_was_agreed_to_is_written_and_nothing_else(renew, write, stdin):
+@pytest.mark.parametrize(("write", "typed"), [("", "y\n"), ("yes", "")])
+def test_what_was_agreed_to_is_written_and_nothing_else(renew, write, typed):
     change(renew)
     before = renew.files()
-    assert renew(write, stdin) == 0
+    assert renew(write, Terminal(typed)) == 0
     after = renew.files()
     assert [name for name in before if after[name] != before[name]] == ["one", "three"]
     assert b"64, 54, 54" in after["one"]

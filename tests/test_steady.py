@@ -50,12 +50,12 @@ def test_each_condition_is_that_of_its_name(folder, monkeypatch):
     german, nobody, blanks, beside, one_core, plain = (
         dict(line.split(": ", 1) for line in log.splitlines() if ": " in line) for log in logs
     )
-    assert one_core["cores"] == "1"
+    assert (one_core["cores"], plain["cores"]) == ("1", str(len(os.sched_getaffinity(0))))
     assert [run["beside"] for run in (german, nobody, blanks, beside, one_core, plain)] == [*"000100"]
     assert german["charset"] == "ISO-8859-1"
     assert german["offset"] in ("+1245", "+1345")
     assert blanks["folder"].endswith("/Größe & Maß des Buchs")
-    assert nobody["user"] != "0"
+    assert nobody["user"] == (steady.NOBODY if os.geteuid() == 0 else str(os.geteuid()))
     assert nobody["data"] == "read-only"
     assert {run["folder"].rpartition("/")[2] for run in (german, nobody, beside, one_core, plain)} == {"book"}
     assert all("data" not in run for run in (german, blanks, beside, one_core, plain))
@@ -89,14 +89,21 @@ def test_command_that_runs_no_test_has_not_passed(monkeypatch):
 
 
 def test_interrupted_run_ends_all_that_it_has_started(folder, monkeypatch):
-    command = f"trap 'touch {folder}/ended; exit' TERM; kill -INT {os.getpid()}; while true; do sleep 0.1; done"
-    monkeypatch.setattr(steady, "COMMAND", ("sh", "-c", f"sh -c '{command.replace(chr(39), chr(34))}' & wait"))
+    class Process(subprocess.Popen):
+        def wait(self, *args, **kwargs):
+            if "sh" in self.args:
+                (folder / "waited for").touch()
+            return super().wait(*args, **kwargs)
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    wait = f'until [ -e "{folder}/waited for" ]; do sleep 0.01; done'
+    command = f'trap "touch {folder}/ended; exit" TERM; {wait}; kill -INT {os.getpid()}; while true; do sleep 0.1; done'
+    monkeypatch.setattr(steady, "COMMAND", ("sh", "-c", f"sh -c '{command}' & wait"))
     with pytest.raises(KeyboardInterrupt):
         steady.add_runs(1)
-    for _ in range(100):
-        if (folder / "ended").exists():
-            break
-        time.sleep(0.1)
+    deadline = time.monotonic() + 120
+    while not (folder / "ended").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert (folder / "ended").exists()
     assert not steady.RESULTS.exists()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from photographs import encoded, photograph, write_folder
+from processes import TIME_LIMIT
 from test_frameworks import EXTRAS, NAMES, adapter
 
 from d2l.runlog import LoggedBoard, RunLog
@@ -161,7 +162,7 @@ def test_help_teaches_and_imports_no_framework():
         "try: main(['--help'])\n"
         "finally: print('imported:', *{'torch', 'tensorflow', 'mxnet', 'jax', 'numpy', 'matplotlib'} & {*sys.modules})"
     )
-    out, error = command(code=code).communicate()
+    out, error = command(code=code).communicate(timeout=TIME_LIMIT)
     assert out.endswith("imported:\n") and error == ""
     assert "D2L_PROFILE=smoke python -m d2l.train pytorch --model lenet" in out
     for option in ("--data", "--epochs", "--devices", "--precision", "--checkpoint-dir", "--resume", "--log-file"):
@@ -289,7 +290,7 @@ def test_sigterm_from_outside_leaves_a_checkpoint_and_its_exit_code(folder, torc
         while not re.search(r"epoch \d+/", said):  # the line of progress, once the run is on its way
             said += process.stderr.read(1) or pytest.fail(said)
         process.send_signal(signal.SIGTERM)
-        _, rest = process.communicate()
+        _, rest = process.communicate(timeout=TIME_LIMIT)
     finally:
         process.kill()
     assert process.returncode == 143, rest
@@ -356,7 +357,7 @@ def test_precision_that_the_framework_lacks_is_wrong_usage(capsys):
 def test_framework_that_is_not_installed_says_what_to_install():
     code = "sys.modules['mxnet'] = None; from d2l.train import main; sys.exit(main(sys.argv[1:]))"
     process = command("mxnet", "--log-file", "run.jsonl", code=code)
-    _, said = process.communicate()
+    _, said = process.communicate(timeout=TIME_LIMIT)
     assert process.returncode == 1
     assert said.startswith("mxnet is not installed here: pip install 'd2l[mxnet]'.") and said.count("\n") == 1
     assert lines()[-1]["error"] == f"ImportError: {said.strip()}"

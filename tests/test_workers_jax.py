@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from photographs import write_folder
-from ports import free_ports
+from processes import TIME_LIMIT, free_ports
 
 pytest.importorskip("jax", reason="JAX is not installed here: pip install 'd2l[jax]'")
 
 ROOT = Path(__file__).parent.parent
-TIME_LIMIT = 400  # seconds in which any of these has ended, were it on a busy machine
 
 # What each script begins with: CPU devices in the place of GPUs.
 START = """
@@ -124,8 +123,7 @@ STOPPING = (
     + """
 how, who, folder, stop = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 random.seed(4)
-if how in ("raise", "SIGKILL", "SIGTERM"):
-    d2l.PATIENCE_SECONDS = 1
+d2l.PATIENCE_SECONDS = 1 if how in ("raise", "SIGKILL", "SIGTERM") else 300
 
 class Model(d2l.SoftmaxRegression):
     def configure_optimizers(self):

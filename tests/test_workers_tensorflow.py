@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ports import free_ports
+from processes import TIME_LIMIT, free_ports
 from test_frameworks import adapter
 
 ROOT = Path(__file__).parent.parent
-TIME_LIMIT = 240  # seconds in which any of these has ended, were it on a busy machine
 
 # Parts of a machine's CPU stand for GPUs. Of 256 examples in batches of 50, four devices take 12 or 13, and of the last
 # batch one or two. An example is known by its number, which its label carries.

@@ -1,11 +1,16 @@
-"""Ports of this machine, for servers that the tests start."""
+"""What tests need of processes that they start: ports of this machine, and patience."""
 
+import os
 import random
 import socket
 from contextlib import suppress
 
+# Seconds after which a process hangs, also on a busy machine.
+TIME_LIMIT = 1800
 # Below those that systems give to whoever asks for any, so that no other process gets one in the meantime.
-CANDIDATES = range(15_000, 30_000)
+# Each of pytest-xdist's workers has its own: between the choice of a port and its use another could take it.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+CANDIDATES = range(15_000, 30_000)[WORKER :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
 
 
 def free_ports(count):
