@@ -14,12 +14,13 @@ from typing import Any
 
 from book.recordings import hardware
 from book.source import FRAMEWORKS, ROOT, is_installed, write_whole
+from d2l.machine import usable_processors
 from d2l.profile import current_profile
 
 from . import build, imports, page, report, scaling
 
 # MXNet by itself uses as many threads as a processor would have cores were each shown to the system twice.
-PLAIN_THREADS = {"mxnet": str(max(1, (os.cpu_count() or 1) // 2))}
+PLAIN_THREADS = {"mxnet": str(max(1, usable_processors() // 2))}
 
 
 def measure_speed() -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,6 @@ eagerly (in JAX, whose tutorials do so, under ``jit``) and in ``float32``.
 """
 
 import importlib
-import os
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,10 +15,11 @@ import numpy as np
 from PIL import Image
 
 from book.source import ROOT, compile_source
+from d2l.machine import usable_processors
 
 from .work import BATCH_SIZE, IMAGE
 
-WORKERS = min(4, os.cpu_count() or 1)
+WORKERS = min(4, usable_processors())
 
 
 def resized(image: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from book.source import ROOT, is_installed
+from d2l.machine import usable_processors
 
 from .frameworks import run_cells
 from .work import IMAGE
@@ -106,7 +107,7 @@ def _run(network: str, processes: int) -> Result:
             *("-m", "bench.scaling", network),
         ],
         cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes))},
+        env=os.environ | {"OMP_NUM_THREADS": str(max(1, usable_processors() // processes))},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -32,10 +32,20 @@ from .checkpoint import (
     set_random_states,
     unpack,
 )
-from .data import CLASSES, BatchLoader, Images, check_size, load_fashion_mnist, resize_matrix
+from .data import (
+    CLASSES,
+    BatchLoader,
+    Images,
+    check_size,
+    check_whole,
+    is_whole,
+    load_fashion_mnist,
+    resize_matrix,
+)
 from .hyperparameters import HyperParameters
 from .images import MEAN, ImageLoader, list_images
 from .layers import Layer, LayerTable
+from .machine import usable_processors
 from .media import RUN_MIME
 from .notebook import in_notebook
 from .plotting import show_images, to_numpy
@@ -180,7 +190,7 @@ class DataModule(HyperParameters):
     _device: Any = None
     _workers: Workers = Workers()
 
-    def __init__(self, root: str = "../data", num_workers: int = min(4, os.cpu_count() or 1)):
+    def __init__(self, root: str = "../data", num_workers: int = min(4, usable_processors())):
         self.save_hyperparameters()
 
     def get_dataloader(self, train: bool) -> Any:
@@ -219,8 +229,7 @@ class DataModule(HyperParameters):
         Raises:
             ValueError: ``batch_size`` is no positive whole number.
         """
-        if not _is_whole(self.batch_size, 1):
-            raise ValueError(f"batch_size={self.batch_size!r}: give a whole number, 1 or more")
+        check_whole("batch_size", self.batch_size, 1)
         examples = len(tensors[0])
         tensors = [self._on_device(tensor, self._device) for tensor in tensors]
         device, workers = self._device, self._workers
@@ -331,13 +340,12 @@ class ImageFolder(DataModule):
         resize: int = 256,
         crop: int = 224,
         augment: bool = True,
-        num_workers: int = min(8, os.cpu_count() or 1),
+        num_workers: int = min(8, usable_processors()),
     ):
         super().__init__(root, num_workers)
         numbers = {"batch_size": batch_size, "resize": resize, "crop": crop, "num_workers": num_workers}
         for name, number in numbers.items():
-            if not _is_whole(number, 1):
-                raise ValueError(f"{name}={number!r}: give a whole number, 1 or more")
+            check_whole(name, number, 1)
         if crop > resize:
             raise ValueError(f"crop={crop} is larger than resize={resize}: give at most that")
         self.save_hyperparameters()
@@ -469,16 +477,14 @@ class Trainer(HyperParameters):
         keep: int = 2,
     ):
         for name, count in (("max_epochs", max_epochs), ("num_gpus", num_gpus)):
-            if not _is_whole(count, 0):
-                raise ValueError(f"{name}={count!r}: give a whole number, 0 or more")
+            check_whole(name, count, 0)
         if gradient_clip_val < 0:
             raise ValueError(f"gradient_clip_val={gradient_clip_val!r}: give a number, 0 or more")
         if precision not in self.precisions:
             raise ValueError(f"precision={precision!r}: give one of {', '.join(map(repr, self.precisions))}")
-        if every != "epoch" and not _is_whole(every, 1):
+        if every != "epoch" and not is_whole(every, 1):
             raise ValueError(f"every={every!r}: give 'epoch' or a number of training batches, 1 or more")
-        if not _is_whole(keep, 1):
-            raise ValueError(f"keep={keep!r}: give a whole number, 1 or more")
+        check_whole("keep", keep, 1)
         max_epochs, num_gpus = int(max_epochs), int(num_gpus)  # also where they are NumPy's, which JSON cannot hold
         self.save_hyperparameters()
         self.workers = self._find_workers()
@@ -1102,7 +1108,3 @@ def _after(done: int, loader: Any) -> Iterator[Any]:
     for _ in islice(batches, done):
         pass
     return batches
-
-
-def _is_whole(count: Any, least: int) -> bool:
-    return isinstance(count, (int, np.integer)) and not isinstance(count, bool) and count >= least

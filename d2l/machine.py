@@ -1,6 +1,7 @@
 """What the helper has to know of, or tell, the machine under a framework."""
 
 import ctypes
+import os
 import re
 import sys
 from pathlib import Path
@@ -10,6 +11,11 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 SIBLINGS = Path("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
 CPU_INFO = Path("/proc/cpuinfo")
+
+
+def usable_processors() -> int:
+    """How many processors this process may use: where a scheduler shares a machine out, those of its job."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cores_are_shown_twice() -> bool:

@@ -13,7 +13,7 @@ import numpy as onp  # MXNet's own arrays have the name np here
 from . import core
 from .board import ProgressBoard
 from .hyperparameters import HyperParameters, add_to_class
-from .machine import cores_are_shown_twice, keep_freed_memory
+from .machine import cores_are_shown_twice, keep_freed_memory, usable_processors
 from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
 
@@ -23,7 +23,7 @@ if "bool" not in vars(onp):
 
 if not cores_are_shown_twice():
     # MXNet halves the number of processors as if they were, and would leave half of the cores idle.
-    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
+    os.environ.setdefault("OMP_NUM_THREADS", str(usable_processors()))
 # Gluon's trainers are to give out the gradient of the whole batch, which may be clipped, before they update parameters.
 os.environ.setdefault("MXNET_UPDATE_ON_KVSTORE", "0")
 try:

@@ -1841,18 +1841,21 @@ def test_jaxs_gradient_of_pooling_goes_to_the_first_of_equals(kind, shape, windo
     assert np.allclose(fw.lib.jit(fw.lib.grad(weighted))(X), expected[inside], atol=1e-5)
 
 
-@pytest.mark.parametrize(("siblings", "threads"), [("0\n", str(os.cpu_count())), ("0-1\n", "None"), ("0,8\n", "None")])
-def test_mxnet_uses_every_core(tmp_path, siblings, threads):
+@pytest.mark.parametrize(("siblings", "threads"), [("0\n", "{}"), ("0-1\n", "None"), ("0,8\n", "None")])
+@pytest.mark.parametrize("processors", [None, 1])
+def test_mxnet_uses_every_core_that_it_may(tmp_path, siblings, threads, processors):
+    """On a machine that is shared out, those of its job."""
     adapter("mxnet")
     path = tmp_path / "siblings"
     path.write_text(siblings)
     code = (
         "import os, pathlib, d2l.machine\n"
+        f"os.sched_setaffinity(0, [*os.sched_getaffinity(0)][:{processors}])\n"
         f"d2l.machine.SIBLINGS = pathlib.Path({str(path)!r})\n"
         "import d2l.mxnet; print(os.environ.get('OMP_NUM_THREADS'))"
     )
     env = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
-    for own, expected in ((None, threads), ("1", "1")):
+    for own, expected in ((None, threads.format(processors or len(os.sched_getaffinity(0)))), ("1", "1")):
         run = subprocess.run(
             [sys.executable, "-c", code],
             env=env | ({"OMP_NUM_THREADS": own} if own else {}),
