@@ -11,6 +11,7 @@ import os
 import queue
 import re
 import signal
+import subprocess
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -48,14 +49,16 @@ class _Client(NotebookClient):
     def _after_the_kernel(self, handler: Callable[..., Any]) -> Callable[..., Any]:
         """A signal's handler that first kills the kernel: ended in another way, it prints a traceback of its own.
 
-        So may nbclient if it cleans up when Python exits, with its tasks broken off.
+        So does nbclient if it cleans up when Python exits, with its tasks broken off. Here all is done by then: the
+        kernel is seen to end, with a limit, since without one a second signal would wait for the first one's wait.
         """
 
         def handle(*signal_and_frame: Any) -> None:
             if self.km is not None and self.km.has_kernel:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self.km.provisioner.pgid, signal.SIGKILL)
-                self.km.provisioner.process.wait()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.km.provisioner.process.wait(timeout=10)
                 self.km.cleanup_connection_file()
                 atexit.unregister(self._cleanup_kernel)
             handler(*signal_and_frame)

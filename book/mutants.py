@@ -19,6 +19,8 @@ from pathlib import Path
 import yaml
 from tqdm import tqdm
 
+from d2l.machine import usable_processors
+
 from .source import ROOT, BookError, markdown_table, write_whole
 
 MUTANTS = ROOT / "tests" / "mutants"
@@ -101,7 +103,7 @@ def try_all(only: str) -> None:
     if not mutants:
         raise BookError(f"ONLY={only!r}: no defect in tests/mutants has that in its name or file")
     found: dict[str, Verdict] = {}
-    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 4)) as pool:
+    with ThreadPoolExecutor(max_workers=min(usable_processors(), 4)) as pool:
         running = {pool.submit(try_out, mutant): mutant.name for mutant in mutants}
         try:
             for done in tqdm(as_completed(running), total=len(mutants), unit="defect"):

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__
+from .arguments import check_size, check_whole, is_whole
 from .board import ProgressBoard
 from .checkpoint import (
     Checkpoint,
@@ -32,16 +33,7 @@ from .checkpoint import (
     set_random_states,
     unpack,
 )
-from .data import (
-    CLASSES,
-    BatchLoader,
-    Images,
-    check_size,
-    check_whole,
-    is_whole,
-    load_fashion_mnist,
-    resize_matrix,
-)
+from .data import CLASSES, BatchLoader, Images, load_fashion_mnist, resize_matrix
 from .hyperparameters import HyperParameters
 from .images import MEAN, ImageLoader, list_images
 from .layers import Layer, LayerTable
@@ -183,7 +175,8 @@ class DataModule(HyperParameters):
 
     Args:
         root: The data folder.
-        num_workers: Worker processes, for data loaders that use them: by default four, or one per core if that is less.
+        num_workers: Worker processes, for data loaders that use them: by default four, or one for each processor that
+            this process may use if these are fewer.
     """
 
     # Where the tensors of new loaders go, and who takes parts of their batches: a trainer sets its own.
@@ -326,7 +319,8 @@ class ImageFolder(DataModule):
         resize: Side of the squares.
         crop: Height and width of the images in a batch.
         augment: Whether training images are changed at random. If not, they are like those of validation.
-        num_workers: Threads that decode: by default eight, or one per core if that is less.
+        num_workers: Threads that decode: by default eight, or one for each processor that this process may use if
+            these are fewer.
 
     Raises:
         ValueError: A number is not a positive whole one, or ``crop`` is larger than ``resize``.

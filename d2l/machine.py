@@ -14,7 +14,10 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def usable_processors() -> int:
-    """How many processors this process may use: where a scheduler shares a machine out, those of its job."""
+    """How many processors this process may use: where a scheduler gives each job some of a machine's, those of its job.
+
+    A quota of their time, as containers may have it, is not seen.
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -51,9 +51,8 @@ def compare_outputs(cell: IPyNbCell, test: list[dict], reference: list[dict], sk
 def get_kernel_message(notebook: IPyNbFile, timeout: float | None = None, stream: str = "iopub") -> dict:
     """The kernel's next message; updates of an output shown earlier go into that output, as in a saved notebook."""
     shown = notebook.__dict__.setdefault("shown_data", {})
-    patient = timeout and max(timeout, PATIENCE)
     while True:
-        message = next_message(notebook, timeout=patient, stream=stream)
+        message = next_message(notebook, timeout=timeout, stream=stream)
         content = message["content"]
         display_id = content.get("transient", {}).get("display_id")
         if message["msg_type"] == "update_display_data":
@@ -162,6 +161,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
     for item in items:
         item.user_properties += [("fault", *marker.args) for marker in item.iter_markers("fault")]
+        if isinstance(item, IPyNbCell):
+            item.output_timeout = PATIENCE
     references = Path(__file__).parent / "reference"
     for item in items:
         if references in item.path.parents:

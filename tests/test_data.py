@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from processes import TIME_LIMIT
 
-from d2l import core, data
+from d2l import arguments, core, data
 from d2l.profile import Profile
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = data.CHECKSUMS
@@ -759,7 +759,7 @@ def test_resize_matrix_to_the_same_size_changes_nothing():
 
 @pytest.mark.parametrize("size", [(224, 224), [28, 32], (np.int64(5), np.int32(6))])
 def test_check_size_gives_a_pair_of_int(size):
-    checked = data.check_size(size)
+    checked = arguments.check_size(size)
     assert checked == tuple(size)
     assert [type(n) for n in checked] == [int, int]
 
@@ -783,7 +783,7 @@ def test_check_size_gives_a_pair_of_int(size):
         {5, 6},
     ],
 )
-@pytest.mark.parametrize("check", [data.check_size, lambda size: core.FashionMNIST(resize=size)])
+@pytest.mark.parametrize("check", [arguments.check_size, lambda size: core.FashionMNIST(resize=size)])
 def test_bad_size_is_named(check, size):
     with pytest.raises(ValueError, match="two positive integers") as caught:
         check(size)

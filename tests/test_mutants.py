@@ -32,6 +32,15 @@ def test_table_says_of_every_defect_what_catches_it():
     assert TABLE.read_text("utf-8") == table()
 
 
+def test_tests_that_catch_defects_are_there():
+    """Else: make mutants ONLY=the defects whose tests have other names now."""
+    tests = {
+        verdict.caught_by.partition("[")[0].partition("::")[::2] for verdict in stored().values() if verdict.caught_by
+    }
+    texts = {file: (ROOT / file).read_text("utf-8") for file, _ in tests}
+    assert [name for file, name in tests if file.endswith(".py") and f"def {name}(" not in texts[file]] == []
+
+
 @pytest.mark.parametrize("mutant", FAST, ids=lambda mutant: mutant.name)
 def test_quick_defects_are_caught(mutant):
     assert try_out(mutant).caught_by == stored()[mutant.name].caught_by

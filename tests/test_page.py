@@ -595,7 +595,7 @@ def test_sections_are_read_one_after_the_other(html, page):
 
 
 def render_changed(shown, folder: Path, cell_type: str, change: dict) -> Path:
-    """The page of the last section with its first cell of a type changed."""
+    """The page of the last section with its first cell of a type changed; after `html`, which hands out notebooks."""
     changed = [(section, copy.deepcopy(notebook)) for section, notebook in shown]
     section, notebook = changed[-1]
     next(cell for cell in notebook.cells if cell.cell_type == cell_type).update(change)

@@ -130,11 +130,11 @@ def test_nothing_is_written_that_nobody_agreed_to(renew, capsys, stdin, typed, s
     assert renew.files() == before
 
 
-@pytest.mark.parametrize(("write", "typed"), [("", "y\n"), ("yes", "")])
-def test_what_was_agreed_to_is_written_and_nothing_else(renew, write, typed):
+@pytest.mark.parametrize(("write", "stdin", "typed"), [("", Terminal, "y\n"), ("yes", io.StringIO, "")])
+def test_what_was_agreed_to_is_written_and_nothing_else(renew, write, stdin, typed):
     change(renew)
     before = renew.files()
-    assert renew(write, Terminal(typed)) == 0
+    assert renew(write, stdin(typed)) == 0
     after = renew.files()
     assert [name for name in before if after[name] != before[name]] == ["one", "three"]
     assert b"64, 54, 54" in after["one"]

@@ -4,7 +4,6 @@ import ast
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -276,8 +275,7 @@ def test_torchrun_goes_on_from_the_last_checkpoint(tmp_path):
 
     assert points("run.jsonl") == points("whole.jsonl")
     events = [json.loads(line).get("event") for line in (tmp_path / "run.jsonl").read_text().splitlines()]
-    # Whether the other process could still say that it failed is a matter of chance.
-    assert [event for event in events if event and event != "failed"] == ["start", "start", "resumed", "end"]
+    assert list(filter(None, events)) == ["start", "failed", "start", "resumed", "end"]
 
 
 def test_a_checkpoint_of_two_processes_serves_one(tmp_path):
@@ -291,7 +289,7 @@ def test_a_checkpoint_of_two_processes_serves_one(tmp_path):
 
 def test_sigterm_to_torchrun_saves_a_checkpoint(tmp_path):
     adapter("torch")
-    command = [*torchrun(2), "-m", "d2l.train", *TRAIN[2:], "--epochs", "1000000", "--checkpoint-dir", "kept"]
+    command = [*torchrun(2), "-m", "d2l.train", *TRAIN[2:], "--epochs", "10000", "--checkpoint-dir", "kept"]
     write_folder(tmp_path / "images", train=16, val=1)  # two batches of 32
     command += ["--log-file", "run.jsonl", "--data", "images"]
     log = tmp_path / "run.jsonl"
@@ -299,16 +297,11 @@ def test_sigterm_to_torchrun_saves_a_checkpoint(tmp_path):
     run = subprocess.Popen(
         command, cwd=tmp_path, env=endless, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    try:
-        until = time.monotonic() + TIME_LIMIT
-        while run.poll() is None and time.monotonic() < until:
-            if log.exists() and "train_loss" in log.read_text():
-                run.send_signal(signal.SIGTERM)
-                break
-            time.sleep(0.1)
-        printed, _ = run.communicate(timeout=TIME_LIMIT)
-    finally:
-        run.kill()
+    until = time.monotonic() + TIME_LIMIT
+    while run.poll() is None and time.monotonic() < until and not (log.exists() and "train_loss" in log.read_text()):
+        time.sleep(0.1)
+    run.terminate()  # which torchrun passes on, so that nothing trains on if this fails
+    printed, _ = run.communicate(timeout=300)
     assert run.returncode != 0
     assert printed.count("Stopped by SIGTERM after") == 1, printed
     stopped = json.loads(log.read_text().splitlines()[-1])
@@ -396,9 +389,12 @@ def test_processes_that_find_different_checkpoints_say_so(tmp_path):
     assert "give a folder that all machines share" in run.stderr
 
 
-# The second process alone gets a signal, as the machines of a cluster may get theirs one after the other.
+# The second process alone gets a signal, as the machines of a cluster may get theirs one after the other. The first one
+# does not hear torchrun, which ends it when the second has ended.
 SIGNALLED = """
 import os, signal, sys
+if os.environ["RANK"] == "0":
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 from d2l import torch as d2l
 from d2l.train import main
 
@@ -418,8 +414,7 @@ def test_a_signal_to_one_process_ends_the_run_of_all(tmp_path):
     adapter("torch")
     (tmp_path / "signalled.py").write_text(SIGNALLED)
     options = ("--checkpoint-dir", "kept", "--log-file", "run.jsonl")
-    # The second one ends first; torchrun, which would end the other, looks seldom.
-    run = ended([*torchrun(2, "--monitor-interval=5"), "signalled.py", *TRAIN[2:], *options], tmp_path)
+    run = ended([*torchrun(2), "signalled.py", *TRAIN[2:], *options], tmp_path)
     assert run.stderr.count("Stopped by SIGTERM after 0.75 epochs; the same command with --resume goes on") == 1
     last = json.loads((tmp_path / "run.jsonl").read_text().splitlines()[-1])
     assert (last["event"], last["signal"], last["epoch"]) == ("stopped", "SIGTERM", 0.75)

@@ -123,6 +123,7 @@ STOPPING = (
     + """
 how, who, folder, stop = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 random.seed(4)
+# Those that a fault ends need not wait; those that are stopped in order do, on a busy machine.
 d2l.PATIENCE_SECONDS = 1 if how in ("raise", "SIGKILL", "SIGTERM") else 300
 
 class Model(d2l.SoftmaxRegression):
