@@ -38,6 +38,9 @@ def _quiet_stderr() -> Iterator[None]:
 
 # TensorFlow's native code reports every missing CUDA library, some before it reads this setting. Errors still raise.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if current_profile().smoke:
+    # A sum depends on how many threads share it; those of a smoke run are to be the same on every machine.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 try:
     with _quiet_stderr():
         import tensorflow as tf
