@@ -19,8 +19,7 @@ INTRODUCTION = """\
 
 `make bench` measures, in minutes, and writes this page; the numbers are in `results/`, a file for each machine.
 `make bench PARTS=accuracy` trains in full, several times: minutes on a GPU, days on a CPU, where a profile such as
-`D2L_PROFILE=epochs=1,images=20000` makes it hours. Frameworks that by themselves
-compute in plain float32 are passed over.
+`D2L_PROFILE=epochs=1,images=20000` makes it hours. Frameworks that compute in plain float32 anyway are passed over.
 
 *Training* is the section's own cells through `trainer.fit`, validation included, in images per second of the second
 epoch; on a CPU an epoch is 640 images with 106 to validate. *Plain* is the same model without the helper: images

@@ -28,7 +28,7 @@ from .source import BUILD, FRAMEWORKS, NOTEBOOKS, ROOT, BookError, Section, writ
 
 CACHE = BUILD / "cache"
 # In seconds, for a kernel to start, and for a cell's outputs after its reply: a machine may be busy with other work.
-_PATIENCE = 600
+PATIENCE = 600
 
 
 class _Client(NotebookClient):
@@ -121,8 +121,8 @@ def run(section: Section, profile: str) -> NotebookNode:
             notebook,
             bar,
             timeout=None,
-            startup_timeout=_PATIENCE,
-            iopub_timeout=_PATIENCE,
+            startup_timeout=PATIENCE,
+            iopub_timeout=PATIENCE,
             # Without it ipykernel warns that other users of the machine could listen.
             config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             resources={"metadata": {"path": str(folder)}},

@@ -65,8 +65,8 @@ CONDITIONS = [
     ),
     Condition(
         "not as root, data read-only",
-        # USER, too: pytest names the folder of its tests' files for it.
         start=("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups") if os.geteuid() == 0 else (),
+        # USER, too: pytest names the folder of its tests' files for it.
         env={"D2L_DATA": "{place}/data", "HOME": "{place}/home", "USER": "nobody", "LOGNAME": "nobody"},
     ),
     Condition("in a folder with blanks and umlauts", folder="Größe & Maß des Buchs"),

@@ -470,8 +470,8 @@ class Trainer(HyperParameters):
         every: int | str = "epoch",
         keep: int = 2,
     ):
-        for name, count in (("max_epochs", max_epochs), ("num_gpus", num_gpus)):
-            check_whole(name, count, 0)
+        check_whole("max_epochs", max_epochs, 0)
+        check_whole("num_gpus", num_gpus, 0)
         if gradient_clip_val < 0:
             raise ValueError(f"gradient_clip_val={gradient_clip_val!r}: give a number, 0 or more")
         if precision not in self.precisions:

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from processes import free_ports
 
 from book.comparison import differences
-from book.execute import with_outputs
+from book.execute import PATIENCE, with_outputs
 from book.handout import hand_out_all
 from book.pages import render
 from book.recordings import show_results
@@ -35,9 +35,6 @@ matplotlib.use("agg")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Full runs, too, are compared with others to the last digits.
 machine.CPU_INFO = Path("of a processor without bfloat16")
-
-# In seconds, for a cell's outputs after its reply: nbval's 5 are too few beside other work.
-PATIENCE = 60
 
 next_message = IPyNbFile.get_kernel_message
 
@@ -151,6 +148,11 @@ Path(os.environ["IPYTHONDIR"]).mkdir(parents=True, exist_ok=True)
 IPyNbCell.compare_outputs = compare_outputs
 IPyNbFile.get_kernel_message = get_kernel_message
 RunningKernel.execute_cell_input = execute_cell_input
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have nbval wait for a kernel to start as long as the build does."""
+    config.option.nbval_kernel_startup_timeout = PATIENCE
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

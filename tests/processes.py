@@ -12,8 +12,6 @@ TIME_LIMIT = 1800
 # Each of pytest-xdist's workers has its own: between the choice of a port and its use another could take it.
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 CANDIDATES = range(15_000, 30_000)[WORKER :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
-
-
 # No port comes again before all have come: what asked for it may not listen yet.
 in_turn = itertools.cycle(random.SystemRandom().sample(CANDIDATES, len(CANDIDATES)))
 

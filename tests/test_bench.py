@@ -73,33 +73,33 @@ def test_rate_of_a_loader_counts_images_after_its_first_batch(monkeypatch):
     assert speed.batches_rate([(np.zeros((n, 1)), np.zeros(n)) for n in (8, 8, 4)]) == 6
 
 
-@pytest.fixture(params=[("bfloat16", 0), ("float32", 0), ("float32", 1)])
-def trainings(request, monkeypatch):
-    """What a framework by itself computes in, GPUs, and trainings that took place, each a seed and a precision."""
-    dtype, gpus = request.param
-    done, seeds = [], []
+def measured_accuracy(monkeypatch, dtype, gpus):
+    """Of a framework that by itself computes in this: what is found, and its trainings, each a seed and a precision."""
+    trainings, seeds = [], []
     d2l = SimpleNamespace(Trainer=lambda precision: precision, num_gpus=lambda: gpus)
 
     def run_cells(tab):
-        done.append((seeds[-1], d2l.Trainer()))
-        return {"model": SimpleNamespace(board=SimpleNamespace(curves={"val_acc": [(1, 0.1), (2, len(done) / 10)]}))}
+        trainings.append((seeds[-1], d2l.Trainer()))
+        curves = {"val_acc": [(1, 0.1), (2, len(trainings) / 10)]}
+        return {"model": SimpleNamespace(board=SimpleNamespace(curves=curves))}
 
     framework = SimpleNamespace(dtype=dtype, seed=seeds.append)
     monkeypatch.setattr(accuracy, "FRAMEWORKS", {"pytorch": lambda: framework})
-    monkeypatch.setattr(accuracy.importlib, "import_module", lambda name: d2l)
+    monkeypatch.setattr(accuracy, "importlib", SimpleNamespace(import_module=lambda name: d2l))
     monkeypatch.setattr(accuracy, "run_cells", run_cells)
-    return dtype, gpus, done
+    return accuracy.measure("pytorch"), trainings
 
 
-def test_accuracy_is_the_last_of_each_seed_in_each_precision_where_these_differ(trainings, capsys):
-    dtype, gpus, done = trainings
-    found = accuracy.measure("pytorch")
-    if dtype == "float32" and not gpus:
-        assert (found, done) == ({}, [])
-        assert "pytorch computes in float32 by itself here" in capsys.readouterr().err
-    else:
-        assert done == [(seed, precision) for seed in range(3) for precision in ("auto", "float32")]
-        assert found == {"auto": [0.1, 0.3, 0.5], "float32": [0.2, 0.4, 0.6]}
+@pytest.mark.parametrize(("dtype", "gpus"), [("bfloat16", 0), ("float32", 1)])
+def test_accuracy_is_the_last_of_each_seed_in_each_precision(monkeypatch, dtype, gpus):
+    found, trainings = measured_accuracy(monkeypatch, dtype, gpus)
+    assert trainings == [(seed, precision) for seed in range(3) for precision in ("auto", "float32")]
+    assert found == {"auto": [0.1, 0.3, 0.5], "float32": [0.2, 0.4, 0.6]}
+
+
+def test_accuracy_is_not_measured_where_precisions_are_the_same(monkeypatch, capsys):
+    assert measured_accuracy(monkeypatch, "float32", gpus=0) == ({}, [])
+    assert "pytorch computes in float32 by itself here" in capsys.readouterr().err
 
 
 def test_accuracies_of_seeds_become_a_table():
