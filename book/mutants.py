@@ -26,14 +26,16 @@ from .source import ROOT, BookError, markdown_table, write_whole
 MUTANTS = ROOT / "tests" / "mutants"
 RESULTS = MUTANTS / "results.json"
 TABLE = MUTANTS / "README.md"
+LAST_FAILED = Path(".pytest_cache/v/cache/lastfailed")  # where pytest keeps what it is to run first
 TIMEOUT_SECONDS = 1800
 INTRODUCTION = """\
 # Defects that the tests have to catch
 
-Each is put into a copy of the repository by itself, and the tests named for its file are run until one fails. A defect
-in a section's code is compiled into its notebook and run against the stored outputs: that a reference is stale does not
-count. `make mutants` does so with all of them and writes this table; `make mutants ONLY=resize` with those that have
-the word in their name or their file's. `make test` tries the quickest.
+Each is put into a copy of the repository by itself, and the tests named for its file are run until one fails: the one
+that caught it last time before the others. A defect in a section's code is compiled into its notebook and run against
+the stored outputs: that a reference is stale does not count. `make mutants` does so with all of them and writes this
+table; `make mutants ONLY=resize` with those that have the word in their name or their file's. `make test` tries the
+quickest.
 
 """
 FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.M)
@@ -133,7 +135,10 @@ def try_out(mutant: Mutant) -> Verdict:
             times = text.count(mutant.old)
             raise BookError(f"tests/mutants: {mutant.name!r}: {mutant.old!r} stands {times} times in {mutant.file}")
         path.write_text(text.replace(mutant.old, mutant.new), "utf-8")
-        for tests in mutant.tests:
+        last = stored().get(mutant.name, Verdict("", 0)).caught_by
+        if ".py::" in last:  # a notebook's cells are run in their order
+            write_whole(json.dumps({last: True}), copy / LAST_FAILED)
+        for tests in sorted(mutant.tests, key=lambda tests: not last.startswith(tests.split()[0])):
             if tests.endswith(".ipynb"):
                 _run(copy, "-c", RECOMPILE, tests).check_returncode()
             if caught_by := _first_failure(copy, tests):
@@ -200,7 +205,7 @@ def _first_failure(copy: Path, tests: str) -> str:
         BookError: pytest ran no test to its end.
     """
     try:
-        run = _run(copy, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *shlex.split(tests))
+        run = _run(copy, "-m", "pytest", "-x", "-q", "--failed-first", *shlex.split(tests))
     except subprocess.TimeoutExpired:
         return f"{tests}: no end after {TIMEOUT_SECONDS} s"
     if run.returncode == 0:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from book.mutants import TABLE, Mutant, load_mutants, stored, table, try_all, try_out
+from book import mutants
+from book.mutants import TABLE, Mutant, Verdict, load_mutants, stored, table, try_all, try_out
 from book.source import ROOT, BookError
 
 FAST = [mutant for mutant in load_mutants() if mutant.fast]
@@ -54,6 +55,19 @@ def test_what_is_no_defect_survives_and_the_code_stays_as_it_is():
     )
     assert try_out(harmless).caught_by == ""
     assert path.read_text("utf-8") == before
+
+
+@pytest.mark.parametrize(
+    ("last", "first"),
+    [
+        ("test_memory_in_words[256-1.0 KiB]", "test_memory_in_words[256-1.0 KiB]"),
+        ("test_that_is_no_more", "test_text_has_a_line_for_each_layer_and_one_of_sums"),
+    ],
+)
+def test_test_that_caught_a_defect_last_time_is_run_first(monkeypatch, last, first):
+    wrong = Mutant("another unit", "d2l/layers.py", '"KiB"', '"kB"', ("tests/test_layers.py",))
+    monkeypatch.setattr(mutants, "stored", lambda: {wrong.name: Verdict(f"tests/test_layers.py::{last}", 1)})
+    assert try_out(wrong).caught_by == f"tests/test_layers.py::{first}"
 
 
 def test_defect_without_a_place_is_named():
