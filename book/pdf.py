@@ -11,6 +11,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from .pages import running_sphinx
+from .sanitize import sanitized
 from .source import BUILD, ROOT, BookError, Section, configured_tabs, d2lbook_build, in_root, write_notebook
 from .titles import TITLES
 
@@ -81,7 +82,7 @@ def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
     shutil.rmtree(LATEX / tab, ignore_errors=True)
     for section, notebook in shown:
         if section.tab == tab:
-            write_notebook(printable(notebook), Path(config.eval_dir) / f"{section.name}.ipynb")
+            write_notebook(printable(sanitized(notebook)), Path(config.eval_dir) / f"{section.name}.ipynb")
     builder = d2lbook_build().Builder(config)
     builder.sphinx_opts += " -q"
     made = Path(config.tex_fname).with_suffix(".pdf").absolute()

@@ -24,6 +24,8 @@ ABOUT = ("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}", "{http://purl.org/dc/"
 INSIDE = re.compile(r"#|data:image/(?:png|jpeg);base64,")
 # An escape could hide the others.
 OUTSIDE_IN_STYLE = re.compile(r"@import|(?:image-set|src)\(|url\((?!['\"]?#)|\\", re.I)
+# Each ends a line for docutils, and not for nbconvert, which indents line by line what belongs to a cell.
+LINE_END = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 NOT_SHOWN = "This picture is not shown: it has parts that could run, or ask another host."
 
 
@@ -42,11 +44,29 @@ def sanitized(notebook: NotebookNode) -> NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             for output in cleaner.sanitize_code_outputs(cell.outputs):
-                data = output.get("data", {})
-                if "image/svg+xml" in data and not is_harmless(data["image/svg+xml"]):
-                    del data["image/svg+xml"]
-                    data["text/plain"] = NOT_SHOWN
+                _make_safe(output)
     return notebook
+
+
+def _make_safe(output: NotebookNode) -> None:
+    if output.output_type == "stream":
+        output.text = LINE_END.sub("\n", output.text)
+    elif output.output_type == "error":
+        output.traceback = [LINE_END.sub("\n", line) for line in output.traceback]
+    else:
+        output.metadata = _sizes(output.metadata)
+        if "image/svg+xml" in output.data and not is_harmless(output.data["image/svg+xml"]):
+            del output.data["image/svg+xml"]
+            output.data["text/plain"] = NOT_SHOWN
+        output.data |= {
+            name: LINE_END.sub("\n", text) for name, text in output.data.items() if name.startswith("text/")
+        }
+
+
+def _sizes(metadata: dict) -> dict:
+    """The whole numbers in an output's metadata, such as a picture's width; what else stands there becomes markup."""
+    nested = {name: _sizes(value) if isinstance(value, dict) else value for name, value in metadata.items()}
+    return {name: value for name, value in nested.items() if isinstance(value, int | dict)}
 
 
 def is_harmless(svg: str) -> bool:

@@ -5,6 +5,7 @@ import copy
 import html as markup
 import re
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -619,8 +620,16 @@ def test_output_can_neither_end_its_cell_nor_run(html, shown, page, tmp_path):
     ]
     mimes = ["text/html", "image/svg+xml", "image/svg+xml"]
     outputs = [nbformat.v4.new_output("display_data", data={m: text}) for m, text in zip(mimes, outputs, strict=True)]
+    raw = "{0}{0}.. raw:: html{0}{0}   <script>window.ran = 1</script>"
+    # What ends a line for Python, and so for docutils.
+    for text in (f"x{raw.format(end)}" for end in "\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"):
+        outputs.append(nbformat.v4.new_output("stream", text=text))
+        outputs += [nbformat.v4.new_output("display_data", data={f"text/{kind}": text}) for kind in ("plain", "latex")]
+    picture = b64encode((ROOT / "img/filters.png").read_bytes()).decode()
+    size = {"width": raw.format("\n"), "height": 9}
+    outputs.append(nbformat.v4.new_output("display_data", data={"image/png": picture}, metadata=size))
     changed = render_changed(shown, tmp_path / "html", "code", {"outputs": outputs})
-    skeleton = """() => [...document.querySelectorAll('main [id], main [role]')].map((element) => {
+    skeleton = """() => [...document.querySelectorAll('main [id]:not([id^=equation]), main [role]')].map((element) => {
         let depth = 0;
         for (let parent = element; parent; parent = parent.parentElement) depth++;
         return `${depth} ${element.tagName} ${element.id}`;

@@ -4,6 +4,7 @@ import re
 
 import nbformat
 import pytest
+from nbformat import NotebookNode
 
 from book.sanitize import NOT_SHOWN, is_harmless, sanitized
 from d2l.layers import Layer, LayerTable
@@ -12,14 +13,19 @@ from d2l.media import CURVES_MIME, RUN_MIME
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {attributes}>{inside}</svg>'
 
 
-def data_shown(data: dict) -> dict:
-    """An output's data, made safe."""
-    cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", data=data)])
-    notebook = nbformat.v4.new_notebook(cells=[cell])
+def made_safe(*outputs: NotebookNode) -> list[NotebookNode]:
+    """A cell's outputs, made safe."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=list(outputs))])
     before = nbformat.writes(notebook)
-    shown = sanitized(notebook).cells[0].outputs[0].data
+    shown = sanitized(notebook).cells[0].outputs
     assert nbformat.writes(notebook) == before
     return shown
+
+
+def data_shown(data: dict) -> dict:
+    """An output's data, made safe."""
+    (shown,) = made_safe(nbformat.v4.new_output("display_data", data=data))
+    return shown.data
 
 
 def drawing(inside: str, attributes: str = "") -> str:
@@ -107,3 +113,18 @@ def test_svg_that_could_run_or_ask_another_host_is_not_shown(svg):
 def test_svg_that_only_draws_is_shown():
     inside = "<path id='a'/><use xlink:href='#a' clip-path='url(#p)'/><text>on \\\\ url(x)</text><style>* {}</style>"
     assert is_harmless(drawing(inside + "<image xlink:href='data:image/png;base64,AAAA'/>"))
+
+
+@pytest.mark.parametrize("end", ["\r\n", *"\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"])
+def test_every_end_of_a_line_is_seen_by_what_indents_lines(end):
+    text = f"one{end}two\tthree"
+    stream = nbformat.v4.new_output("stream", text=text)
+    error = nbformat.v4.new_output("error", ename="E", evalue="e", traceback=[text])
+    stream, error = made_safe(stream, error)
+    assert {stream.text, *error.traceback, *data_shown({"text/plain": text}).values()} == {"one\ntwo\tthree"}
+
+
+def test_sizes_of_pictures_are_numbers():
+    metadata = {"image/png": {"width": 640, "height": "9\n\n.. raw:: html"}, "height": 480, "width": "9", "note": []}
+    (shown,) = made_safe(nbformat.v4.new_output("display_data", data={"image/png": "AAAA"}, metadata=metadata))
+    assert shown.metadata == {"image/png": {"width": 640}, "height": 480}

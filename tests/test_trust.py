@@ -10,9 +10,11 @@ import pytest
 
 from book.source import ROOT, old_setuptools, section_name, source_files, source_notebook
 
-# What Ruff has no rule for: formats that may have pickles in them.
-MAY_UNPICKLE = re.compile(
-    r"allow_pickle\s*=\s*(?!False)|\bjoblib\b|\btorch\.load\((?!.*weights_only=True)|safe_mode\s*=\s*False"
+# What Ruff has no rule for: what may have pickles in it, and archives whose files could be written anywhere.
+MAY_DO_HARM = re.compile(
+    r"allow_pickle\s*=\s*(?!False)|\b(?:joblib|dill|cloudpickle)\b|safe_mode\s*=\s*False"
+    r"|\btorch\.load\((?!.*weights_only=True)|\bfrom torch import .*\bload\b|\btorch\.hub\b"
+    r"|(?:gather|broadcast|scatter|send|recv)_object|\bunpack_archive\(|\.extract\("
 )
 
 
@@ -60,12 +62,25 @@ def test_the_rules_find_what_would_run(tmp_path, code, rule):
     assert f" {rule} " in findings({"cell": code}, tmp_path)
 
 
-def test_nothing_allows_pickles_in_other_formats():
+def test_nothing_reads_pickles_in_other_formats_or_unpacks_archives():
     paths = chain.from_iterable((ROOT / folder).rglob("*.py") for folder in ("d2l", "book", "bench", "theme", "img"))
     for place, text in {**{path: path.read_text("utf-8") for path in paths}, **cells()}.items():
-        assert not MAY_UNPICKLE.search(text), place
+        assert not MAY_DO_HARM.search(text), place
 
 
-@pytest.mark.parametrize("code", ["numpy.load(path, allow_pickle=True)", "torch.load(path)", "import joblib"])
-def test_pickles_in_other_formats_are_found(code):
-    assert MAY_UNPICKLE.search(code)
+@pytest.mark.parametrize(
+    "code",
+    [
+        "numpy.load(path, allow_pickle=True)",
+        "import joblib",
+        "torch.load(path)",
+        "from torch import load",
+        "torch.hub.load(name, model)",
+        "torch.distributed.all_gather_object(found, mine)",
+        "keras.models.load_model(path, safe_mode=False)",
+        "shutil.unpack_archive(path)",
+        "archive.extract(name)",
+    ],
+)
+def test_pickles_in_other_formats_and_unpacked_archives_are_found(code):
+    assert MAY_DO_HARM.search(code)
