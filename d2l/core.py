@@ -560,7 +560,8 @@ class Trainer(HyperParameters):
             resume: Whether to resume; without a checkpoint there, the run starts from the beginning and says so.
 
         Raises:
-            FloatingPointError: The training loss is no finite number; names the first such step.
+            FloatingPointError: The training loss is no finite number, and the message names the first such step; or the
+                validation loss is none, and it names the epoch.
             CheckpointError: There are checkpoints but none is whole, they are of another model, optimizer or data,
                 they are there and ``resume`` was not asked for, or one cannot be saved.
         """
@@ -586,6 +587,7 @@ class Trainer(HyperParameters):
                     self.fit_epoch()
                     model.board.settle()
                     self._check_loss()
+                    self._check_validation_loss()
                     if self._checkpoints is not None and (self.every == "epoch" or epoch + 1 == self.num_epochs):
                         self._save(epoch + 1, 0)
             except BaseException as error:
@@ -685,6 +687,15 @@ class Trainer(HyperParameters):
             f"the training loss is nan or infinite since step {step + 1} of epoch {epoch + 1}: try a lower learning "
             f"rate{rate}. Labels that are no class number, and inputs that are nan, give such a loss too."
         )
+
+    def _check_validation_loss(self) -> None:
+        """Stop after an epoch whose validation loss is lost, though the training loss, looked at before it, is not."""
+        epoch = self.model.board.lost.get("val_loss")
+        if epoch is not None:
+            raise FloatingPointError(
+                f"the validation loss of epoch {round(epoch)} is nan or infinite, and the training loss is not: look "
+                "for labels that are no class number, and inputs that are nan, among the validation examples."
+            )
 
     @contextmanager
     def _named_in_errors(self, phase: str, index: int, batch: Sequence[Any]) -> Iterator[None]:

@@ -326,8 +326,9 @@ class Trainer(core.Trainer):
         super()._prepare_optimizer()
         self._set_training(True)
         params_key, dropout_key = jax.random.split(self._key)
-        inputs = next(iter(self.train_dataloader))[:-1]
-        variables = self.model.apply_init(inputs, key={"params": params_key, "dropout": dropout_key})
+        batch = next(iter(self.train_dataloader))
+        with self._named_in_errors("training", 0, batch):
+            variables = self.model.apply_init(batch[:-1], key={"params": params_key, "dropout": dropout_key})
         self.state = TrainState.create(
             apply_fn=self._apply(),
             params=variables["params"],

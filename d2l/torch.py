@@ -61,6 +61,8 @@ __all__ = [
     "set_axes",
 ]
 
+NO_LABEL = torch.iinfo(torch.int64).min  # PyTorch leaves examples with this label out of the loss; by itself, of -100
+
 if current_profile().smoke:
     torch.manual_seed(SEED)
 
@@ -345,7 +347,8 @@ class Classifier(core.Classifier, Module):
     def loss(self, Y_hat: torch.Tensor, Y: torch.Tensor, averaged: bool = True) -> torch.Tensor:
         """Cross-entropy of the logits ``Y_hat`` (..., classes) against the class numbers ``Y`` (...)."""
         Y_hat, Y = Y_hat.reshape(-1, Y_hat.shape[-1]), Y.reshape(-1)
-        return nn.functional.cross_entropy(Y_hat, Y, reduction="mean" if averaged else "none")
+        reduction = "mean" if averaged else "none"
+        return nn.functional.cross_entropy(Y_hat, Y, reduction=reduction, ignore_index=NO_LABEL)
 
     def accuracy(self, Y_hat: torch.Tensor, Y: torch.Tensor, averaged: bool = True, top: int = 1) -> torch.Tensor:
         """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example."""

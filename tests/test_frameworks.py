@@ -922,14 +922,17 @@ def test_loss_lost_in_the_last_step_is_noticed(fw, full_run):
 
 
 @pytest.mark.fault("A label is no class number")
-@pytest.mark.parametrize("label", [10, -1])
-def test_label_that_is_no_class_is_an_error(fw, full_run, sees, label):
-    (X, _), *rest = batches_of(fw, [4] * 3)
-    wrong = X, fw.tensor(np.full(4, label, fw.label_type))
+@pytest.mark.parametrize("phase", ["training", "validation"])
+@pytest.mark.parametrize("label", [10, -1, -100])
+def test_label_that_is_no_class_is_an_error(fw, full_run, sees, label, phase):
+    (X, y), *rest = batches_of(fw, [4] * 3)
+    wrong = [(X, fw.tensor(np.array([0, 1, 2, label], fw.label_type))), *rest]
+    loaders = Loaders(wrong, None) if phase == "training" else Loaders([(X, y)], wrong)
     with pytest.raises(Exception, match=r"(?i)label|target") as caught:  # of a class that is the framework's own
-        fw.fit(fw.d2l.Trainer(max_epochs=1), tiny(fw), Loaders([wrong, *rest], None))
+        fw.fit(fw.d2l.Trainer(max_epochs=1), tiny(fw), loaders)
     added = notes(caught.value)
-    assert re.search(r"step 1 of (the run|epoch 1)", f"{caught.value} {added}")
+    places = rf"In {phase} step 1 of the run|{phase} loss .*(since step 1 of epoch 1|of epoch 1 is)"
+    assert re.search(places, f"{caught.value} {added}")
     # Where a framework does not look at the labels, the loss is lost by them.
     sees(f"{FRAMEWORKS_OWN} {added}" if added else f"{type(caught.value).__name__}: {caught.value}")
 
@@ -947,6 +950,12 @@ def test_batch_of_the_wrong_shape_is_named_with_its_step(fw, full_run, sees, pha
     assert notes(caught.value) == said
     assert len(ys(model, "train_loss")) == 1
     sees(f"{FRAMEWORKS_OWN} {said}")
+
+
+def test_first_batch_that_is_too_small_for_the_layers_is_named(fw, full_run):
+    with pytest.raises(Exception) as caught:  # of a class that is the framework's own
+        fw.fit(fw.d2l.Trainer(max_epochs=1), fw.d2l.AlexNet(), Loaders(batches_of(fw, [4]), None))
+    assert notes(caught.value) == "In training step 1 of the run, with a batch of (4, …) float32, (4,) int…."
 
 
 # The frameworks that refuse a part of a batch in another type; the others take the same numbers from it.
