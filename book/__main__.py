@@ -1,6 +1,7 @@
 """Build the book: ``python -m book COMMAND``. The Makefile names the commands that people use."""
 
 import argparse
+import errno
 import signal
 import sys
 from collections.abc import Collection
@@ -214,6 +215,11 @@ def main() -> int:
         args.run(args)
     except BookError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"error: the disk is full. Make room on it: {args.interrupted}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\nInterrupted: {args.interrupted}", file=sys.stderr)

@@ -38,7 +38,7 @@ table; `make mutants ONLY=resize` with those that have the word in their name or
 quickest.
 
 """
-FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.M)
+FAILED = re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.M)  # in a log, more blanks follow
 
 # Run in a copy: a notebook's stored outputs stay, the code beside them is what its source compiles to now.
 RECOMPILE = """

@@ -85,11 +85,19 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     with running_sphinx("Sphinx could not render the pages; its messages are above"):
         builder.html()
     SHARED_STAMP.write_text(shared)
-    copied = html.with_name(f"{html.name}_copied")
-    shutil.rmtree(copied, ignore_errors=True)
+    _copy_in_place(fresh, html)
+
+
+def _copy_in_place(fresh: Path, html: Path) -> None:
+    """Have a copy of the fresh pages take the place of the last ones: at any moment, all are of one build."""
+    copied, last = (html.with_name(f"{html.name}_{name}") for name in ("copied", "last"))
+    for folder in (copied, last):
+        shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(fresh, copied)
-    shutil.rmtree(html, ignore_errors=True)
+    if html.exists():
+        html.replace(last)
     copied.replace(html)
+    shutil.rmtree(last, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -125,7 +125,8 @@ def check_source(path: Path, tabs: list[str]) -> None:
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         place = f"{name}:{number}"
         if match := FENCE.match(line):
-            if fence is not None and match[2].startswith("{.python"):
+            # Fences of another length inside one are its text.
+            if fence is not None and (match[2].startswith("{.python") or (match[2] and match[1] == fence[0])):
                 raise BookError(f"{fence[1]}: the code fence {fence[0]} that opens here is never closed")
             if fence is None:
                 fence = (match[1], place)

@@ -1,6 +1,7 @@
 """The build: sources are checked, code decides what runs again, failures and stale recordings are named."""
 
 import asyncio
+import contextlib
 import copy
 import dataclasses
 import errno
@@ -28,7 +29,7 @@ from book.__main__ import main
 from book.execute import _asked_again, cell_code, helper_code, run, run_code, with_outputs
 from book.handout import hand_out
 from book.outputs import CHARACTERS, LINES, shortened
-from book.pages import HELPER, SHARED_INPUTS, SHARED_STAMP, TEXTS, render
+from book.pages import HELPER, SHARED_INPUTS, SHARED_STAMP, TEXTS, _copy_in_place, render
 from book.recordings import load_recording, show_results
 from book.reference import reference_path
 from book.source import (
@@ -108,6 +109,7 @@ def test_constraints_satisfy_every_requirement_of_the_package():
             marks=pytest.mark.fault("A code fence is not closed"),
         ),
         ("```{.python .input}\nx\n\n```{.python .input}\ny\n```\n", "chapter.md:1: the code fence ``` that opens"),
+        ("```{.python .input}\nx\n\ntext\n\n```toc\na\n```\n", "chapter.md:1: the code fence ``` that opens"),
         ("```{.python .input}\n# @tab caffe\n```\n", "chapter.md:2: unknown tab 'caffe'"),
         ("```{.python .input}\n%%tab\n```\n", "chapter.md:2: unknown tab ''"),
         ("```{.python .input}\ntab.interact_select(['keras'])\n```\n", "chapter.md:2: unknown tab 'keras'"),
@@ -272,30 +274,86 @@ def test_failing_cell_is_named_with_section_tab_number_and_traceback(tmp_path, m
 KILL = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
 
 
-@pytest.mark.fault("A notebook's kernel is killed during the build")
-def test_build_goes_on_past_a_killed_kernel_and_keeps_the_last_good_page(tmp_path, monkeypatch, capsys, sees):
-    killed, whole = small_section("x = 1", KILL, "x"), small_section("x = 1", "print(x + 1)")
-    sections = [killed, dataclasses.replace(whole, tab="jax")]
-    monkeypatch.setattr("book.__main__.compile_sections", lambda: sections)
-    monkeypatch.setattr("book.__main__.is_installed", lambda tab: True)
-    monkeypatch.setattr("book.handout.hand_out_all", lambda sections: None)
+@pytest.fixture
+def small_book(tmp_path, monkeypatch):
+    """The build's command, with files of its own: sections are given to it, and their page is a line of text."""
     for name in ("execute.NOTEBOOKS", "execute.CACHE", "recordings.RECORDINGS", "pages.HTML", "pages.STAMP"):
         monkeypatch.setattr(f"book.{name}", tmp_path / name.partition(".")[2].lower())
     page = tmp_path / "html" / "index.html"
     page.parent.mkdir()
-    page.write_text("the last good page")
+    monkeypatch.setattr("book.pages.render", lambda shown: page.write_text(f"{len(shown)} notebooks"))
+    monkeypatch.setattr("book.__main__.data", lambda: None)
+    monkeypatch.setattr("book.__main__.is_installed", lambda tab: True)
+    monkeypatch.setattr("book.handout.hand_out_all", lambda sections: None)
     monkeypatch.setattr("sys.argv", ["book", "build"])
-    assert main() == 1
+
+    def build(*sections: Section) -> int:
+        monkeypatch.setattr("book.__main__.compile_sections", lambda: sections)
+        return main()
+
+    return build
+
+
+@pytest.mark.fault("A notebook's kernel is killed during the build")
+@pytest.mark.parametrize("last", ["the last good page", ""])
+def test_build_goes_on_past_a_killed_kernel_and_keeps_the_last_good_page(small_book, tmp_path, capsys, sees, last):
+    killed, whole = small_section("x = 1", KILL, "x"), small_section("x = 1", "print(x + 1)")
+    page = tmp_path / "html" / "index.html"
+    if last:
+        page.write_text(last)
+    assert small_book(killed, dataclasses.replace(whole, tab="jax")) == 1
     said = capsys.readouterr().err
     said = said[said.index("error: ") :]  # behind the progress bars
     assert "pytorch chapter_test/small: the kernel died in cell 2 of 3" in said
-    assert f"1 of 2 notebooks failed. The last good page is kept: {page}" in said
-    assert page.read_text() == "the last good page"
+    state = "The last good page is kept" if last else "The page is built without their outputs"
+    assert f"1 of 2 notebooks failed. {state}: {page}" in said
+    assert page.read_text() == (last or "2 notebooks")
     (run,) = (tmp_path / "cache").rglob("*.ipynb")
     assert run.parent.name == "jax"
     assert nbformat.read(run, as_version=4).cells[1].outputs[0].text == "2\n"
     assert not (tmp_path / "stamp").exists()  # the next build tries again
     sees(said)
+
+
+@pytest.mark.fault("The disk is full during the build")
+def test_build_on_a_full_disk_says_what_is_kept(small_book, tmp_path, monkeypatch, capsys, sees):
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", disk_full(tmp_path / "cache"))
+        assert small_book(small_section("print(1)")) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert (
+        said
+        == "error: the disk is full. Make room on it: finished notebooks are kept, the next run goes on from there."
+    )
+    assert list((tmp_path / "cache").rglob("*.*")) == []
+    assert small_book(small_section("print(1)")) == 0
+    sees(said)
+
+
+@pytest.mark.parametrize("step", ["copytree", "rmtree"])
+def test_pages_are_of_one_build_whenever_it_is_stopped(tmp_path, monkeypatch, step):
+    html, fresh = tmp_path / "html", tmp_path / "fresh"
+    for folder in (html, fresh):
+        folder.mkdir()
+        for name in "ab":
+            (folder / name).write_text(folder.name)
+
+    def copied_in_part(source: Path, target: Path) -> None:
+        target.mkdir()
+        raise KeyboardInterrupt
+
+    def removed_in_part(folder: Path, ignore_errors: bool) -> None:
+        if folder.exists():
+            (folder / "a").unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(f"shutil.{step}", copied_in_part if step == "copytree" else removed_in_part)
+        _copy_in_place(fresh, html)
+    assert [(html / name).read_text() for name in "ab"] in (["html"] * 2, ["fresh"] * 2)
+    _copy_in_place(fresh, html)
+    assert [(html / name).read_text() for name in "ab"] == ["fresh"] * 2
+    assert {path.name for path in tmp_path.iterdir()} == {"html", "fresh"}
 
 
 STOPPED = """
