@@ -197,6 +197,8 @@ def test_source_opened_as_a_notebook_runs_in_the_framework_picked(tab, tmp_path)
 
 
 def test_references_are_what_the_sources_compile_to_now(sections):
+    stored = set((ROOT / "tests" / "reference").rglob("*.ipynb"))
+    assert stored == {reference_path(section) for section in sections if section.code_cells}
     for section in sections:
         if section.code_cells:
             stored = nbformat.read(reference_path(section), as_version=4)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from d2l import board as board_module
 from d2l import core, notebook, plotting, progress
 from d2l.board import ProgressBoard
+from d2l.core import OUT_OF_MEMORY
 from d2l.hyperparameters import HyperParameters, add_to_class
 from d2l.media import CURVES_MIME, RUN_MIME
 from d2l.profile import Profile, current_profile
@@ -726,3 +727,23 @@ class TestFigures:
 
     def test_images_beyond_the_grid_are_left_out(self):
         assert len(plotting.show_images([np.zeros((2, 2))] * 9, 1, 4)) == 4
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.11 GiB",
+        "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 4",
+        "OOM when allocating tensor with shape[128,96,54,54] and type float on /job:localhost/device:GPU:0",
+        "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 4294967296 bytes.",
+        "cudaMalloc retry failed: out of memory",
+        "Failed to allocate CPU Memory",
+        "std::bad_alloc",
+    ],
+)
+def test_what_frameworks_say_when_the_memory_is_full_is_known(message):
+    assert OUT_OF_MEMORY.search(message)
+
+
+def test_other_errors_are_not_taken_for_full_memory():
+    assert not OUT_OF_MEMORY.search("mat1 and mat2 shapes cannot be multiplied (4x7 and 784x16), in memory order")
