@@ -118,7 +118,7 @@ def try_all(only: str) -> None:
     _check_without_defect(verdict.caught_by for verdict in found.values() if verdict.caught_by)
     if survivors := [mutant.name for mutant in mutants if not found[mutant.name].caught_by and not mutant.survives]:
         raise BookError("\n  ".join([f"No test catches {len(survivors)} of {len(mutants)} defects:", *survivors]))
-    print(f"All {len(mutants)} defects are caught or explained: {TABLE.relative_to(ROOT)}")
+    print(f"Caught or explained, {len(mutants)} of {len(mutants)} defects: {TABLE.relative_to(ROOT)}")
 
 
 def try_out(mutant: Mutant) -> Verdict:
@@ -179,7 +179,8 @@ def table() -> str:
         for caught_by, seconds in [dataclasses.astuple(found[mutant.name])]
     ]
     caught = sum(bool(found[mutant.name].caught_by) for mutant in tried)
-    summary = f"Of {len(tried)} defects, {caught} are caught.\n\n"
+    minutes = sum(found[mutant.name].seconds for mutant in tried) / 60
+    summary = f"Of {len(tried)} defects, {caught} are caught. That took {minutes:.0f} minutes of a core's time.\n\n"
     return INTRODUCTION + summary + markdown_table(["file", "defect", "caught by", "seconds"], rows)
 
 

@@ -602,6 +602,8 @@ class Trainer(HyperParameters):
                 model.board.flush()
         if self._first_epoch < self.num_epochs and self.workers.first:
             self._report()
+        if self.max_epochs == 0:
+            self._say("Nothing to do: max_epochs is 0, and the model stays as it is")
 
     def stop(self, reason: BaseException) -> None:
         """Have `fit` end with an exception, from a signal's handler.

@@ -845,14 +845,15 @@ def test_trainer_fits_a_second_model(stateful, full_run):
 
 
 @pytest.mark.fault("fit is called for no epochs: max_epochs=0")
-def test_fit_for_no_epochs_does_nothing(fw, full_run, capsys, sees):
+def test_fit_for_no_epochs_says_so_and_does_nothing(fw, full_run, capsys, sees):
     model = made(fw, tiny(fw))
     before = fw.weights(model)
     fw.fit(fw.d2l.Trainer(max_epochs=0), model, Loaders(batches_of(fw, [4]), None))
     assert step_length(before, fw.weights(model)) == 0
     assert model.board.curves == {}
-    assert capsys.readouterr().out == ""
-    sees("no output: the model stays as it is")
+    said = capsys.readouterr().out
+    assert said == "Nothing to do: max_epochs is 0, and the model stays as it is\n"
+    sees(said)
 
 
 @pytest.mark.fault("Ctrl-C in the middle of fit")
