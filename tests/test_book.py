@@ -42,6 +42,7 @@ from book.source import (
     compile_sections,
     configured_tabs,
     is_installed,
+    source_files,
     source_notebook,
     write_whole,
 )
@@ -176,6 +177,19 @@ def test_every_section_compiles_for_every_tab_without_marks(sections):
     for section in sections:
         for cell in section.code_cells:
             assert not re.search(r"%%tab|tab\.selected|load_ext", cell.source)
+
+
+# Names by which a text for some tabs can be told from one for others.
+LIBRARIES = {"pytorch": "PyTorch", "tensorflow": "TensorFlow|Keras", "mxnet": "MXNet|Gluon", "jax": "JAX|Flax|Optax"}
+
+
+def test_text_for_a_tab_is_of_no_other_framework():
+    blocks = re.compile(r"^:begin_tab:`([^`]*)`(.*?)^:end_tab:", re.M | re.S)
+    texts = [match for path in source_files() for match in blocks.findall(path.read_text("utf-8"))]
+    assert texts
+    for tabs, text in texts:
+        named = {tab for tab, names in LIBRARIES.items() if re.search(rf"\b(?:{names})\b", text)}
+        assert named <= set(re.split(", *", tabs)), text
 
 
 @pytest.mark.parametrize("tab", TABS)
