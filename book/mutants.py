@@ -118,7 +118,7 @@ def try_all(only: str) -> None:
     _check_without_defect(verdict.caught_by for verdict in found.values() if verdict.caught_by)
     if survivors := [mutant.name for mutant in mutants if not found[mutant.name].caught_by and not mutant.survives]:
         raise BookError("\n  ".join([f"No test catches {len(survivors)} of {len(mutants)} defects:", *survivors]))
-    print(f"Caught or explained, {len(mutants)} of {len(mutants)} defects: {TABLE.relative_to(ROOT)}")
+    print(f"Every defect tried, of {len(mutants)}, is caught or explained: {TABLE.relative_to(ROOT)}")
 
 
 def try_out(mutant: Mutant) -> Verdict:

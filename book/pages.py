@@ -89,7 +89,7 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
 
 
 def _copy_in_place(fresh: Path, html: Path) -> None:
-    """Have a copy of the fresh pages take the place of the last ones: at any moment, all are of one build."""
+    """Have a copy of the fresh pages take the place of the last ones: what is there at any moment is of one build."""
     copied, last = (html.with_name(f"{html.name}_{name}") for name in ("copied", "last"))
     for folder in (copied, last):
         shutil.rmtree(folder, ignore_errors=True)

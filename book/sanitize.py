@@ -1,4 +1,4 @@
-"""Outputs made safe to show: HTML keeps within its cell, and nothing in it runs or asks another host."""
+"""Outputs made safe to show: text and HTML keep within their cell, and nothing in them runs or asks another host."""
 
 import copy
 import re

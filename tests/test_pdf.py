@@ -20,6 +20,8 @@ Shown = list[tuple[Section, NotebookNode]]
 # Signs that mean something to Sphinx or LaTeX, and signs that few fonts have.
 SIGNS = r"""'one' "two" {three} \four ~ # $ % ^ & `five` |six| *seven* eight_ ✓ → × ≤ │┌ 100%|██████▏"""
 
+RAW = "before\u2028\u2028.. raw:: latex\u2028\u2028   after"  # lines for docutils, which would take them for LaTeX
+
 
 def missing() -> str:
     """What the PDF's tests lack here, in words; empty if nothing."""
@@ -129,13 +131,14 @@ def test_failing_latex_keeps_the_last_good_pdf(shown: Shown, tmp_path, monkeypat
 
 @pytest.fixture(scope="module")
 def text(shown: Shown) -> str:
-    """The text of the PDF for PyTorch as it stands on the pages, with one more output, of signs."""
+    """The text of the PDF for PyTorch as it stands on the pages, with two more outputs: of signs, and of markup."""
     if reason := missing():
         pytest.skip(reason)
     shown = copy.deepcopy(shown)
     lenet = next(notebook for section, notebook in shown if str(section) == "pytorch chapter_cnn/lenet")
     code = [cell for cell in lenet.cells if cell.cell_type == "code"]
     code[-1].outputs.append(nbformat.v4.new_output("stream", name="stdout", text=SIGNS))
+    code[0].outputs.append(nbformat.v4.new_output("stream", name="stdout", text=RAW))
     with pytest.MonkeyPatch.context() as monkeypatch:
         own_folders(monkeypatch)
         path = pdf.make_pdf(shown, "pytorch")
@@ -181,3 +184,4 @@ def test_table_of_layers_is_whole(text, shown: Shown):
 
 def test_outputs_are_taken_literally(text):
     assert SIGNS in " ".join(text.split())
+    assert ".. raw:: latex" in text
