@@ -27,6 +27,16 @@ from traitlets.config import Config
 from .source import BUILD, FRAMEWORKS, NOTEBOOKS, ROOT, BookError, Section, write_notebook
 
 CACHE = BUILD / "cache"
+SETTINGS_OF_OTHERS = (
+    "MPLBACKEND",
+    "PYTHONWARNINGS",
+    "PYTHONDEVMODE",
+    "PYTEST_ADDOPTS",
+    "PY_COLORS",
+    "FORCE_COLOR",
+    "CLICOLOR_FORCE",
+    "GIT_",
+)
 # In seconds, for a kernel to start, and for a cell's outputs after its reply: a machine may be busy with other work.
 PATIENCE = 600
 
@@ -99,6 +109,12 @@ def _asked_again(get_msg: Callable[..., Awaitable[dict]]) -> Callable[..., Await
     return wait
 
 
+def own_environment() -> dict[str, str]:
+    """The environment without what users set for other programs, which would change figures, warnings and colours."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS_OF_OTHERS)}
+    return own | {"MATPLOTLIBRC": os.devnull}
+
+
 def run(section: Section, profile: str) -> NotebookNode:
     """Execute a section in a fresh kernel.
 
@@ -115,7 +131,7 @@ def run(section: Section, profile: str) -> NotebookNode:
     data = Path(os.environ.get("D2L_DATA") or ROOT / "data").resolve()
     folder = (NOTEBOOKS / section.tab / section.name).parent
     folder.mkdir(parents=True, exist_ok=True)
-    env = {**os.environ, "D2L_DATA": str(data), "D2L_PROFILE": profile}
+    env = own_environment() | {"D2L_DATA": str(data), "D2L_PROFILE": profile}
     with tqdm(total=len(section.code_cells), unit="cell", desc=str(section), bar_format=_BAR) as bar:
         client = _Client(
             notebook,

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import re
 import shlex
 import shutil
@@ -21,6 +20,7 @@ from tqdm import tqdm
 
 from d2l.machine import usable_processors
 
+from .execute import own_environment
 from .source import ROOT, BookError, markdown_table, write_whole
 
 MUTANTS = ROOT / "tests" / "mutants"
@@ -153,9 +153,12 @@ def copied_repository() -> Iterator[Path]:
     Raises:
         BookError: There is no git, or it does not list them.
     """
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    # The folder may be another user's, as in a container.
+    git = ["git", "-c", f"safe.directory={ROOT}"]
+    listed = [*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
-        names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+        listing = subprocess.run(listed, cwd=ROOT, env=own_environment(), capture_output=True, text=True, check=True)
+        names = listing.stdout.split("\0")
     except FileNotFoundError:
         raise BookError("git is needed, to list the files of the repository") from None
     except subprocess.CalledProcessError as error:
@@ -233,6 +236,6 @@ def _check_without_defect(caught_by: Iterable[str]) -> None:
 def _run(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Run Python in a copy of the repository with the copy's modules, also in the kernels that it starts."""
     # One thread each, for as many run as there are cores.
-    env = {**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
+    env = own_environment() | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)

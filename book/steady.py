@@ -17,6 +17,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from .execute import own_environment
 from .source import BUILD, ROOT, BookError, markdown_table, write_whole
 
 RESULTS = ROOT / "tests" / "steady.json"
@@ -129,10 +130,9 @@ def try_run(condition: Condition, log: Path) -> Run:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         place = Path(folder)
         clone = place / condition.folder
-        subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
-        commit = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=clone, capture_output=True, text=True, check=True
-        ).stdout.strip()
+        git = {"env": own_environment(), "stdout": subprocess.PIPE, "text": True, "check": True}
+        subprocess.run(["git", "clone", "--quiet", ROOT, clone], **git)
+        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=clone, **git).stdout.strip()
         env = _environment(condition, place)
         start = time.monotonic()
         with _process_beside() if condition.beside else nullcontext(), log.open("wb") as output:
@@ -176,7 +176,7 @@ def _environment(condition: Condition, place: Path) -> dict[str, str]:
     """The environment of a run whose files are in ``place``, which are its user's."""
     (place / "data").mkdir()
     (place / "home").mkdir()
-    own = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    own = {name: value for name, value in own_environment().items() if not name.startswith(OURS)}
     env = own | {name: value.format(place=place) for name, value in condition.env.items()}
     if "LOCPATH" in condition.env:
         subprocess.run(["localedef", "--no-archive", "-i", LOCALE, "-f", CHARSET, place / LOCALE], check=True)

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from processes import free_ports
 
 from book.comparison import differences
-from book.execute import PATIENCE, with_outputs
+from book.execute import PATIENCE, own_environment, with_outputs
 from book.handout import hand_out_all
 from book.pages import render
 from book.recordings import show_results
@@ -28,8 +28,15 @@ from book.reference import reference_path
 from book.source import BUILD, Section, compile_sections, is_installed
 from d2l import machine
 
+environment = own_environment()
+os.environ.clear()
+os.environ.update(environment)
 os.environ["D2L_PROFILE"] = "smoke"
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
+os.environ["no_proxy"] = "127.0.0.1,localhost"  # processes on this machine reach each other without a proxy
+os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("D2L_TEST_GPUS", "")
+if not os.environ["CUDA_VISIBLE_DEVICES"]:
+    os.environ["JAX_PLATFORMS"] = "cpu"  # without it JAX warns where there is a GPU
+matplotlib.rcdefaults()
 matplotlib.use("agg")
 # A shell starts jobs in the background with Ctrl-C ignored, and tests of it would wait for what never comes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -148,6 +155,8 @@ Path(os.environ["IPYTHONDIR"]).mkdir(parents=True, exist_ok=True)
 IPyNbCell.compare_outputs = compare_outputs
 IPyNbFile.get_kernel_message = get_kernel_message
 RunningKernel.execute_cell_input = execute_cell_input
+# By then the client has waited for the kernel to be ready. This waits again, for no more than ten seconds.
+RunningKernel._ensure_iopub_up = lambda kernel: None
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -288,6 +288,17 @@ def test_failing_cell_is_named_with_section_tab_number_and_traceback(tmp_path, m
     assert "ZeroDivisionError" in str(error.value)
 
 
+def test_figures_are_the_books_whatever_the_user_has_set_for_other_programs(tmp_path, monkeypatch):
+    monkeypatch.setattr("book.execute.NOTEBOOKS", tmp_path)
+    section = small_section("from matplotlib import pyplot as plt", "plt.plot([1, 2]);")
+    expected = run(section, "smoke").cells[1].outputs
+    assert "image/png" in expected[0].data
+    (tmp_path / "matplotlibrc").write_text("figure.figsize: 1, 1\n")
+    monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path))
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    assert run(section, "smoke").cells[1].outputs == expected
+
+
 KILL = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
 
 

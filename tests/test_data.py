@@ -111,8 +111,7 @@ class Server:
 
 
 @pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+def server():
     server = Server()
     yield server
     server.close()
@@ -302,7 +301,6 @@ def test_download_is_kept_for_the_next_run(folders, contents, server, monkeypatc
 def test_no_network_and_no_data_lists_every_place(folders, contents, monkeypatch):
     # Nothing listens on port 1 of this machine.
     addresses = ("http://127.0.0.1:1/first", "http://127.0.0.1:1/second")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(data, "ADDRESSES", addresses)
     monkeypatch.setenv("D2L_DATA", str(folders / "mine"))
     with pytest.raises(data.DataError) as caught:

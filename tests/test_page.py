@@ -49,10 +49,10 @@ def tab_of(page: Page, framework: str, number: int = 0) -> Locator:
 def wait_for_state(load: Callable[[], object], reached: Callable[[], bool]) -> None:
     """Load a page until it is as expected: Chromium tells its other processes of what a page has stored a little later.
 
-    Ten seconds at most, since a page that forgets is never as expected.
+    Ten seconds at most, once it has been loaded, since a page that forgets is never as expected.
     """
-    end = time.monotonic() + 10
     load()
+    end = time.monotonic() + 10
     while not reached():
         assert time.monotonic() < end, "the page has forgotten what was chosen"
         load()

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from book.source import BookError
 # In place of the tests: tells where and as what it runs, and ends as pytest does.
 SHOW = """
 echo "folder: $PWD"
-echo "cores: $(env -u OMP_NUM_THREADS nproc)"
+echo "cores: $(sed -n "s/^Cpus_allowed_list:[[:space:]]*//p" /proc/self/status)"
 echo "charset: $(locale charmap)"
 echo "offset: $(date +%z)"
 echo "user: $(id -u)"
@@ -35,6 +36,9 @@ def folder(monkeypatch, tmp_path):
     for name, path in {"ROOT": "repository", "LOGS": "logs", "RESULTS": "steady.json", "TABLE": "steady.md"}.items():
         monkeypatch.setattr(steady, name, tmp_path / path)
     monkeypatch.setattr(steady, "COMMAND", ("sh", "-c", SHOW))
+    # Hooks and signatures that the user has asked for are not for this commit.
+    for name, value in {"GLOBAL": os.devnull, "NOSYSTEM": "1"}.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
     git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.org"]
     subprocess.run([*git, "init", "--quiet", "repository"], cwd=tmp_path, check=True)
     subprocess.run(
@@ -50,7 +54,8 @@ def test_each_condition_is_that_of_its_name(folder, monkeypatch):
     german, nobody, blanks, beside, one_core, plain = (
         dict(line.split(": ", 1) for line in log.splitlines() if ": " in line) for log in logs
     )
-    assert (one_core["cores"], plain["cores"]) == ("1", str(len(os.sched_getaffinity(0))))
+    cores = re.search(r"^Cpus_allowed_list:\s*(\S+)", Path("/proc/self/status").read_text(), re.M)[1]
+    assert (one_core["cores"], plain["cores"]) == (steady.CORE, cores)
     assert [run["beside"] for run in (german, nobody, blanks, beside, one_core, plain)] == [*"000100"]
     assert german["charset"] == "ISO-8859-1"
     assert german["offset"] in ("+1245", "+1345")
@@ -96,8 +101,10 @@ def test_interrupted_run_ends_all_that_it_has_started(folder, monkeypatch):
             return super().wait(*args, **kwargs)
 
     monkeypatch.setattr(subprocess, "Popen", Process)
-    wait = f'until [ -e "{folder}/waited for" ]; do sleep 0.01; done'
-    command = f'trap "touch {folder}/ended; exit" TERM; {wait}; kill -INT {os.getpid()}; while true; do sleep 0.1; done'
+    monkeypatch.setenv("FOLDER", str(folder))
+    trap = 'end() { touch "$FOLDER/ended"; exit; }; trap end TERM'
+    wait = 'until [ -e "$FOLDER/waited for" ]; do sleep 0.01; done'
+    command = f"{trap}; {wait}; kill -INT {os.getpid()}; while true; do sleep 0.1; done"
     monkeypatch.setattr(steady, "COMMAND", ("sh", "-c", f"sh -c '{command}' & wait"))
     with pytest.raises(KeyboardInterrupt):
         steady.add_runs(1)

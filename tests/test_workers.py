@@ -69,8 +69,11 @@ open(name + ".json", "w").write(json.dumps(found))
 
 
 def environment(**more):
-    """Of a process that trains on few examples with a core of its own."""
-    return os.environ | {"PYTHONPATH": str(ROOT), "D2L_PROFILE": "smoke", "OMP_NUM_THREADS": "1"} | more
+    """Of a process that trains on few examples with a core of its own, and finds others whatever its machine's name."""
+    settings = {"PYTHONPATH": str(ROOT), "D2L_PROFILE": "smoke", "OMP_NUM_THREADS": "1"}
+    if sys.platform == "linux":
+        settings["GLOO_SOCKET_IFNAME"] = "lo"
+    return os.environ | settings | more
 
 
 def torchrun(processes, *arguments):
