@@ -90,9 +90,14 @@ def _different_numbers(
         tolerance = 0 if ", x of " in name else tolerances.get(name.rpartition("_")[2], 0)
         if ours is None or theirs is None or len(ours) != len(theirs):
             yield f"{name}: {_listed(theirs)} -> {_listed(ours)}"
-        elif not all(abs(a - b) <= tolerance for a, b in zip(ours, theirs, strict=True)):
+        elif not all(_close(a, b, tolerance) for a, b in zip(ours, theirs, strict=True)):
             yield f"{name}: {_listed(theirs)} -> {_listed(ours)}, more than {tolerance} apart"
 
 
-def _listed(numbers: list[float] | None) -> str:
-    return "none" if numbers is None else ", ".join(f"{number:.6g}" for number in numbers)
+def _close(a: float | None, b: float | None, tolerance: float) -> bool:
+    """Whether two numbers are as equal as they have to be, or both are lost."""
+    return a == b or (a is not None and b is not None and abs(a - b) <= tolerance)
+
+
+def _listed(numbers: list[float | None] | None) -> str:
+    return "none" if numbers is None else ", ".join("lost" if n is None else f"{n:.6g}" for n in numbers)

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import math
 from typing import Any
 
 import nbformat
@@ -42,6 +41,6 @@ def _html(text: str) -> NotebookNode:
     return nbformat.v4.new_output("display_data", data={"text/html": text})
 
 
-def _short(number: float) -> float | None:
-    """A number without the digits that nobody sees; JSON has no word for one that training has lost."""
-    return float(f"{number:.{DIGITS}g}") if math.isfinite(number) else None
+def _short(number: float | None) -> float | None:
+    """A number, unless training has lost it, without the digits that nobody sees."""
+    return None if number is None else float(f"{number:.{DIGITS}g}")

@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from .hyperparameters import HyperParameters
-from .media import CURVES_MIME
+from .media import CURVES_MIME, finite
 from .notebook import Output, at_end_of_cell, in_notebook
 from .plotting import SVG_STYLE, set_axes, to_numpy
 
@@ -26,7 +26,8 @@ class ProgressBoard(HyperParameters):
     """Draw curves point by point; in a notebook the figure is redrawn in place.
 
     The figure is published as SVG together with its curves as data (media type ``application/vnd.d2l.curves+json``:
-    ``{"xlabel": str, "curves": {label: [[x, y], ...]}}``), so that a test can compare numbers and not pictures.
+    ``{"xlabel": str, "curves": {label: [[x, y], ...]}}``, with null for a y that is no finite number), so that a
+    test can compare numbers and not pictures.
 
     Args:
         xlabel, ylabel: Axis labels.
@@ -56,6 +57,10 @@ class ProgressBoard(HyperParameters):
         self.save_hyperparameters()
         self.add_up: AddUp = list  # over the processes that train together
         self.clear()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy has: all but its trainer's way to add up."""
+        return {**self.__dict__, "add_up": list}
 
     def clear(self) -> None:
         """Forget all points and start a new picture."""
@@ -118,7 +123,7 @@ class ProgressBoard(HyperParameters):
         self._stale = False
         if not self.display or not self.curves or not in_notebook():
             return
-        data = {"xlabel": self.xlabel, "curves": self.curves}
+        data = {"xlabel": self.xlabel, "curves": finite(self.curves)}
         names = ", ".join(self.curves)
         self._output.show({"image/svg+xml": self._svg(), CURVES_MIME: data, "text/plain": f"{names} by {self.xlabel}"})
         end = time.monotonic()

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from .hyperparameters import HyperParameters
 from .images import MEAN, ImageLoader, list_images
 from .layers import Layer, LayerTable
 from .machine import usable_processors
-from .media import RUN_MIME
+from .media import RUN_MIME, finite
 from .notebook import in_notebook
 from .plotting import show_images, to_numpy
 from .profile import current_profile
@@ -50,7 +51,9 @@ OUT_OF_MEMORY = re.compile(
     r"out of memory|RESOURCE_EXHAUSTED|OOM when|(can't|unable to|failed to) allocate|bad_alloc|memory exhausted", re.I
 )
 # And what they say in one process when another, with which it trains, is gone.
-OTHER_GONE = re.compile(r"connection (was )?(reset|closed|refused)|socket closed|NCCL|heartbeat|UNAVAILABLE", re.I)
+OTHER_GONE = re.compile(
+    r"connection (was )?(reset|closed|refused)|socket closed|broken pipe|NCCL|heartbeat|UNAVAILABLE", re.I
+)
 
 
 def missing_framework(error: ModuleNotFoundError, packages: Sequence[str], extra: str, note: str = "") -> ImportError:
@@ -455,6 +458,7 @@ class Trainer(HyperParameters):
     progress: Progress | None = None
     _checkpoints: CheckpointFolder | None = None
     _epoch_random: Any = None  # the random states that an epoch with checkpoints began with
+    epoch: int = 0
     train_batch_idx: int = 0
     num_train_batches: int = 0
     _stop: BaseException | None = None
@@ -472,7 +476,7 @@ class Trainer(HyperParameters):
     ):
         check_whole("max_epochs", max_epochs, 0)
         check_whole("num_gpus", num_gpus, 0)
-        if gradient_clip_val < 0:
+        if not (isinstance(gradient_clip_val, Real) and gradient_clip_val >= 0):
             raise ValueError(f"gradient_clip_val={gradient_clip_val!r}: give a number, 0 or more")
         if precision not in self.precisions:
             raise ValueError(f"precision={precision!r}: give one of {', '.join(map(repr, self.precisions))}")
@@ -529,7 +533,6 @@ class Trainer(HyperParameters):
     def prepare_model(self, model: Module) -> None:
         """Join model and trainer, and set up the board."""
         model.trainer = self
-        model.board.clear()
         model.board.xlim = [0, self.num_epochs]
         model.board.add_up = self._add_up
         self.model = model
@@ -548,7 +551,9 @@ class Trainer(HyperParameters):
         random states, curves, and place in the epoch: on a CPU, to the same numbers as without the interruption,
         where each draw of a random number comes from the random state of Python, of NumPy or of the framework.
         A loader of one's own has to give the same batches from the same random states. TensorFlow and MXNet do not
-        tell theirs: after a `stop` between two checkpoints, later epochs are drawn anew.
+        tell theirs: after a `stop` between two checkpoints, later epochs are drawn anew. What an optimizer written by
+        hand keeps from step to step is not in a checkpoint, which is said, unless it has the methods or variables by
+        which the framework's own give theirs.
 
         Several processes, where the framework has been started in them, divide each batch among them, and their run is
         that of one process with the same batches. Batch normalization takes the statistics of a process's part.
@@ -569,6 +574,7 @@ class Trainer(HyperParameters):
         self._part_random_states(data)
         self.prepare_data(data)
         self._part_batches()
+        model.board.clear()
         self.prepare_model(model)
         self._prepare_optimizer()
         self.train_batch_idx = self.val_batch_idx = self._first_epoch = 0
@@ -626,6 +632,7 @@ class Trainer(HyperParameters):
             with self._named_in_errors("training", self.train_batch_idx, batch):
                 self._train(self.prepare_batch(batch))
             self.train_batch_idx += 1
+        self.train_batch_idx = (self.epoch + 1) * self.num_train_batches  # also where a batch had no image in it
         self._set_training(False)
         if self.val_dataloader is None:
             return
@@ -775,9 +782,11 @@ class Trainer(HyperParameters):
 
     def _use_checkpoints(self, data: DataModule, checkpoint: Checkpoint | None) -> None:
         """Have checkpoints made of this run, and have it go on from one."""
+        lr = getattr(self.model, "lr", None)
         facts = {
             "framework": self.framework,
             "optimizer": self._optimizer_name(),
+            "lr": lr if isinstance(lr, Real) else None,  # or it has a schedule
             "batch_size": getattr(data, "batch_size", None),
             "training examples": getattr(self.train_dataloader, "examples", None),
             "training batches per epoch": self.num_train_batches,
@@ -785,6 +794,9 @@ class Trainer(HyperParameters):
         }
         self._run = {name: fact for name, fact in facts.items() if fact is not None}
         self._skip = 0
+        if not self._keeps_optimizer():
+            name = self._optimizer_name()
+            self._say(f"Checkpoints lack what {name}, an optimizer written by hand, keeps from one step to the next")
         if checkpoint is not None:
             self._take_up(checkpoint)
         self.train_dataloader = _CheckpointedLoader(self.train_dataloader, self)
@@ -915,7 +927,7 @@ class Trainer(HyperParameters):
         if not profile.full:
             line = f"{profile}: {line}"
         if in_notebook():
-            self.progress.output.show({"text/plain": line, RUN_MIME: run})
+            self.progress.output.show({"text/plain": line, RUN_MIME: finite(run)})
         else:
             print(line)
 
@@ -1010,6 +1022,10 @@ class Trainer(HyperParameters):
 
     def _optimizer_name(self) -> str:
         return type(self.optim).__name__
+
+    def _keeps_optimizer(self) -> bool:
+        """Whether all that the optimizer keeps from step to step is in its state."""
+        return True
 
     def _optimizer_state(self) -> Any:
         """What the optimizer keeps from step to step, in dicts, lists and tuples."""

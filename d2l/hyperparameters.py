@@ -8,16 +8,17 @@ from typing import Any
 class HyperParameters:
     """Base class of objects that remember the arguments they were made with."""
 
-    def save_hyperparameters(self, ignore: Iterable[str] = ()) -> None:
+    def save_hyperparameters(self, ignore: str | Iterable[str] = ()) -> None:
         """Save the arguments of the calling method as attributes, and all of them in ``self.hparams``.
 
         Args:
-            ignore: Names of arguments not to save; those that begin with an underscore are not saved either.
+            ignore: Names of arguments not to save, or one of them. Those that begin with an underscore are not saved.
         """
         frame = inspect.currentframe().f_back
         names, varargs, varkw, values = inspect.getargvalues(frame)
         names = [*names[1:], *filter(None, (varargs, varkw))]
-        new = {name: values[name] for name in names if name not in set(ignore) and not name.startswith("_")}
+        ignored = {ignore} if isinstance(ignore, str) else set(ignore)
+        new = {name: values[name] for name in names if name not in ignored and not name.startswith("_")}
         self.hparams = {**getattr(self, "hparams", {}), **new}
         for name, value in new.items():
             setattr(self, name, value)

@@ -212,6 +212,12 @@ class Trainer(core.Trainer):
                 f"it, no faster than one alone: {even} can"
             )
 
+    def prepare_model(self, model: Module) -> None:
+        """Join model and trainer, and set up the board."""
+        super().prepare_model(model)
+        # JAX keeps for good what `state.apply_fn` belongs to: a copy, which does not have the trainer with all it has.
+        self._applied = model.clone()
+
     def prepare_batch(self, batch: Sequence[Any]) -> Sequence[jax.Array]:
         """Bring a batch to the device or, while a model is trained on several, its parts to all of them.
 
@@ -246,8 +252,8 @@ class Trainer(core.Trainer):
     def _apply(self) -> Callable[..., Any]:
         """The model's ``apply``, in ``bfloat16`` where that is asked for or fast."""
         if self._chosen_precision() == "bfloat16":
-            return partial(_apply_in_bfloat16, self.model)
-        return self.model.apply
+            return partial(_apply_in_bfloat16, self._applied)
+        return self._applied.apply
 
     @contextmanager
     def _on_all_devices(self) -> Iterator[None]:
@@ -350,7 +356,7 @@ class Trainer(core.Trainer):
         return compiled
 
     def _set_training(self, training: bool) -> None:
-        self.model.training = training
+        self.model.training = self._applied.training = training
 
     def _train(self, batch: Sequence[jax.Array]) -> None:
         if not self._count_examples(batch):
@@ -409,13 +415,12 @@ class Trainer(core.Trainer):
         changed = {"dropout_rng": jax.random.split(state.dropout_rng)[0]}
         if state.batch_stats:
             changed["batch_stats"] = value[1]["batch_stats"]
-        # Of a plain dict, a compiled function would sort the keys.
-        return state.apply_gradients(grads=grads, **changed), OrderedDict(metrics)
+        return state.apply_gradients(grads=grads, **changed), _widened(metrics)
 
     def _validate_metrics(self, state: TrainState, batch: Sequence[jax.Array]) -> dict[str, jax.Array]:
         with self._capture() as metrics:
             self.model.validation_step(state.params, batch, state)
-        return OrderedDict(metrics)
+        return _widened(metrics)
 
 
 class SyntheticRegressionData(core.SyntheticRegressionData, DataModule):
@@ -816,6 +821,13 @@ def _apply_in_bfloat16(model: nn.Module, variables: Params, *inputs: Any, **kwar
 def _as_type(dtype: Any, tree: Any) -> Any:
     """The tree with its floating-point arrays converted."""
     return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+
+
+def _widened(metrics: Mapping[str, Any]) -> OrderedDict[str, jax.Array]:
+    """Metrics that can be added up over an epoch: of 16 bits, numbers as small as a batch's share would be lost."""
+    # Of a plain dict, a compiled function would sort the keys.
+    wide = ((key, jnp.asarray(value)) for key, value in metrics.items())
+    return OrderedDict((key, value.astype(jnp.promote_types(value.dtype, jnp.float32))) for key, value in wide)
 
 
 def _by_name(tree: Any) -> dict[str, jax.Array]:

@@ -1,6 +1,19 @@
 """The media types of outputs that carry numbers, so that programs compare and draw these and not pictures or text."""
 
-# {"xlabel": str, "curves": {label: [[x, y], ...]}}
+import math
+from collections.abc import Mapping
+from typing import Any
+
+# {"xlabel": str, "curves": {label: [[x, y], ...]}}, where a y that training has lost is null.
 CURVES_MIME = "application/vnd.d2l.curves+json"
 # What a run's last line says, by name: profile, epochs, device, metrics and so on.
 RUN_MIME = "application/vnd.d2l.run+json"
+
+
+def finite(value: Any) -> Any:
+    """What JSON can hold of a value: numbers that are not finite, which it lacks, become ``None``."""
+    if isinstance(value, Mapping):
+        return {name: finite(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -81,7 +81,10 @@ class Module(core.Module, nn.Block):
 
     def plot(self, key: str, value: Any, train: bool) -> None:
         """Add a scalar of this step to the board, without its graph: see `d2l.core.Module.plot`."""
-        super().plot(key, value.detach() if isinstance(value, np.ndarray) else value, train)
+        if isinstance(value, np.ndarray):
+            # Of 16 bits, it could not be added up over an epoch.
+            value = value.detach().astype(onp.promote_types(value.dtype, onp.float32))
+        super().plot(key, value, train)
 
     def configure_optimizers(self) -> gluon.Trainer:
         """Stochastic gradient descent with the learning rate ``self.lr``."""
@@ -191,6 +194,7 @@ class Trainer(core.Trainer):
 
     def _prepare_optimizer(self) -> None:
         super()._prepare_optimizer()
+        self._check_arrays()
         of_its_own = self.model.get_scratch_params() or not isinstance(self.optim, gluon.Trainer)
         if of_its_own and len(self.devices) > 1:
             self._bring_to(self.devices[:1])
@@ -200,6 +204,16 @@ class Trainer(core.Trainer):
                 "or an optimizer of its own; several devices take parameters of layers and a gluon.Trainer"
             )
         _hybridize(self.model)
+
+    def _check_arrays(self) -> None:
+        """See that the optimizer trains what has a gradient: Gluon's has parameters of layers only."""
+        if isinstance(self.optim, gluon.Trainer):
+            untrained = [name for name, array in self.model._named_scratch_params() if array.grad is not None]
+            if untrained:
+                raise ValueError(
+                    f"{type(self.model).__name__} has arrays with gradients ({', '.join(untrained)}), and a "
+                    "gluon.Trainer does not train these: make each of them a gluon.Parameter"
+                )
 
     def _bring_to(self, devices: Sequence[mx.Context]) -> None:
         """Have the model's parameters on each of these devices, which its batches are divided among from now on."""
@@ -303,6 +317,9 @@ class Trainer(core.Trainer):
         params = self.model._collect_params_with_prefix()
         return {name: numbers[id(param)] for name, param in params.items() if id(param) in numbers}
 
+    def _keeps_optimizer(self) -> bool:
+        return isinstance(self.optim, (SGD, gluon.Trainer))
+
     def _optimizer_state(self) -> dict[str, Any] | None:
         # Gluon would save it as a pickle. One that is written by hand has none.
         if not isinstance(self.optim, gluon.Trainer):
@@ -380,9 +397,10 @@ class SGD(HyperParameters):
         self.save_hyperparameters()
 
     def step(self, _: Any) -> None:
-        """Update the parameters by their gradients. The argument is the batch size that Gluon's optimizers ask for."""
+        """Update the parameters that have gradients. The argument is the batch size that Gluon's optimizers ask for."""
         for param in self.params:
-            param -= self.lr * param.grad
+            if param.grad is not None:
+                param -= self.lr * param.grad
 
 
 class LinearRegression(Module):
@@ -414,8 +432,10 @@ class Classifier(core.Classifier, Module):
         """
         # MXNet itself takes the nearest class for a number that is none.
         labels, classes = Y.asnumpy(), Y_hat.shape[-1]
-        if labels.size and not 0 <= labels.min() <= labels.max() < classes:
-            raise ValueError(f"labels from {labels.min():g} to {labels.max():g}: these are to be 0 to {classes - 1}")
+        if labels.size and not (0 <= labels.min() <= labels.max() < classes and (labels % 1 == 0).all()):
+            raise ValueError(
+                f"labels from {labels.min():g} to {labels.max():g}: these are to be whole numbers, 0 to {classes - 1}"
+            )
         losses = gluon.loss.SoftmaxCrossEntropyLoss()(Y_hat.reshape(-1, classes), Y.reshape(-1))
         return losses.mean() if averaged else losses
 
@@ -427,11 +447,16 @@ class Classifier(core.Classifier, Module):
         return correct.mean() if averaged else correct
 
     def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[nn.Block, np.ndarray, np.ndarray]]:
-        X = np.zeros(X_shape, ctx=self.collect_params().list_ctx()[0])
+        X = np.zeros(X_shape, ctx=self._device())
         for layer in self.net:
             Y = layer(X)
             yield layer, X, Y
             X = Y
+
+    def _device(self) -> mx.Context:
+        """Where the parameters are, the first of them if there are several places."""
+        params = self.collect_params()
+        return params.list_ctx()[0] if params.keys() else cpu()
 
     def _count_parameters(self, layer: nn.Block) -> int:
         params = layer.collect_params().values()

@@ -116,6 +116,8 @@ def to_numpy(x: Any) -> np.ndarray:
         return x.asnumpy()
     if hasattr(x, "detach"):
         x = x.detach().cpu()
+        if str(x.dtype) == "torch.bfloat16":  # which NumPy lacks
+            x = x.float()
     return np.asarray(x)
 
 

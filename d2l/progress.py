@@ -42,7 +42,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         self._bar = tqdm(
             total=self._total,
-            disable=not self._shown,
+            disable=not self._shown or self._done == self._total,
             initial=self._done,
             file=_NotebookLine(self) if in_notebook() else sys.stderr,
             ncols=72 if in_notebook() else None,

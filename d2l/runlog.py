@@ -1,7 +1,6 @@
 """A training run as lines of JSON in a file, for programs to read and for people to follow with ``tail -f``."""
 
 import json
-import math
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .board import ProgressBoard
+from .media import finite
 
 
 class RunLog:
@@ -47,7 +47,7 @@ class RunLog:
     def write(self, **line: Any) -> None:
         """Append a line with the time and these values. Numbers that are not finite, which JSON lacks, become null."""
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._append(json.dumps(_finite({"time": time, **line}), default=str).encode() + b"\n")
+        self._append(json.dumps(finite({"time": time, **line}), default=str).encode() + b"\n")
 
     def _append(self, line: bytes) -> None:
         if self._file is None:
@@ -80,12 +80,7 @@ class LoggedBoard(ProgressBoard):
         self.log.write(event="resumed", epoch=self.epochs_done())
 
     def _settle(self, label: str) -> None:
+        known = len(self.curves.get(label, ()))
         super()._settle(label)
-        x, y = self.curves[label][-1]
-        self.log.write(epoch=x, **{label: y})
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _finite(part) for name, part in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        for x, y in self.curves.get(label, ())[known:]:
+            self.log.write(epoch=x, **{label: y})

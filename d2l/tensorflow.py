@@ -300,6 +300,9 @@ class Trainer(core.Trainer):
             variable.assign(weights[name])
         self._part_dropout()
 
+    def _keeps_optimizer(self) -> bool:
+        return isinstance(self.optim, SGD) or hasattr(self.optim, "variables")
+
     def _optimizer_state(self) -> dict[str, Any]:
         # In the order of their making; their names count the layers of the process.
         return {str(i): variable for i, variable in enumerate(getattr(self.optim, "variables", []))}
@@ -328,12 +331,12 @@ class Trainer(core.Trainer):
         if self.gradient_clip_val > 0:
             grads = self.clip_gradients(self.gradient_clip_val, grads)
         self.optim.apply_gradients(zip(grads, variables, strict=True))
-        return metrics
+        return _widened(metrics)
 
     def _validate_metrics(self, batch: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
         with self._capture() as metrics:
             self.model.validation_step(batch)
-        return metrics
+        return _widened(metrics)
 
     def _train_divided(self, batch: Sequence[tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """A step of training on several devices: the metrics of the whole batch, and its number of examples."""
@@ -690,10 +693,15 @@ def _sum_over_processes(array: np.ndarray) -> np.ndarray:
 
 def _of_whole(metrics: dict[str, Any], examples: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
     """In a replica with so many examples: the metrics of the whole batch, and its number of examples."""
-    totals = {key: _weighted(tf.cast(value, tf.float32), examples) for key, value in metrics.items()}
+    totals = {key: _weighted(value, examples) for key, value in _widened(metrics).items()}
     examples = tf.identity(examples)  # on the replica's device, as the totals
     totals, whole = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, (totals, examples))
     return {key: total / tf.maximum(whole, 1) for key, total in totals.items()}, whole
+
+
+def _widened(metrics: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+    """Metrics that can be added up over an epoch: of 16 bits, numbers as small as a batch's share would be lost."""
+    return {key: tf.cast(value, tf.float32) for key, value in metrics.items()}
 
 
 def _weighted(value: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:

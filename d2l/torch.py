@@ -3,7 +3,7 @@
 import atexit
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +86,14 @@ class Module(core.Module, nn.Module):
 
     def plot(self, key: str, value: Any, train: bool) -> None:
         """Add a scalar of this step to the board, without its graph: see `d2l.core.Module.plot`."""
-        super().plot(key, value.detach() if isinstance(value, torch.Tensor) else value, train)
+        if isinstance(value, torch.Tensor):
+            # Of 16 bits, it could not be added up over an epoch.
+            value = value.detach().to(torch.promote_types(value.dtype, torch.float32))
+        super().plot(key, value, train)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy of the model has: not its trainer, with data and progress, nor does a saved one."""
+        return {**self.__dict__, "trainer": None}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Stochastic gradient descent with the learning rate ``self.lr``."""
@@ -255,8 +262,11 @@ class Trainer(core.Trainer):
     def _set_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         self.model.load_state_dict({name: self._tensor(weight) for name, weight in weights.items()})
 
-    def _optimizer_state(self) -> Any:
+    def _keeps_optimizer(self) -> bool:
         # One that is written by hand has a state if it has PyTorch's methods for it.
+        return isinstance(self.optim, SGD) or hasattr(self.optim, "state_dict")
+
+    def _optimizer_state(self) -> Any:
         return self.optim.state_dict() if hasattr(self.optim, "state_dict") else None
 
     def _set_optimizer_state(self, state: Any, path: Path) -> None:
@@ -309,13 +319,15 @@ class LinearRegressionScratch(Module):
 class SGD(HyperParameters):
     """Minibatch stochastic gradient descent: ``param -= lr * gradient``."""
 
-    def __init__(self, params: Sequence[torch.Tensor], lr: float):
+    def __init__(self, params: Iterable[torch.Tensor], lr: float):
         self.save_hyperparameters()
+        self.params = list(params)  # those of `Module.parameters` can be gone through once
 
     def step(self) -> None:
-        """Update the parameters by their gradients."""
+        """Update the parameters by their gradients, those that the loss reaches."""
         for param in self.params:
-            param.data -= self.lr * param.grad
+            if param.grad is not None:
+                param.data -= self.lr * param.grad
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

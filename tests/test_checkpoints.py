@@ -583,6 +583,38 @@ def test_resuming_another_run_names_what_differs(torch, arguments, differs, sees
     sees(f"CheckpointError: {caught.value}")
 
 
+def test_resuming_with_another_learning_rate_is_named(fw):
+    """Frameworks would go on with that of the checkpoint, and the log would name the new one."""
+    fit(fw, epochs=1, make=lambda: tiny(fw, lr=0.1))
+    with pytest.raises(CheckpointError, match=r"is of another run: lr is 0\.1 there and 0\.01 here"):
+        fit(fw, epochs=2, resume=True, make=lambda: tiny(fw, lr=0.01))
+
+
+def test_optimizer_written_by_hand_is_said_to_resume_without_its_state(torch, capsys):
+    class Scratch:
+        def __init__(self, params):
+            self.params = list(params)
+
+        def zero_grad(self):
+            for param in self.params:
+                param.grad = None
+
+        def step(self):
+            for param in self.params:
+                param -= 0.1 * param.grad
+
+    def model_with(optimizer):
+        model = tiny(torch)
+        type(model).configure_optimizers = lambda self: optimizer(self.parameters())
+        return model
+
+    fit(torch, make=lambda: model_with(Scratch), folder="by hand")
+    said = "Checkpoints lack what Scratch, an optimizer written by hand, keeps from one step to the next"
+    assert said in capsys.readouterr().out
+    fit(torch, make=lambda: model_with(partial(torch.d2l.SGD, lr=0.1)), folder="ours")
+    assert "Checkpoints lack" not in capsys.readouterr().out
+
+
 def test_resuming_with_other_images_is_named(torch, tmp_path):
     """One fewer makes as many batches, but another order."""
     write_folder(tmp_path / "images")
@@ -671,6 +703,15 @@ def test_weights_are_loaded_into_a_new_model(fw, saved_lenet):
     fw.d2l.Trainer(1).load_weights(model, data, path)
     assert_same(fw.weights(model), expected)
     assert not getattr(model, "training", False)
+
+
+def test_loading_weights_leaves_the_curves(fw, saved_lenet):
+    path, _ = saved_lenet
+    model, data = lenet(fw)
+    fw.d2l.Trainer(1).fit(model, data)
+    curves = dict(model.board.curves)
+    fw.d2l.Trainer(1).load_weights(model, data, path)
+    assert model.board.curves == curves != {}
 
 
 def test_weights_of_another_model_are_listed_and_leave_the_model_untouched(fw, saved_lenet):

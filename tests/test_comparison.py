@@ -84,6 +84,14 @@ def test_loss_that_does_not_move_fails(outputs):
     assert not same(test, outputs)
 
 
+def test_loss_that_is_lost_equals_one_that_is_lost_and_no_other(outputs):
+    test = copy.deepcopy(outputs)
+    data_of(test, CURVES_MIME)["curves"]["val_loss"][1][1] = None
+    assert not same(test, outputs)
+    assert not same(outputs, test)
+    assert same(test, test)
+
+
 @pytest.mark.parametrize("label", ["train_loss", "val_loss", "val_acc"])
 def test_missing_curve_or_point_fails(outputs, label):
     test = copy.deepcopy(outputs)

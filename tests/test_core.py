@@ -46,6 +46,14 @@ def test_ignored_hyperparameter_is_not_saved():
     assert "b" not in Base(1).hparams
 
 
+def test_one_ignored_name_may_stand_alone():
+    class OfNetAndNumber(HyperParameters):
+        def __init__(self, net, n):
+            self.save_hyperparameters(ignore="net")
+
+    assert OfNetAndNumber(1, 2).hparams == {"n": 2}
+
+
 def test_hyperparameters_of_nested_constructors_add_up():
     thing = Derived(1)
     assert (thing.a, thing.c, thing.d) == (1, 5, 4)
@@ -259,8 +267,8 @@ def test_board_shows_one_picture_and_its_numbers_in_a_kernel(shown):
     last = bundles[-1]
     assert last[CURVES_MIME]["xlabel"] == "epoch"
     assert last[CURVES_MIME]["curves"] == {
-        "train_loss": [(0, 0.0), (1, 2.0), (2, 4.0)],
-        "acc <best>": [(0, 0.5), (1, 0.5), (2, 0.5)],
+        "train_loss": [[0, 0.0], [1, 2.0], [2, 4.0]],
+        "acc <best>": [[0, 0.5], [1, 0.5], [2, 0.5]],
     }
     assert {"train_loss", "acc <best>", "epoch", "cost & co"} <= set(texts(last["image/svg+xml"]))
     assert "train_loss" in last["text/plain"]
@@ -590,6 +598,34 @@ def test_lost_loss_is_named_whatever_the_learning_rate_is(full_run):
         model.lr = rate
         with pytest.raises(FloatingPointError, match=f"try a lower learning {re.escape(said)}"):
             PlainTrainer(max_epochs=1).fit(model, Batches([1.0, float("nan")]))
+
+
+def test_numbers_that_are_lost_are_null_in_a_notebook(shown, full_run):
+    """JSON has no nan: Jupyter would warn of it, in the cell, and make it a string."""
+    with pytest.raises(FloatingPointError):
+        PlainTrainer(max_epochs=1).fit(Mean(), Batches([1.0, 1.0, 1.0, float("nan")]))
+    assert shown[-1][1][CURVES_MIME]["curves"] == {"train_loss": [[0, 1.0], [0.5, None]]}
+
+    class WithRatio(Mean):
+        def validation_step(self, batch):
+            self.plot("ratio", np.array(np.inf), train=False)
+
+    PlainTrainer(max_epochs=1).fit(WithRatio(), Batches([1.0], [1.0]))
+    bundle = shown[-1][1]
+    assert bundle[RUN_MIME]["metrics"] == {"train_loss": 1.0, "val_ratio": None}
+    assert bundle["text/plain"].startswith("train_loss 1.000, val_ratio inf")
+
+
+def test_run_with_nothing_to_do_leaves_no_line_in_a_notebook(shown, full_run, capsys):
+    PlainTrainer(max_epochs=0).fit(Mean(), Batches([1.0]))
+    assert shown == []
+    assert "Nothing to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", [-1, float("nan"), None, "1"])
+def test_trainer_refuses_bounds_of_gradients_that_are_none(value):
+    with pytest.raises(ValueError, match=f"gradient_clip_val={value!r}: give a number, 0 or more"):
+        PlainTrainer(max_epochs=1, gradient_clip_val=value)
 
 
 def test_plot_before_fit_says_what_to_do():

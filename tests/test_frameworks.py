@@ -3,8 +3,10 @@
 import contextlib
 import copy
 import dataclasses
+import gc
 import importlib
 import inspect
+import io
 import math
 import os
 import random
@@ -13,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -118,7 +121,7 @@ class TensorFlow(Adapter):
         return self.lib.constant(values)
 
     def allocate(self):
-        return self.lib.zeros([10**13])
+        return self.lib.zeros([10**14])
 
     def weights(self, model):
         return model.get_weights()
@@ -657,6 +660,18 @@ def test_model_learns_to_tell_photographs_apart(fw, folder, capsys):
     assert path in said.err
 
 
+def test_epochs_are_counted_past_batches_of_corrupt_images(fw, folder):
+    dataset = folder(train=2, val=1, batch_size=1)
+    for example in dataset.train.examples[:2]:
+        with open(example.file, "r+b") as file:
+            file.truncate(500)
+    trainer, model = fw.d2l.Trainer(max_epochs=3), fw.d2l.SoftmaxRegression(num_outputs=3, lr=0.02)
+    trainer.fit(model, dataset)
+    assert trainer.epochs_done == 3
+    xs = [x for x, _ in model.board.curves["train_loss"]]
+    assert [int(x) for x in xs] == [0, 0, 1, 1, 2, 2]
+
+
 def test_image_batches_are_made_on_the_trainers_device(fw, folder, monkeypatch):
     dataset, devices = folder(), []
     on_device = dataset._on_device
@@ -744,6 +759,15 @@ def test_training_curve_is_a_mean_over_examples(fw, full_run):
     fw.d2l.Trainer(max_epochs=2).fit(model, Loaders(train, None))
     loss, _ = over_all_examples(fw, model, train)
     np.testing.assert_allclose(ys(model, "train_loss"), [loss] * 2, rtol=1e-5)
+
+
+def test_metrics_of_16_bits_are_averaged_as_those_of_32(fw, full_run):
+    """Their sum over an epoch is larger than the largest number of 16 bits."""
+    model, value = tiny(fw), fw.tensor(np.array(300, np.float16))
+    type(model).validation_step = lambda self, *args: self.plot("half", value, train=False)
+    batches = batches_of(fw, [128] * 3)
+    fw.fit(fw.d2l.Trainer(max_epochs=1), model, Loaders(batches[:1], batches))
+    assert ys(model, "val_half") == [300]
 
 
 def test_points_that_do_not_fill_their_average_are_drawn(fw, full_run):
@@ -842,6 +866,19 @@ def test_trainer_fits_a_second_model(stateful, full_run):
     trainer.fit(models[1], loaders)
     assert step_length(kept, fw.weights(models[0])) == 0
     assert step_length(before, fw.weights(models[1])) > 0
+
+
+def test_model_and_trainer_of_an_earlier_cell_are_given_free(fw, full_run):
+    """With the data on the device; else a cell that is run again would fill it."""
+
+    def alive_after_fit():
+        model, trainer = tiny(fw), fw.d2l.Trainer(max_epochs=1)
+        fw.fit(trainer, model, Loaders(batches_of(fw, [4]), batches_of(fw, [4])))
+        return weakref.ref(model), weakref.ref(trainer)
+
+    found = alive_after_fit()
+    gc.collect()
+    assert [ref() for ref in found] == [None, None]
 
 
 @pytest.mark.fault("fit is called for no epochs: max_epochs=0")
@@ -1490,6 +1527,49 @@ def test_a_layer_that_the_loss_does_not_reach_stays_as_it_is(stateful, full_run)
     assert step_length(before[1], fw.weights(model.spare)) == 0
 
 
+def test_pytorch_models_may_be_copied_and_saved_after_fit_and_the_copies_trained(full_run):
+    fw = adapter("torch")
+    model = fw.d2l.SoftmaxRegression(num_outputs=10, lr=0.1)
+    batches = batches_of(fw, [8])
+    fw.d2l.Trainer(max_epochs=1).fit(model, Loaders(batches, None))
+    fw.lib.save(model, io.BytesIO())
+    copied = copy.deepcopy(model)
+    assert step_length(fw.weights(model), fw.weights(copied)) == 0
+    fw.d2l.Trainer(max_epochs=1).fit(copied, Loaders(batches, None))
+    assert step_length(fw.weights(model), fw.weights(copied)) > 0
+
+
+def test_pytorchs_simplest_optimizer_takes_parameters_as_others_do(full_run):
+    """They can be gone through once, and the loss may not reach some of them."""
+    fw = adapter("torch")
+    model = tiny(fw)
+    model.spare = fw.lib.nn.Linear(2, 2)
+    type(model).configure_optimizers = lambda self: fw.d2l.SGD(self.parameters(), 0.1)
+    before = fw.weights(model)
+    fw.d2l.Trainer(max_epochs=1).fit(model, Loaders(batches_of(fw, [8]), None))
+    moved = [np.abs(weight - start).max() > 0 for weight, start in zip(fw.weights(model), before, strict=True)]
+    assert moved == [True] * 4 + [False] * 2
+
+
+def test_arrays_that_no_optimizer_of_mxnet_would_train_are_named(full_run):
+    fw = adapter("mxnet")
+    model = tiny(fw)
+    model.constant, model.scale = fw.lib.np.ones(10), fw.lib.np.ones(10)
+    trainer, loaders = fw.d2l.Trainer(max_epochs=1), Loaders(batches_of(fw, [4]), None)
+    trainer.fit(model, loaders)
+    model.scale.attach_grad()
+    with pytest.raises(ValueError, match=r"Tiny has arrays with gradients \(scale\).* a gluon\.Parameter"):
+        trainer.fit(model, loaders)
+
+
+def test_mxnets_labels_are_whole_numbers(full_run):
+    fw = adapter("mxnet")
+    X = fw.tensor(np.zeros((2, *shape_of_image(fw)), np.float32))
+    batch = X, fw.tensor(np.array([0.5, 1], np.float32))
+    with pytest.raises(ValueError, match=r"labels from 0\.5 to 1: these are to be whole numbers, 0 to 9"):
+        fw.d2l.Trainer(max_epochs=1).fit(tiny(fw), Loaders([batch], None))
+
+
 def test_loss_of_each_example_is_named(stateful, full_run):
     fw = stateful
 
@@ -1623,10 +1703,13 @@ def test_mxnet_parameters_are_the_layers_or_the_arrays():
 # Speed, and what it must not change
 
 
+NO_GPU = "needs a GPU, and none is in use: D2L_TEST_GPUS=0 in the environment lets these tests have the first one"
+
+
 @pytest.fixture
 def gpu(fw):
     if not fw.d2l.num_gpus():
-        pytest.skip("needs a GPU, and none is in use here")
+        pytest.skip(NO_GPU)
 
 
 def test_trainer_has_batches_made_on_its_device_and_readers_have_theirs_as_before(fw, sample, full_run, monkeypatch):
@@ -1908,7 +1991,7 @@ def test_training_on_a_gpu_learns_from_batches_that_are_there(fw, gpu, sample, f
 def test_pytorchs_own_loader_is_copied_ahead_to_a_gpu(full_run):
     fw = adapter("torch")
     if not fw.d2l.num_gpus():
-        pytest.skip("needs a GPU, and none is in use here")
+        pytest.skip(NO_GPU)
     X, y = fw.lib.arange(60.0).reshape(10, 6), fw.lib.arange(10)
     loader = fw.lib.utils.data.DataLoader(fw.lib.utils.data.TensorDataset(X, y), batch_size=4)
     ahead = fw.d2l._copied_ahead(loader, fw.d2l.gpu())

@@ -245,7 +245,7 @@ def test_label_that_is_no_class_is_named_whichever_device_has_it(fw, fit):
         def get_dataloader(self, train):
             return batches
 
-    with pytest.raises(ValueError, match="labels from 0 to 10: these are to be 0 to 9") as error:
+    with pytest.raises(ValueError, match="labels from 0 to 10: these are to be whole numbers, 0 to 9") as error:
         fit(4, lambda: lenet(fw), Data())
     assert error.value.__notes__ == [
         "In training step 1 of the run, with a batch of (8, 1, 28, 28) float32, (8,) int32."
