@@ -456,6 +456,7 @@ class Trainer(HyperParameters):
     gpus: Sequence[Any] = ()
     workers: Workers = Workers()
     progress: Progress | None = None
+    _resumes_lr = True  # whether an optimizer goes on with the learning rate of a checkpoint, whatever its own is
     _checkpoints: CheckpointFolder | None = None
     _epoch_random: Any = None  # the random states that an epoch with checkpoints began with
     epoch: int = 0
@@ -567,8 +568,8 @@ class Trainer(HyperParameters):
         Raises:
             FloatingPointError: The training loss is no finite number, and the message names the first such step; or the
                 validation loss is none, and it names the epoch.
-            CheckpointError: There are checkpoints but none is whole, they are of another model, optimizer or data,
-                they are there and ``resume`` was not asked for, or one cannot be saved.
+            CheckpointError: There are checkpoints but none is whole, they are of another model, optimizer, learning
+                rate or data, they are there and ``resume`` was not asked for, or one cannot be saved.
         """
         checkpoint = self._open_checkpoints(resume)
         self._part_random_states(data)
@@ -786,7 +787,7 @@ class Trainer(HyperParameters):
         facts = {
             "framework": self.framework,
             "optimizer": self._optimizer_name(),
-            "lr": lr if isinstance(lr, Real) else None,  # or it has a schedule
+            "lr": lr if self._resumes_lr and isinstance(lr, Real) else None,  # or it has a schedule
             "batch_size": getattr(data, "batch_size", None),
             "training examples": getattr(self.train_dataloader, "examples", None),
             "training batches per epoch": self.num_train_batches,

@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -178,6 +179,7 @@ class Trainer(core.Trainer):
     """
 
     framework = "jax"
+    _resumes_lr = False
     precisions = ("auto", "float32", "bfloat16")
     _mesh: Mesh | None = None  # the devices in use of all processes, while a model is trained on more than one
 
@@ -212,12 +214,6 @@ class Trainer(core.Trainer):
                 f"it, no faster than one alone: {even} can"
             )
 
-    def prepare_model(self, model: Module) -> None:
-        """Join model and trainer, and set up the board."""
-        super().prepare_model(model)
-        # JAX keeps for good what `state.apply_fn` belongs to: a copy, which does not have the trainer with all it has.
-        self._applied = model.clone()
-
     def prepare_batch(self, batch: Sequence[Any]) -> Sequence[jax.Array]:
         """Bring a batch to the device or, while a model is trained on several, its parts to all of them.
 
@@ -250,10 +246,13 @@ class Trainer(core.Trainer):
         return major.isdecimal() and int(major) >= 8
 
     def _apply(self) -> Callable[..., Any]:
-        """The model's ``apply``, in ``bfloat16`` where that is asked for or fast."""
-        if self._chosen_precision() == "bfloat16":
-            return partial(_apply_in_bfloat16, self._applied)
-        return self._applied.apply
+        """The model's ``apply``, in ``bfloat16`` where that is asked for or fast.
+
+        JAX keeps it for good, so it does not hold the model, whose trainer has the data and all parameters.
+        """
+        apply = _apply_in_bfloat16 if self._chosen_precision() == "bfloat16" else type(self.model).apply
+        model = weakref.ref(self.model)
+        return lambda *args, **kwargs: apply(model(), *args, **kwargs)
 
     @contextmanager
     def _on_all_devices(self) -> Iterator[None]:
@@ -356,7 +355,7 @@ class Trainer(core.Trainer):
         return compiled
 
     def _set_training(self, training: bool) -> None:
-        self.model.training = self._applied.training = training
+        self.model.training = training
 
     def _train(self, batch: Sequence[jax.Array]) -> None:
         if not self._count_examples(batch):
@@ -824,7 +823,7 @@ def _as_type(dtype: Any, tree: Any) -> Any:
 
 
 def _widened(metrics: Mapping[str, Any]) -> OrderedDict[str, jax.Array]:
-    """Metrics that can be added up over an epoch: of 16 bits, numbers as small as a batch's share would be lost."""
+    """Metrics of at least 32 bits: in 16, a sum over an epoch would overflow, or swallow small parts."""
     # Of a plain dict, a compiled function would sort the keys.
     wide = ((key, jnp.asarray(value)) for key, value in metrics.items())
     return OrderedDict((key, value.astype(jnp.promote_types(value.dtype, jnp.float32))) for key, value in wide)

@@ -318,7 +318,7 @@ class Trainer(core.Trainer):
         return {name: numbers[id(param)] for name, param in params.items() if id(param) in numbers}
 
     def _keeps_optimizer(self) -> bool:
-        return isinstance(self.optim, (SGD, gluon.Trainer))
+        return type(self.optim) is SGD or isinstance(self.optim, gluon.Trainer)
 
     def _optimizer_state(self) -> dict[str, Any] | None:
         # Gluon would save it as a pickle. One that is written by hand has none.

@@ -301,7 +301,7 @@ class Trainer(core.Trainer):
         self._part_dropout()
 
     def _keeps_optimizer(self) -> bool:
-        return isinstance(self.optim, SGD) or hasattr(self.optim, "variables")
+        return type(self.optim) is SGD or hasattr(self.optim, "variables")
 
     def _optimizer_state(self) -> dict[str, Any]:
         # In the order of their making; their names count the layers of the process.
@@ -352,7 +352,7 @@ class Trainer(core.Trainer):
             loss = self.model.training_step(part)
         variables = self.model.trainable_variables
         grads = tape.gradient(loss, variables, unconnected_gradients="zero")
-        metrics, whole = _of_whole(metrics, examples)
+        metrics, whole = _of_whole(_widened(metrics), examples)
         grads = [_weighted(grad, examples / tf.maximum(whole, 1)) for grad in grads]
         keras = isinstance(self.optim, tf.keras.optimizers.Optimizer)
         if self.gradient_clip_val > 0 or not keras:
@@ -693,15 +693,16 @@ def _sum_over_processes(array: np.ndarray) -> np.ndarray:
 
 def _of_whole(metrics: dict[str, Any], examples: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
     """In a replica with so many examples: the metrics of the whole batch, and its number of examples."""
-    totals = {key: _weighted(value, examples) for key, value in _widened(metrics).items()}
+    totals = {key: _weighted(value, examples) for key, value in metrics.items()}
     examples = tf.identity(examples)  # on the replica's device, as the totals
     totals, whole = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, (totals, examples))
-    return {key: total / tf.maximum(whole, 1) for key, total in totals.items()}, whole
+    return {key: total / tf.cast(tf.maximum(whole, 1), total.dtype) for key, total in totals.items()}, whole
 
 
 def _widened(metrics: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    """Metrics that can be added up over an epoch: of 16 bits, numbers as small as a batch's share would be lost."""
-    return {key: tf.cast(value, tf.float32) for key, value in metrics.items()}
+    """Metrics of at least 32 bits: in 16, a sum over an epoch would overflow, or swallow small parts."""
+    tensors = {key: tf.convert_to_tensor(value) for key, value in metrics.items()}
+    return {key: x if x.dtype == tf.float64 else tf.cast(x, tf.float32) for key, x in tensors.items()}
 
 
 def _weighted(value: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:

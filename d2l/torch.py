@@ -92,8 +92,8 @@ class Module(core.Module, nn.Module):
         super().plot(key, value, train)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy of the model has: not its trainer, with data and progress, nor does a saved one."""
-        return {**self.__dict__, "trainer": None}
+        """What a copy of the model has, or a saved one: neither its trainer nor the precision of that."""
+        return {**self.__dict__, "trainer": None, "autocast_device": None}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Stochastic gradient descent with the learning rate ``self.lr``."""
@@ -264,7 +264,7 @@ class Trainer(core.Trainer):
 
     def _keeps_optimizer(self) -> bool:
         # One that is written by hand has a state if it has PyTorch's methods for it.
-        return isinstance(self.optim, SGD) or hasattr(self.optim, "state_dict")
+        return type(self.optim) is SGD or hasattr(self.optim, "state_dict")
 
     def _optimizer_state(self) -> Any:
         return self.optim.state_dict() if hasattr(self.optim, "state_dict") else None
@@ -320,8 +320,8 @@ class SGD(HyperParameters):
     """Minibatch stochastic gradient descent: ``param -= lr * gradient``."""
 
     def __init__(self, params: Iterable[torch.Tensor], lr: float):
+        params = list(params)  # those of `Module.parameters` can be gone through once
         self.save_hyperparameters()
-        self.params = list(params)  # those of `Module.parameters` can be gone through once
 
     def step(self) -> None:
         """Update the parameters by their gradients, those that the loss reaches."""

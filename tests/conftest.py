@@ -155,7 +155,7 @@ Path(os.environ["IPYTHONDIR"]).mkdir(parents=True, exist_ok=True)
 IPyNbCell.compare_outputs = compare_outputs
 IPyNbFile.get_kernel_message = get_kernel_message
 RunningKernel.execute_cell_input = execute_cell_input
-# By then the client has waited for the kernel to be ready. This waits again, for no more than ten seconds.
+# By then the client has waited for the kernel to be ready. This would wait again, for no more than ten seconds.
 RunningKernel._ensure_iopub_up = lambda kernel: None
 
 

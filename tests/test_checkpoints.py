@@ -583,9 +583,13 @@ def test_resuming_another_run_names_what_differs(torch, arguments, differs, sees
     sees(f"CheckpointError: {caught.value}")
 
 
-def test_resuming_with_another_learning_rate_is_named(fw):
-    """Frameworks would go on with that of the checkpoint, and the log would name the new one."""
+def test_another_learning_rate_holds_for_the_resumed_run_or_is_named(fw):
+    """Optimizers but for JAX's would go on with that of the checkpoint, and the log would name the new one."""
     fit(fw, epochs=1, make=lambda: tiny(fw, lr=0.1))
+    if fw.d2l.Trainer.framework == "jax":
+        before = fw.weights(fit(fw, epochs=1, resume=True, make=lambda: tiny(fw, lr=0.0)))
+        assert_same(fw.weights(fit(fw, epochs=2, resume=True, make=lambda: tiny(fw, lr=0.0))), before)
+        return
     with pytest.raises(CheckpointError, match=r"is of another run: lr is 0\.1 there and 0\.01 here"):
         fit(fw, epochs=2, resume=True, make=lambda: tiny(fw, lr=0.01))
 
@@ -611,6 +615,9 @@ def test_optimizer_written_by_hand_is_said_to_resume_without_its_state(torch, ca
     fit(torch, make=lambda: model_with(Scratch), folder="by hand")
     said = "Checkpoints lack what Scratch, an optimizer written by hand, keeps from one step to the next"
     assert said in capsys.readouterr().out
+    momentum = type("Momentum", (torch.d2l.SGD,), {})
+    fit(torch, make=lambda: model_with(partial(momentum, lr=0.1)), folder="on ours")
+    assert said.replace("Scratch", "Momentum") in capsys.readouterr().out
     fit(torch, make=lambda: model_with(partial(torch.d2l.SGD, lr=0.1)), folder="ours")
     assert "Checkpoints lack" not in capsys.readouterr().out
 

@@ -1412,6 +1412,22 @@ def test_jax_trainer_starts_each_fit_anew_and_keeps_its_state(full_run):
     assert step_length(states[1], fw.weights(model)) > 0
 
 
+def test_jax_applies_the_model_as_it_is_set(full_run):
+    """A loop written by hand sets whether the model trains, also in the state that the trainer has made."""
+    fw = adapter("jax")
+    model, trainer = tiny(fw, dropout=0.5), fw.d2l.Trainer(max_epochs=1)
+    fw.fit(trainer, model, Loaders(batches_of(fw, [8]), None))
+    X = batches_of(fw, [8])[0][0]
+
+    def outputs(training):
+        model.training = training
+        rngs = [{"dropout": fw.lib.random.PRNGKey(number)} for number in range(2)]
+        return [numbers(trainer.state.apply_fn({"params": trainer.state.params}, X, rngs=rng)) for rng in rngs]
+
+    assert step_length(*map(list, outputs(training=True))) > 0
+    assert step_length(*map(list, outputs(training=False))) == 0
+
+
 def test_jax_keeps_its_parameters_when_interrupted_in_a_step(full_run):
     """Ctrl-C in a compiled step, which gives away the memory of the parameters it is given."""
     fw = adapter("jax")
@@ -1529,8 +1545,17 @@ def test_a_layer_that_the_loss_does_not_reach_stays_as_it_is(stateful, full_run)
 
 def test_pytorch_models_may_be_copied_and_saved_after_fit_and_the_copies_trained(full_run):
     fw = adapter("torch")
-    model = fw.d2l.SoftmaxRegression(num_outputs=10, lr=0.1)
+    kept = []
+
+    class Kept(fw.d2l.SoftmaxRegression):
+        def validation_step(self, batch):
+            kept.append(copy.deepcopy(self))
+
+    model = Kept(num_outputs=10, lr=0.1)
     batches = batches_of(fw, [8])
+    fw.d2l.Trainer(max_epochs=1, precision="bfloat16").fit(model, Loaders(batches, batches))
+    assert kept[0](batches[0][0]).equal(model(batches[0][0]))
+    model = fw.d2l.SoftmaxRegression(num_outputs=10, lr=0.1)
     fw.d2l.Trainer(max_epochs=1).fit(model, Loaders(batches, None))
     fw.lib.save(model, io.BytesIO())
     copied = copy.deepcopy(model)
