@@ -7,7 +7,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from d2l.media import CURVES_MIME
+from d2l.media import CURVES_MIME, finite
 
 DIGITS = 8  # so many more than are shown that these are rounded as the recorded ones would be
 
@@ -23,7 +23,7 @@ def with_curves(notebook: NotebookNode) -> NotebookNode:
 
 def script_element(board: dict[str, Any]) -> str:
     """What a board has drawn, as data in a page; whatever its labels say, it ends where the element ends."""
-    curves = {label: [[_short(x), _short(y)] for x, y in points] for label, points in board["curves"].items()}
+    curves = {label: [[_short(x), _short(y)] for x, y in points] for label, points in finite(board["curves"]).items()}
     data = json.dumps({"xlabel": board["xlabel"], "curves": curves}, separators=(",", ":"), allow_nan=False)
     # "<" can stand in the strings of JSON only, and there this is another way to write it.
     data = data.replace("<", r"\u003c")

@@ -110,7 +110,9 @@ def _asked_again(get_msg: Callable[..., Awaitable[dict]]) -> Callable[..., Await
 
 
 def own_environment() -> dict[str, str]:
-    """The environment without what users set for other programs, which would change figures, warnings and colours."""
+    """The environment without what users set for other programs: it would change figures, warnings and colours, and
+    which repository git works in.
+    """
     own = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS_OF_OTHERS)}
     return own | {"MATPLOTLIBRC": os.devnull}
 

@@ -691,12 +691,17 @@ class Trainer(HyperParameters):
         if x is None:
             return
         epoch, step = divmod(round(x * self.num_train_batches), self.num_train_batches)
-        lr = getattr(self.model, "lr", None)
-        rate = f", which is {lr:g} now" if isinstance(lr, (int, float)) else ""  # or it has a schedule
+        lr = self._learning_rate()
+        rate = "" if lr is None else f", which is {lr:g} now"
         raise FloatingPointError(
             f"the training loss is nan or infinite since step {step + 1} of epoch {epoch + 1}: try a lower learning "
             f"rate{rate}. Labels that are no class number, and inputs that are nan, give such a loss too."
         )
+
+    def _learning_rate(self) -> float | None:
+        """The model's learning rate, if it has one and no schedule in its place."""
+        lr = getattr(self.model, "lr", None)
+        return lr if isinstance(lr, Real) else None
 
     def _check_validation_loss(self) -> None:
         """Stop after an epoch whose validation loss is lost, though the training loss, looked at before it, is not."""
@@ -783,11 +788,10 @@ class Trainer(HyperParameters):
 
     def _use_checkpoints(self, data: DataModule, checkpoint: Checkpoint | None) -> None:
         """Have checkpoints made of this run, and have it go on from one."""
-        lr = getattr(self.model, "lr", None)
         facts = {
             "framework": self.framework,
             "optimizer": self._optimizer_name(),
-            "lr": lr if self._resumes_lr and isinstance(lr, Real) else None,  # or it has a schedule
+            "lr": self._learning_rate() if self._resumes_lr else None,
             "batch_size": getattr(data, "batch_size", None),
             "training examples": getattr(self.train_dataloader, "examples", None),
             "training batches per epoch": self.num_train_batches,

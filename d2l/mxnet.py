@@ -83,7 +83,7 @@ class Module(core.Module, nn.Block):
         """Add a scalar of this step to the board, without its graph: see `d2l.core.Module.plot`."""
         if isinstance(value, np.ndarray):
             # Of 16 bits, it could not be added up over an epoch.
-            value = value.detach().astype(onp.promote_types(value.dtype, onp.float32))
+            value = value.detach().astype(onp.promote_types(value.dtype, onp.float32), copy=False)
         super().plot(key, value, train)
 
     def configure_optimizers(self) -> gluon.Trainer:

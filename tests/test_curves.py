@@ -1,6 +1,7 @@
 """Training curves on a page: what is read off the chart is what was recorded, and without it there is the picture."""
 
 import json
+import math
 import re
 from html.parser import HTMLParser
 
@@ -188,9 +189,9 @@ def test_no_label_breaks_out_of_its_script_element(label):
 
 
 def test_what_training_lost_has_no_number():
-    board = {"xlabel": None, "curves": {"train_loss": [[1, None], [3, 0.123456789]]}}
+    board = {"xlabel": None, "curves": {"train_loss": [[0, None], [1, math.nan], [2, math.inf], [3, 0.123456789]]}}
     (data,) = Scripts(script_element(board)).inside
-    assert json.loads(data)["curves"]["train_loss"] == [[1, None], [3, 0.12345679]]
+    assert json.loads(data)["curves"]["train_loss"] == [[0, None], [1, None], [2, None], [3, 0.12345679]]
 
 
 def test_only_pictures_with_curves_are_boxed_and_the_notebook_stays_as_it_is():
