@@ -57,7 +57,7 @@ class Torch:
 
     def product(self, n: int) -> Callable[[], Any]:
         """A function that multiplies two matrices (n, n) and waits for the result."""
-        a = self.torch.ones(n, n, device=self.device, dtype=getattr(self.torch, self.dtype))
+        a = self.torch.randn(n, n, device=self.device, dtype=getattr(self.torch, self.dtype))
         return lambda: (a @ a)[0, 0].item()
 
     def gpu_memory(self) -> int | None:
@@ -128,7 +128,7 @@ class TensorFlow:
 
     def product(self, n: int) -> Callable[[], Any]:
         """A function that multiplies two matrices (n, n) and waits for the result."""
-        a = self.tf.ones((n, n), self.dtype)
+        a = self.tf.random.normal((n, n), dtype=self.dtype)
         return lambda: float((a @ a)[0, 0])
 
     def gpu_memory(self) -> int | None:
@@ -186,7 +186,7 @@ class MXNet:
 
     def product(self, n: int) -> Callable[[], Any]:
         """A function that multiplies two matrices (n, n) and waits for the result."""
-        a = self.mx.np.ones((n, n), ctx=self.device)
+        a = self.mx.np.random.normal(size=(n, n), ctx=self.device)
         return lambda: self.mx.np.dot(a, a)[0, 0].item()
 
     def gpu_memory(self) -> int | None:
@@ -242,7 +242,7 @@ class JAX:
 
     def product(self, n: int) -> Callable[[], Any]:
         """A function that multiplies two matrices (n, n) and waits for the result."""
-        a = self.jax.numpy.ones((n, n), self.dtype)
+        a = self.jax.random.normal(self.jax.random.PRNGKey(0), (n, n), self.dtype)
         multiply = self.jax.jit(lambda a: a @ a)
         return lambda: float(multiply(a)[0, 0])
 

@@ -54,6 +54,8 @@ OUT_OF_MEMORY = re.compile(
 OTHER_GONE = re.compile(
     r"connection (was )?(reset|closed|refused)|socket closed|broken pipe|NCCL|heartbeat|UNAVAILABLE", re.I
 )
+# And on a GPU, of an index out of range or another check that has failed there.
+LOST_GPU = re.compile(r"device-side assert", re.I)
 
 
 def missing_framework(error: ModuleNotFoundError, packages: Sequence[str], extra: str, note: str = "") -> ImportError:
@@ -726,6 +728,11 @@ class Trainer(HyperParameters):
                 size = len(batch[-1])
                 error.add_note(
                     f"The memory does not hold it: try a batch_size of {max(size // 2, 1)} instead of {size}."
+                )
+            if LOST_GPU.search(str(error)):
+                error.add_note(
+                    "Most likely an index, such as a label, is out of range, in this step or shortly before it. The "
+                    "GPU is lost to this process: restart the process (in a notebook, the kernel)."
                 )
             raise
 

@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import field
 from functools import cache, partial
 from pathlib import Path
@@ -80,6 +80,7 @@ Params = Mapping[str, Any]
 WEIGHTS = ("params", "batch_stats")
 REST = ("step", "opt_state", "dropout_rng")
 
+TENSOR_CORE_CHANNELS = 8  # as many as a GPU's tensor cores take at a time
 HEARTBEAT_SECONDS = 30  # without a sign of life from a process, until JAX ends the others
 PATIENCE_SECONDS = 20  # for which a process whose run has failed, at its end, waits for the others
 
@@ -101,6 +102,9 @@ def _join_processes() -> None:
 
 
 _join_processes()
+if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "1":  # as JAX has set it if nobody else has
+    # XLA's warnings would stand among the outputs of a notebook: on a GPU, of how well it can time its kernels.
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 
 class TrainState(train_state.TrainState):
@@ -160,6 +164,9 @@ class DataModule(core.DataModule):
 
     def _draw_seed(self) -> int:
         return get_seed()
+
+    def _take(self, tensor: jax.Array, indices: np.ndarray) -> jax.Array:
+        return _taken(tensor, indices)
 
 
 class Trainer(core.Trainer):
@@ -250,9 +257,16 @@ class Trainer(core.Trainer):
 
         JAX keeps it for good, so it does not hold the model, whose trainer has the data and all parameters.
         """
-        apply = _apply_in_bfloat16 if self._chosen_precision() == "bfloat16" else type(self.model).apply
+        in_bfloat16 = self._chosen_precision() == "bfloat16"
+        apply = _apply_in_bfloat16 if in_bfloat16 else type(self.model).apply
+        folding = partial(nn.intercept_methods, _fold_strides) if in_bfloat16 and self.gpus else nullcontext
         model = weakref.ref(self.model)
-        return lambda *args, **kwargs: apply(model(), *args, **kwargs)
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with folding():
+                return apply(model(), *args, **kwargs)
+
+        return run
 
     @contextmanager
     def _on_all_devices(self) -> Iterator[None]:
@@ -333,7 +347,9 @@ class Trainer(core.Trainer):
         params_key, dropout_key = jax.random.split(self._key)
         batch = next(iter(self.train_dataloader))
         with self._named_in_errors("training", 0, batch):
-            variables = self.model.apply_init(batch[:-1], key={"params": params_key, "dropout": dropout_key})
+            variables = self._draw_variables(batch[:-1], {"params": params_key, "dropout": dropout_key})
+            if not all(map(np.size, jax.tree.leaves(variables["params"]))):  # later versions of JAX would go on
+                raise ValueError("a layer is left without inputs: the batch is too small for the layers before it")
         self.state = TrainState.create(
             apply_fn=self._apply(),
             params=variables["params"],
@@ -346,6 +362,13 @@ class Trainer(core.Trainer):
             self.state = self.state.replace(opt_state=optax.EmptyState())
         # On the device before the first step, as it is before the second: the step would be compiled for each.
         self.state = self._replicated(self.state)
+
+    def _draw_variables(self, inputs: Sequence[jax.Array], keys: Mapping[str, jax.Array]) -> Params:
+        """The model's variables. A GPU's operations take longer to be compiled one by one than all together."""
+        if self.gpus:
+            with suppress(Exception):  # what cannot be compiled runs as it is, and an error of its own comes again
+                return jax.jit(self.model.apply_init)(inputs, key=keys)
+        return self.model.apply_init(inputs, key=keys)
 
     def _compile(self, step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
         # A training step gives its old state's memory to the new one; validation keeps the state.
@@ -800,6 +823,11 @@ def _added_to_maxima(
 
 
 @jax.jit
+def _taken(tensor: jax.Array, indices: jax.Array) -> jax.Array:
+    return tensor[indices]
+
+
+@jax.jit
 def _scaled_and_resized(rows: jax.Array, columns: jax.Array, images: jax.Array) -> jax.Array:
     with jax.default_matmul_precision("float32"):  # a GPU would round the pixels to TensorFloat-32
         return jnp.einsum("rh,bhw,cw->brc", rows, images.astype(jnp.float32) / 255, columns)[..., None]
@@ -815,6 +843,64 @@ def _apply_in_bfloat16(model: nn.Module, variables: Params, *inputs: Any, **kwar
     variables = {**variables, "params": _as_type(jnp.bfloat16, variables["params"])}
     output = model.apply(variables, *_as_type(jnp.bfloat16, inputs), **kwargs)
     return _as_type(jnp.float32, output)
+
+
+def _fold_strides(call: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+    """Have a convolution with strides over few channels computed as one without strides over more.
+
+    The few channels of an image would leave most of a GPU's tensor cores idle. Each square of stride by stride pixels
+    becomes the channels of one pixel, in the image and in the kernel alike, and the sums stay the same: the
+    space-to-depth transform of Ying et al., "Image classification at supercomputer scale", 2018.
+    """
+    layer = context.module
+    folded = _folded(layer, *args, **kwargs) if type(layer) is nn.Conv and context.method_name == "__call__" else None
+    if folded is None:
+        return call(*args, **kwargs)
+    X, kernel = folded
+    # Flax draws a kernel to compare shapes with, and the layer's own way to draw it may not suit this one.
+    own = {"kernel_size": kernel.shape[:2], "strides": 1, "padding": "VALID", "kernel_init": nn.initializers.zeros}
+    return layer.clone(parent=None, **own).apply({"params": {**layer.variables["params"], "kernel": kernel}}, X)
+
+
+def _folded(layer: nn.Conv, inputs: jax.Array) -> tuple[jax.Array, jax.Array] | None:
+    """Images and kernel for a convolution without strides that computes what ``layer`` does.
+
+    ``None`` where it would gain nothing, where the layer is out of the ordinary, and where Flax is to raise its error.
+    """
+    strides, *dilations = (
+        2 * (n or 1,) if n is None or isinstance(n, int) else tuple(n)
+        for n in (layer.strides, layer.input_dilation, layer.kernel_dilation)
+    )
+    special = layer.padding in ("CIRCULAR", "REFLECT", "CAUSAL") or layer.mask is not None
+    special = special or layer.feature_group_count != 1 or dilations != [(1, 1), (1, 1)]
+    kernel = layer.variables.get("params", {}).get("kernel")
+    if special or inputs.ndim != 4 or getattr(kernel, "ndim", 0) != 4 or inputs.shape[3] != kernel.shape[2]:
+        return None
+    (stride, across), channels, size = strides, inputs.shape[3], kernel.shape[:2]
+    if stride == 1 or stride != across or channels >= TENSOR_CORE_CHANNELS:
+        return None
+    padding = nn.linear.canonicalize_padding(layer.padding, 2)
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(inputs.shape[1:3], size, strides, padding)
+    margins, additions = [(0, 0, 0)], []
+    for n, k, (before, after) in zip(inputs.shape[1:3], size, padding, strict=True):
+        if n + before + after < k:
+            return None
+        whole = -(-k // stride) * stride  # the kernel's size, up to the next multiple of the stride
+        read = (n + before + after - k) // stride * stride + whole  # how far kernels of that size reach
+        margins.append((before, read - before - n, 0))
+        additions.append((0, whole - k))
+    X = lax.pad(inputs, jnp.zeros((), inputs.dtype), [*margins, (0, 0, 0)])
+    kernel = jnp.pad(kernel, [*additions, (0, 0), (0, 0)])
+    fold = partial(_pixels_to_channels, stride)
+    return jax.vmap(fold)(X), fold(kernel)
+
+
+def _pixels_to_channels(step: int, X: jax.Array) -> jax.Array:
+    """Squares of ``step`` by ``step`` pixels made one pixel, in an array (height, width, channels, ...)."""
+    height, width, channels, *rest = X.shape
+    squares = X.reshape(height // step, step, width // step, step, channels, *rest).swapaxes(1, 2)
+    return squares.reshape(height // step, width // step, step * step * channels, *rest)
 
 
 def _as_type(dtype: Any, tree: Any) -> Any:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -357,10 +358,18 @@ class Classifier(core.Classifier, Module):
     """Base class of classification models."""
 
     def loss(self, Y_hat: torch.Tensor, Y: torch.Tensor, averaged: bool = True) -> torch.Tensor:
-        """Cross-entropy of the logits ``Y_hat`` (..., classes) against the class numbers ``Y`` (...)."""
+        """Cross-entropy of the logits ``Y_hat`` (..., classes) against the class numbers ``Y`` (...).
+
+        A number that is no class is an error on a CPU. On a GPU, which the process would lose by it, it gives nan.
+        """
         Y_hat, Y = Y_hat.reshape(-1, Y_hat.shape[-1]), Y.reshape(-1)
         reduction = "mean" if averaged else "none"
-        return nn.functional.cross_entropy(Y_hat, Y, reduction=reduction, ignore_index=NO_LABEL)
+        cross_entropy = partial(nn.functional.cross_entropy, Y_hat, reduction=reduction, ignore_index=NO_LABEL)
+        if not Y.is_cuda:
+            return cross_entropy(Y)
+        is_class = (Y >= 0) & (Y_hat.shape[-1] > Y)
+        lost = torch.where(is_class, 0.0, torch.nan)
+        return cross_entropy(torch.where(is_class, Y, 0)) + (lost.mean() if averaged else lost)
 
     def accuracy(self, Y_hat: torch.Tensor, Y: torch.Tensor, averaged: bool = True, top: int = 1) -> torch.Tensor:
         """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example."""

@@ -559,15 +559,21 @@ def test_every_section_has_a_recording_of_todays_cells(sections):
 
 
 def test_recorded_curves_of_alexnet_show_what_the_discussion_says_of_them(sections):
-    """No overfitting: the validation loss only falls, and ends below the training loss."""
-    for section in sections:
-        if section.name == "chapter_cnn/alexnet":
-            outputs = itertools.chain.from_iterable(cell.get("outputs", []) for cell in load_recording(section).cells)
-            (curves,) = (o["data"][CURVES_MIME]["curves"] for o in outputs if CURVES_MIME in o.get("data", {}))
-            losses = [loss for _, loss in curves["val_loss"]]
-            assert len(losses) >= 3, section
-            assert losses == sorted(losses, reverse=True), section
-            assert losses[-1] < curves["train_loss"][-1][1], section
+    """No overfitting after three epochs, and none after ten, which took less than a minute on a GPU."""
+    ten_epochs = []
+    for section in (section for section in sections if section.name == "chapter_cnn/alexnet"):
+        recorded = load_recording(section)
+        outputs = itertools.chain.from_iterable(cell.get("outputs", []) for cell in recorded.cells)
+        (curves,) = (o["data"][CURVES_MIME]["curves"] for o in outputs if CURVES_MIME in o.get("data", {}))
+        train, val = dict(curves["train_loss"]), dict(curves["val_loss"])
+        assert val[3] < min(loss for epoch, loss in train.items() if epoch < 3), section
+        if len(val) == 10:
+            ten_epochs.append(section.tab)
+            assert abs(val[10] - train[max(train)]) < 0.01, section
+            assert val[10] == min(val.values()), section
+            assert recorded.metadata["recording"]["seconds"] < 60, section
+            assert "no GPU" not in recorded.metadata["recording"]["hardware"], section
+    assert ten_epochs == ["pytorch", "jax"]
 
 
 @pytest.mark.parametrize(("limits", "message"), [("smoke", "a smoke run is no result"), ("epochs=many", "epochs=many")])
