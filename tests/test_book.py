@@ -567,10 +567,10 @@ def test_recorded_curves_of_alexnet_show_what_the_discussion_says_of_them(sectio
         (curves,) = (o["data"][CURVES_MIME]["curves"] for o in outputs if CURVES_MIME in o.get("data", {}))
         train, val = dict(curves["train_loss"]), dict(curves["val_loss"])
         assert val[3] < min(loss for epoch, loss in train.items() if epoch < 3), section
+        assert val[max(val)] == min(val.values()), section
         if len(val) == 10:
             ten_epochs.append(section.tab)
             assert abs(val[10] - train[max(train)]) < 0.01, section
-            assert val[10] == min(val.values()), section
             assert recorded.metadata["recording"]["seconds"] < 60, section
             assert "no GPU" not in recorded.metadata["recording"]["hardware"], section
     assert ten_epochs == ["pytorch", "jax"]
