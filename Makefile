@@ -2,7 +2,8 @@
 
 PYTHON := .venv/bin/python
 BOOK := $(PYTHON) -m book
-HELPER_TESTS := $(patsubst %,tests/test_%.py,core data images checkpoints layers library frameworks parity train chapters)
+HELPER_TESTS := $(patsubst %,tests/test_%.py,core data images checkpoints layers library frameworks parity train \
+    workers workers_jax workers_mxnet workers_tensorflow chapters)
 export D2L_DATA ?= $(CURDIR)/data
 # d2lbook reads and writes files in the encoding of the locale, which may have no sign for what is in them.
 export PYTHONUTF8 = 1
