@@ -199,6 +199,19 @@ def pack(tree: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     raise CheckpointError(f"{name} is of the type {type(tree).__name__}: a checkpoint holds arrays, numbers and text")
 
 
+def pack_entries(
+    entries: Mapping[str, Any], name: str, arrays: dict[str, np.ndarray], lost: list[str]
+) -> dict[str, Any]:
+    """What `pack` makes of each entry; those that no checkpoint can hold are left out, and named in ``lost``."""
+    packed = {}
+    for key, value in entries.items():
+        try:
+            packed[key] = pack(value, f"{name}/{key}", arrays)
+        except CheckpointError:
+            lost.append(f"{name}/{key} ({type(value).__name__})")
+    return packed
+
+
 def unpack(packed: Any, arrays: Mapping[str, np.ndarray], tensor: Callable[[np.ndarray], Any]) -> Any:
     """What was packed, with what ``tensor`` makes of the arrays."""
     if not isinstance(packed, dict):

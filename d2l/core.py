@@ -29,12 +29,13 @@ from .checkpoint import (
     as_json,
     check_fits,
     pack,
+    pack_entries,
     random_states,
     read,
     set_random_states,
     unpack,
 )
-from .data import CLASSES, BatchLoader, Images, load_fashion_mnist, resize_matrix
+from .data import CLASSES, BatchLoader, Images, as_batch, load_fashion_mnist, resize_matrix
 from .hyperparameters import HyperParameters
 from .images import MEAN, ImageLoader, list_images
 from .layers import Layer, LayerTable
@@ -56,6 +57,11 @@ OTHER_GONE = re.compile(
 )
 # And on a GPU, of an index out of range or another check that has failed there.
 LOST_GPU = re.compile(r"device-side assert", re.I)
+
+
+def inputs_of(batch: Sequence[Any]) -> Sequence[Any]:
+    """What a model is given of a batch: all but the target, and all where there is one tensor."""
+    return batch[:-1] or batch
 
 
 def missing_framework(error: ModuleNotFoundError, packages: Sequence[str], extra: str, note: str = "") -> ImportError:
@@ -209,13 +215,14 @@ class DataModule(HyperParameters):
         In training, the tensors are brought to the device whole, and batches are taken from them there.
 
         Args:
-            tensors: The tensors, such as inputs and targets; a batch has a part of each.
+            tensors: The tensors, such as inputs and targets, or one alone; a batch has a part of each.
             train: Whether to shuffle anew each epoch.
             indices: The examples to take.
 
         Raises:
             ValueError: The tensors have different numbers of examples.
         """
+        tensors = (tensors,) if hasattr(tensors, "shape") else tensors
         tensors = tuple(tensor[indices] for tensor in tensors)
         if len({len(tensor) for tensor in tensors}) != 1:
             raise ValueError(f"tensors with different numbers of examples: {[len(tensor) for tensor in tensors]}")
@@ -242,7 +249,10 @@ class DataModule(HyperParameters):
         def take(batch: Any) -> tuple[Any, ...]:
             return make_batch(*(self._take(tensor, batch) for tensor in tensors))
 
-        return BatchLoader(examples, self.batch_size, workers, order, take)
+        def example() -> tuple[Any, ...]:
+            return take(self._order(1, False, device))
+
+        return BatchLoader(examples, self.batch_size, workers, order, take, example)
 
     def _on_device(self, tensor: Any, device: Any) -> Any:
         """A tensor or an array as a tensor on the device, or where the framework puts it if that is ``None``."""
@@ -459,6 +469,9 @@ class Trainer(HyperParameters):
     workers: Workers = Workers()
     progress: Progress | None = None
     _resumes_lr = True  # whether an optimizer goes on with the learning rate of a checkpoint, whatever its own is
+    _schedule_example = ""  # how an optimizer is given a learning-rate schedule
+    _generators: tuple[type, ...] = (random.Random, np.random.Generator, np.random.RandomState)
+    _exposes_random_state = True  # whether the framework's random state can be read and set
     _checkpoints: CheckpointFolder | None = None
     _epoch_random: Any = None  # the random states that an epoch with checkpoints began with
     epoch: int = 0
@@ -556,7 +569,8 @@ class Trainer(HyperParameters):
         A loader of one's own has to give the same batches from the same random states. TensorFlow and MXNet do not
         tell theirs: after a `stop` between two checkpoints, later epochs are drawn anew. What an optimizer written by
         hand keeps from step to step is not in a checkpoint, which is said, unless it has the methods or variables by
-        which the framework's own give theirs.
+        which the framework's own give theirs. Learning-rate schedules are in it; what else is not, such as the state
+        of a random generator that is the loader's own, is named when the first checkpoint is made.
 
         Several processes, where the framework has been started in them, divide each batch among them, and their run is
         that of one process with the same batches. Batch normalization takes the statistics of a process's part.
@@ -576,6 +590,7 @@ class Trainer(HyperParameters):
         checkpoint = self._open_checkpoints(resume)
         self._part_random_states(data)
         self.prepare_data(data)
+        loaders = self.train_dataloader, self.val_dataloader
         self._part_batches()
         model.board.clear()
         self.prepare_model(model)
@@ -597,6 +612,7 @@ class Trainer(HyperParameters):
                     model.board.settle()
                     self._check_loss()
                     self._check_validation_loss()
+                    self._step_schedulers()
                     if self._checkpoints is not None and (self.every == "epoch" or epoch + 1 == self.num_epochs):
                         self._save(epoch + 1, 0)
             except BaseException as error:
@@ -609,6 +625,8 @@ class Trainer(HyperParameters):
                 raise
             finally:
                 model.board.flush()
+                model.board.add_up = list
+                self.train_dataloader, self.val_dataloader = loaders
         if self._first_epoch < self.num_epochs and self.workers.first:
             self._report()
         if self.max_epochs == 0:
@@ -647,9 +665,11 @@ class Trainer(HyperParameters):
     def load_weights(self, model: Module, data: DataModule, path: str | os.PathLike[str]) -> None:
         """Give ``model`` the weights of a checkpoint, to predict with it or to train it further.
 
+        It draws no random number, and of several processes it concerns only the one that calls it.
+
         Args:
             model: A model like that of the checkpoint.
-            data: Data whose first training batch gives layers their shapes.
+            data: Data that give layers their shapes, where the model has not been used yet.
             path: The checkpoint's file.
 
         Raises:
@@ -657,12 +677,17 @@ class Trainer(HyperParameters):
                 differ are listed, and the weights stay as they were.
         """
         checkpoint = read(Path(path))
-        self.prepare_data(data)
-        self._part_batches()
-        self.prepare_model(model)
-        self._prepare_optimizer()
-        self._take_weights(checkpoint)
-        self._set_training(False)
+        workers, self.workers = self.workers, Workers()  # the other processes may be busy, or not call this at all
+        try:
+            with self._random_states_kept():
+                self.prepare_data(data)
+                self.prepare_model(model)
+                self._init_parameters(self._example_batch)
+            self._take_weights(checkpoint)
+            self._set_training(False)
+            model.board.add_up = list
+        finally:
+            self.workers = workers
 
     def log(self, key: str, value: Any, train: bool) -> None:
         """Take a scalar of the current step to the board.
@@ -806,6 +831,8 @@ class Trainer(HyperParameters):
         }
         self._run = {name: fact for name, fact in facts.items() if fact is not None}
         self._skip = 0
+        self._unsaved = self._find_unsaved(data)
+        self._said_lost = False
         if not self._keeps_optimizer():
             name = self._optimizer_name()
             self._say(f"Checkpoints lack what {name}, an optimizer written by hand, keeps from one step to the next")
@@ -827,6 +854,7 @@ class Trainer(HyperParameters):
             raise CheckpointError(f"{checkpoint.path} is of another run: {', '.join(other)}")
         self._take_weights(checkpoint)
         self._set_optimizer_state(unpack(state["optimizer"], checkpoint.arrays, self._tensor), checkpoint.path)
+        self._restore_schedulers(checkpoint)
         self._first_epoch, self._skip = state["epoch"], state["batch"]
         self.train_batch_idx = self._first_epoch * self.num_train_batches + self._skip
         self.val_batch_idx = self._first_epoch * self.num_val_batches
@@ -845,18 +873,41 @@ class Trainer(HyperParameters):
             self._set_training(False)
             self._say(f"Nothing to do: {checkpoint.path} is of a run that has finished its {self._first_epoch} epochs")
 
+    def _restore_schedulers(self, checkpoint: Checkpoint) -> None:
+        """Have learning-rate schedulers go on from a checkpoint."""
+        saved, own = checkpoint.state.get("schedulers"), self._scheduler_states()
+        if saved is None:
+            if own:
+                self._say(
+                    f"{checkpoint.path} is of an earlier version of d2l, which saved less of learning-rate schedulers: "
+                    f"{', '.join(own)} may give other rates than without the interruption"
+                )
+            return
+        if saved.keys() != own.keys():
+            there, here = (", ".join(names) or "none" for names in (saved, own))
+            raise CheckpointError(
+                f"{checkpoint.path} is of another run: learning-rate schedulers are {there} there and {here} here"
+            )
+        for name, entries in saved.items():
+            unpacked = {key: unpack(entry, checkpoint.arrays, self._tensor) for key, entry in entries.items()}
+            self._set_scheduler_state(name, own[name] | unpacked)
+
     def _take_weights(self, checkpoint: Checkpoint) -> None:
         """Give the model a checkpoint's weights, if they are weights for it."""
-        self._build(self.prepare_batch(next(iter(self.train_dataloader))))
         check_fits(checkpoint.path, checkpoint.weights, self._weights(), "model")
         self._set_weights(checkpoint.weights)
 
     def _save(self, epoch: int, batch: int) -> None:
         """Make a checkpoint from which a run goes on in ``epoch`` after so many of its batches."""
+        with self.progress.paused():
+            self._save_now(epoch, batch)
+
+    def _save_now(self, epoch: int, batch: int) -> None:
         board = _without_validation(self.model.board.state(), epoch)
         loss = board["pending"].get("train_loss", {"y": 0.0})["y"]
         if not math.isfinite(loss):  # the run is about to be stopped; the last good checkpoints are to be kept
             return
+        lost = [*self._unsaved]
         arrays: dict[str, Any] = {f"model/{name}": to_numpy(weight) for name, weight in self._weights().items()}
         hyperparameters = {**getattr(self, "hparams", {}), **getattr(self.model, "hparams", {})}
         state = {
@@ -864,6 +915,9 @@ class Trainer(HyperParameters):
             "epoch": epoch,
             "batch": batch,
             "optimizer": pack(self._optimizer_state(), "optimizer", arrays),
+            "schedulers": {
+                name: pack_entries(entries, name, arrays, lost) for name, entries in self._scheduler_states().items()
+            },
             "epoch_random": self._of_all(self._epoch_random),
             "random": self._of_all(self._random()),
             "board": board,
@@ -875,9 +929,28 @@ class Trainer(HyperParameters):
             "hyperparameters": {name: reprlib.repr(value) for name, value in hyperparameters.items()},
             "versions": {"d2l": __version__, self.framework: sys.modules[self.framework].__version__},
         }
+        self._say_lost(lost)
         if self.workers.first:
             self._checkpoints.save(epoch * self.num_train_batches + batch, arrays, state)
         self.workers.add_up(np.zeros(1))  # the others go on when it is there
+
+    def _find_unsaved(self, data: DataModule) -> list[str]:
+        """What a run depends on and no checkpoint holds: random generators of the data's own."""
+        loader = getattr(self.train_dataloader, "loader", self.train_dataloader)
+        owners = {"data": data, "train_dataloader": loader}
+        owners |= {f"train_dataloader.{name}": getattr(loader, name, None) for name in ("dataset", "sampler")}
+        generators: dict[int, str] = {}
+        for owner, thing in owners.items():
+            for name, value in getattr(thing, "__dict__", {}).items():
+                if isinstance(value, self._generators):
+                    generators.setdefault(id(value), f"{owner}.{name} ({type(value).__name__})")
+        return list(generators.values())
+
+    def _say_lost(self, lost: Sequence[str]) -> None:
+        """Say once in a run what its checkpoints cannot hold."""
+        if lost and not self._said_lost:
+            self._said_lost = True
+            self._say(f"Checkpoints cannot hold {', '.join(lost)}: a resumed run has this as it is made anew")
 
     def _stop_if_asked(self, batch: int) -> None:
         """End the run after so many training batches of the epoch, if it is to end."""
@@ -1003,10 +1076,63 @@ class Trainer(HyperParameters):
         return str(self.device)
 
     def _prepare_optimizer(self) -> None:
-        """Get the optimizer, and what a step of it needs."""
+        """Get the optimizer, which may need the parameters, and what a step of it needs."""
         # What steps do may have changed since the last fit, also where model and optimizer are the same.
         self._steps: dict[str, tuple[Any, ...]] = {}
-        self.optim = self.model.configure_optimizers()
+        # Drawn after the first batch, as in the first step, parameters are those of a run that has not looked ahead.
+        example = self._first_batch if self._exposes_random_state else self._example_batch
+        with self._random_states_kept():
+            self._init_parameters(example)
+        self.optim = self._configured_optimizer(self.model.configure_optimizers())
+
+    def _init_parameters(self, example: Callable[[], Sequence[Any]]) -> None:
+        """Give layers that lack them the shapes of their parameters, which ``example`` gives a batch for."""
+        if self._is_built():
+            return
+        batch = example()
+        with self._named_in_errors("training", 0, batch):
+            self._build(self.prepare_batch(batch))
+
+    def _first_batch(self) -> Sequence[Any]:
+        """The first batch of an epoch that begins now."""
+        return as_batch(next(iter(self.train_dataloader)))
+
+    def _example_batch(self) -> Sequence[Any]:
+        """A batch with the shapes of training, which loaders of our own give without reading or drawing anything.
+
+        Of other loaders, that of validation is asked, since it has no order to draw.
+        """
+        loaders = [loader for loader in (self.train_dataloader, self.val_dataloader) if loader is not None]
+        own = next((loader for loader in loaders if isinstance(loader, (BatchLoader, ImageLoader))), None)
+        return own.example() if own is not None else as_batch(next(iter(loaders[-1])))
+
+    @contextmanager
+    def _random_states_kept(self) -> Iterator[None]:
+        """Have the random states afterwards as they are now, those that can be read."""
+        if self._exposes_random_state:
+            kept, restore = self._random(), self._set_random
+        else:
+            kept, restore = random_states(), set_random_states
+        try:
+            yield
+        finally:
+            restore(kept)
+
+    def _configured_optimizer(self, configured: Any) -> Any:
+        """The optimizer in what the model's ``configure_optimizers`` has returned.
+
+        Raises:
+            TypeError: It is not an optimizer alone.
+        """
+        if type(configured) in (tuple, list, dict):
+            raise TypeError(
+                f"{type(self.model).__name__}.configure_optimizers returned a {type(configured).__name__}: return one "
+                f"optimizer, which has its schedule as an argument, such as {self._schedule_example}"
+            )
+        return configured
+
+    def _step_schedulers(self) -> None:
+        """Have learning-rate schedulers of their own go on by an epoch, where the framework has such."""
 
     def _set_training(self, training: bool) -> None:
         """Switch layers such as dropout between training and validation."""
@@ -1020,8 +1146,12 @@ class Trainer(HyperParameters):
         """One step of validation, without gradients."""
         raise NotImplementedError
 
+    def _is_built(self) -> bool:
+        """Whether all parameters have their shapes."""
+        raise NotImplementedError
+
     def _build(self, batch: Sequence[Any]) -> None:
-        """Make the weights of layers that take their shapes from a batch."""
+        """Give layers that take their shapes from a batch their parameters."""
         raise NotImplementedError
 
     def _weights(self) -> dict[str, Any]:
@@ -1045,6 +1175,14 @@ class Trainer(HyperParameters):
 
     def _set_optimizer_state(self, state: Any, path: Path) -> None:
         """Give the optimizer such a state; ``path`` is where it comes from."""
+        raise NotImplementedError
+
+    def _scheduler_states(self) -> dict[str, dict[str, Any]]:
+        """What learning-rate schedulers outside of the optimizer's state keep, by a name of each."""
+        return {}
+
+    def _set_scheduler_state(self, name: str, state: dict[str, Any]) -> None:
+        """Give one of them such a state."""
         raise NotImplementedError
 
     def _tensor(self, array: np.ndarray) -> Any:
@@ -1085,7 +1223,7 @@ class _PartLoader(_TrainersLoader):
         begun = list(islice(batches, 1))  # until then a loader may have drawn nothing
         if not workers.first:
             trainer._set_random(own)
-        for batch in chain(begun, batches):
+        for batch in map(as_batch, chain(begun, batches)):
             part = workers.part(len(batch[-1]))
             yield [tensor[part] for tensor in batch]
 

@@ -11,7 +11,7 @@ import os
 import sys
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,7 @@ class BatchLoader:
         workers: The processes that train together: each batch given is this one's part of it.
         order: Gives the numbers of all examples, in the order of an epoch.
         take: Gives the batch of the examples with these numbers.
+        example: Gives a batch of one example, with the shapes of the others.
     """
 
     examples: int
@@ -149,6 +150,7 @@ class BatchLoader:
     workers: Workers
     order: Callable[[], Any]
     take: Callable[[Any], tuple[Any, ...]]
+    example: Callable[[], tuple[Any, ...]]
 
     def __len__(self) -> int:
         return -(-self.examples // self.batch_size)
@@ -162,6 +164,11 @@ class BatchLoader:
         starts = range(batches * self.batch_size, self.examples, self.batch_size)
         batches = (order[start : start + self.batch_size] for start in starts)
         return (self.take(batch[self.workers.part(len(batch))]) for batch in batches)
+
+
+def as_batch(batch: Any) -> Sequence[Any]:
+    """A batch as a sequence of tensors, also where a loader of one tensor gives its part of it alone."""
+    return (batch,) if hasattr(batch, "shape") else batch
 
 
 def _find(name: str, folder: Path) -> bytes:

@@ -316,6 +316,10 @@ class ImageLoader:
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return self.after(0)
 
+    def example(self) -> tuple[Any, ...]:
+        """A batch of one black image, with the shapes of the others; no file is read."""
+        return self.make_batch(*self._black(1))
+
     def after(self, batches: int) -> Iterator[tuple[Any, ...]]:
         """What an epoch has after so many batches; the images of these are not read."""
         return self._batches(batches, self.draw_seed() if self.draw_seed else None)
@@ -339,7 +343,7 @@ class ImageLoader:
                     pixels, shifts, labels = zip(*whole, strict=True)
                     yield self.make_batch(np.stack(pixels), np.stack(shifts), np.array(labels))
                 elif self.workers.count > 1:  # the other processes have parts of this batch
-                    yield self.make_batch(*self._nothing())
+                    yield self.make_batch(*self._black(0))
         finally:
             # Also when the batches are not all asked for, or by Ctrl-C.
             pool.shutdown(cancel_futures=True)
@@ -353,10 +357,10 @@ class ImageLoader:
         if len(self.images.corrupt) == len(self.images):
             raise DataError(f"none of the {len(self.images):,} images can be decoded")
 
-    def _nothing(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The arrays of a batch without examples."""
-        pixels = np.zeros((0, self.crop, self.crop, len(MEAN)), np.uint8)
-        return pixels, np.zeros((0, len(MEAN)), np.float32), np.zeros(0, np.int64)
+    def _black(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The arrays of a batch of ``n`` black images."""
+        pixels = np.zeros((n, self.crop, self.crop, len(MEAN)), np.uint8)
+        return pixels, np.zeros((n, len(MEAN)), np.float32), np.zeros(n, np.int64)
 
     def _load(self, index: int, seed: int | None) -> tuple[np.ndarray, np.ndarray, int] | None:
         """Pixels, what to add to them, and label of one image; ``None`` if it is corrupt."""

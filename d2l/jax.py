@@ -186,6 +186,7 @@ class Trainer(core.Trainer):
     """
 
     framework = "jax"
+    _schedule_example = "optax.sgd(schedule)"
     _resumes_lr = False
     precisions = ("auto", "float32", "bfloat16")
     _mesh: Mesh | None = None  # the devices in use of all processes, while a model is trained on more than one
@@ -202,7 +203,7 @@ class Trainer(core.Trainer):
 
         See `d2l.core.Trainer.load_weights`.
         """
-        self._key, kept = get_key(), getattr(self, "state", None)
+        self._key, kept = jax.random.PRNGKey(0), getattr(self, "state", None)  # what is drawn with it is replaced
         try:
             with jax.default_device(self.device):
                 super().load_weights(model, data, path)
@@ -342,26 +343,33 @@ class Trainer(core.Trainer):
         return self.device.platform
 
     def _prepare_optimizer(self) -> None:
-        super()._prepare_optimizer()
+        self._steps = {}
+        self._init_parameters(self._first_batch)
+        self.optim = self._configured_optimizer(self.model.configure_optimizers())
+        opt_state = self.optim.init(self.state.params)
+        # An optimizer without a state may give this class where an object of it is meant.
+        opt_state = optax.EmptyState() if opt_state is optax.EmptyState else opt_state
+        # On the device before the first step, as it is before the second: the step would be compiled for each.
+        self.state = self._replicated(self.state.replace(tx=self.optim, opt_state=opt_state))
+
+    def _is_built(self) -> bool:
+        return False  # each fit starts from new parameters
+
+    def _build(self, batch: Sequence[jax.Array]) -> None:
+        """Draw parameters, which are in ``state`` from now on, for an optimizer to see, too."""
         self._set_training(True)
         params_key, dropout_key = jax.random.split(self._key)
-        batch = next(iter(self.train_dataloader))
-        with self._named_in_errors("training", 0, batch):
-            variables = self._draw_variables(batch[:-1], {"params": params_key, "dropout": dropout_key})
-            if not all(map(np.size, jax.tree.leaves(variables["params"]))):  # later versions of JAX would go on
-                raise ValueError("a layer is left without inputs: the batch is too small for the layers before it")
+        keys = {"params": params_key, "dropout": dropout_key}
+        variables = self._draw_variables(core.inputs_of(batch), keys)
+        if not all(map(np.size, jax.tree.leaves(variables["params"]))):  # later versions of JAX would go on
+            raise ValueError("a layer is left without inputs: the batch is too small for the layers before it")
         self.state = TrainState.create(
             apply_fn=self._apply(),
             params=variables["params"],
-            tx=self.optim,
+            tx=optax.identity(),
             batch_stats=variables.get("batch_stats", {}),
             dropout_rng=dropout_key,
         )
-        if self.state.opt_state is optax.EmptyState:
-            # An optimizer without a state may give this class where an object of it is meant.
-            self.state = self.state.replace(opt_state=optax.EmptyState())
-        # On the device before the first step, as it is before the second: the step would be compiled for each.
-        self.state = self._replicated(self.state)
 
     def _draw_variables(self, inputs: Sequence[jax.Array], keys: Mapping[str, jax.Array]) -> Params:
         """The model's variables. A GPU's operations take longer to be compiled one by one than all together."""
@@ -403,9 +411,6 @@ class Trainer(core.Trainer):
             self.progress.examples = self.progress.all_examples = examples
         return examples
 
-    def _build(self, batch: Sequence[jax.Array]) -> None:
-        """Nothing to do: the parameters are made before the optimizer's state."""
-
     def _weights(self) -> dict[str, jax.Array]:
         return _by_name(self._parts(WEIGHTS))
 
@@ -437,7 +442,8 @@ class Trainer(core.Trainer):
         changed = {"dropout_rng": jax.random.split(state.dropout_rng)[0]}
         if state.batch_stats:
             changed["batch_stats"] = value[1]["batch_stats"]
-        return state.apply_gradients(grads=grads, **changed), _widened(metrics)
+        loss = jax.tree.leaves(value)[0]
+        return _shown_loss(state, loss).apply_gradients(grads=grads, **changed).replace(tx=state.tx), _widened(metrics)
 
     def _validate_metrics(self, state: TrainState, batch: Sequence[jax.Array]) -> dict[str, jax.Array]:
         with self._capture() as metrics:
@@ -901,6 +907,12 @@ def _pixels_to_channels(step: int, X: jax.Array) -> jax.Array:
     height, width, channels, *rest = X.shape
     squares = X.reshape(height // step, step, width // step, step, channels, *rest).swapaxes(1, 2)
     return squares.reshape(height // step, width // step, step * step * channels, *rest)
+
+
+def _shown_loss(state: TrainState, loss: jax.Array) -> TrainState:
+    """A state whose optimizer is given the loss, which schedules such as `optax.contrib.reduce_on_plateau` ask for."""
+    tx = optax.with_extra_args_support(state.tx)
+    return state.replace(tx=optax.GradientTransformation(tx.init, partial(tx.update, value=loss)))
 
 
 def _as_type(dtype: Any, tree: Any) -> Any:

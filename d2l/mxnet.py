@@ -30,6 +30,7 @@ try:
     import mxnet as mx
     from mxnet import autograd, gluon, init, np, npx
     from mxnet.gluon import nn
+    from mxnet.gluon.utils import shape_is_known
 except ModuleNotFoundError as error:
     note = "MXNet has wheels for Linux on x86-64 only and needs NumPy below 2, so Python up to 3.12."
     raise core.missing_framework(error, ["mxnet"], "mxnet", note) from error
@@ -154,6 +155,8 @@ class Trainer(core.Trainer):
     """
 
     framework = "mxnet"
+    _schedule_example = 'gluon.Trainer(params, "sgd", {"lr_scheduler": schedule})'
+    _exposes_random_state = False
     _devices: Sequence[mx.Context] = ()  # that the model has been brought to
 
     @property
@@ -283,21 +286,40 @@ class Trainer(core.Trainer):
             self.log(key, mean, train)
         return results
 
+    def _is_built(self) -> bool:
+        return all(shape_is_known(param.shape) for param in self._layer_params().values())
+
     def _build(self, batch: Sequence[np.ndarray]) -> None:
-        self.model(*batch[:-1])
+        """Give parameters their shapes. Their values are drawn in the first step, as they would be without this."""
+        deferred = {param: param._deferred_init for param in self._layer_params().values() if param._deferred_init}
+        for param, (_, devices, _, _) in deferred.items():
+            param._deferred_init = init.Zero(), devices, init.Zero(), None
+        try:
+            self.model(*core.inputs_of(batch))
+        finally:
+            for param, drawing in deferred.items():
+                param._data = param._grad = param._ctx_list = param._ctx_map = None
+                param._deferred_init = drawing
+
+    def _layer_params(self) -> Mapping[str, gluon.Parameter]:
+        """Parameters of layers by the names that Gluon saves them under; others count the layers of the process."""
+        return self.model._collect_params_with_prefix()
 
     def _weights(self) -> dict[str, np.ndarray]:
-        # By the names that Gluon saves parameters under; the others count the layers of the process.
-        params = self.model._collect_params_with_prefix()
+        def data(param: gluon.Parameter) -> np.ndarray:
+            deferred = np.zeros(param.shape, dtype=param.dtype) if param._deferred_init else None
+            return param.data(self.device) if deferred is None else deferred
+
         own = dict(self.model._named_scratch_params())
-        return {**{name: param.data(self.device) for name, param in params.items()}, **own}
+        return {**{name: data(param) for name, param in self._layer_params().items()}, **own}
 
     def _set_weights(self, weights: Mapping[str, onp.ndarray]) -> None:
-        params = self.model._collect_params_with_prefix()
+        params = self._layer_params()
         for name, array in self._weights().items():
             weight = np.array(weights[name], dtype=array.dtype, ctx=self.device)
             if name in params:
                 params[name].set_data(weight)  # on each device
+                params[name]._finish_deferred_init()
             else:
                 array[...] = weight
 
@@ -314,7 +336,7 @@ class Trainer(core.Trainer):
         Gluon numbers parameters in the order of other names, in which it counts the layers of the process.
         """
         numbers = {id(param): i for i, param in enumerate(self.optim._params)}
-        params = self.model._collect_params_with_prefix()
+        params = self._layer_params()
         return {name: numbers[id(param)] for name, param in params.items() if id(param) in numbers}
 
     def _keeps_optimizer(self) -> bool:
@@ -330,7 +352,6 @@ class Trainer(core.Trainer):
             "states": {name: states[i] for name, i in numbers.items() if i in states},
             "numbers": _numbers(optimizer),
             "counts": {name: counts[i] for name, i in numbers.items() if i in counts},
-            "schedule": _numbers(optimizer.lr_scheduler),
         }
 
     def _set_optimizer_state(self, state: dict[str, Any] | None, path: Path) -> None:
@@ -343,8 +364,15 @@ class Trainer(core.Trainer):
                 updater.states_synced = dict.fromkeys(states, True)
                 optimizer._set_current_context(device.device_id)
                 optimizer._index_update_count.update({numbers[name]: count for name, count in state["counts"].items()})
-            if optimizer.lr_scheduler is not None:
+            if "schedule" in state and optimizer.lr_scheduler is not None:  # in a checkpoint of an earlier version
                 vars(optimizer.lr_scheduler).update(state["schedule"])
+
+    def _scheduler_states(self) -> dict[str, dict[str, Any]]:
+        scheduler = getattr(self._optimizer(), "lr_scheduler", None)
+        return {} if scheduler is None else {type(scheduler).__name__: vars(scheduler)}
+
+    def _set_scheduler_state(self, name: str, state: dict[str, Any]) -> None:
+        vars(self._optimizer().lr_scheduler).update(state)
 
     def _tensor(self, array: onp.ndarray) -> mx.nd.NDArray:
         return np.array(array, dtype=array.dtype, ctx=self.device).as_nd_ndarray()

@@ -3,11 +3,13 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from tqdm import tqdm
 
+from .data import as_batch
 from .notebook import Output, in_notebook
 
 LONG_RUN_SECONDS = 300
@@ -32,6 +34,7 @@ class Progress:
         self._shown = shown
         self.train_examples = 0
         self.train_seconds = 0.0
+        self._paused_seconds = 0.0  # since the batch before
         self.output = Output()
         self._slow = slow
         self._notice = ""
@@ -72,18 +75,27 @@ class Progress:
 
     def count(self, loader: Iterable[Any], train: bool) -> Iterator[Any]:
         """Hand out the batches of ``loader`` once, counting and timing them."""
-        start = time.monotonic()
-        for batch in loader:
+        start, self._paused_seconds = time.monotonic(), 0.0
+        for batch in map(as_batch, loader):
             self.examples = self.all_examples = len(batch[-1])
             yield batch
             now = time.monotonic()
             if train:
                 self.train_examples += self.all_examples
-                self.train_seconds += now - start
+                self.train_seconds += now - start - self._paused_seconds
                 self._bar.set_postfix_str(f"{self.examples_per_second:,.0f} examples/s", refresh=False)
-            start = now
+            start, self._paused_seconds = now, 0.0
             self._bar.update()
             self._announce()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count the time within as that of training."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self._paused_seconds += time.monotonic() - start
 
     def _announce(self) -> None:
         elapsed = time.monotonic() - self._started

@@ -172,6 +172,8 @@ class Trainer(core.Trainer):
     """
 
     framework = "tensorflow"
+    _schedule_example = "tf.keras.optimizers.SGD(schedule)"
+    _exposes_random_state = False
 
     @property
     def strategy(self) -> tf.distribute.Strategy | None:
@@ -259,7 +261,8 @@ class Trainer(core.Trainer):
         super()._save(epoch, batch)
 
     def _train(self, batch: Sequence[tf.Tensor]) -> None:
-        self._build(batch)  # outside of the compiled step
+        if not self._is_built():  # where a chapter has a fit of its own
+            self._build(batch)
         if self.strategy is not None:
             self._build_optimizer()
         self._step(self._train_metrics, self._train_divided, batch, train=True)
@@ -280,11 +283,12 @@ class Trainer(core.Trainer):
         for key, value in metrics.items():
             self.log(key, value, train)
 
+    def _is_built(self) -> bool:
+        return self.model.built
+
     def _build(self, batch: Sequence[tf.Tensor]) -> None:
-        if self.model.built:
-            return
         with self._scope():
-            self.model(*batch[:-1], training=False)
+            self.model(*core.inputs_of(batch), training=False)
 
     def _build_optimizer(self) -> None:
         """Make what the optimizer keeps of each variable, which one that is written by hand may do itself."""

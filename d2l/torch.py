@@ -1,19 +1,23 @@
 """The helper for PyTorch."""
 
 import atexit
+import gc
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import core
 from .board import ProgressBoard
+from .data import as_batch
 from .hyperparameters import HyperParameters, add_to_class
 from .machine import cpu_has_bfloat16, keep_freed_memory
 from .notebook import in_notebook
@@ -25,6 +29,7 @@ try:
     import torch
     from torch import distributed, nn
     from torch.nn.parallel import DistributedDataParallel
+    from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
     from torch.utils._pytree import tree_map_only  # public only in later versions than 2.6
     from torch.utils.flop_counter import FlopCounterMode
 except ModuleNotFoundError as error:
@@ -124,13 +129,22 @@ class DataModule(core.DataModule):
 class Trainer(core.Trainer):
     """Fit a model to data: see `d2l.core.Trainer`.
 
+    A model's ``configure_optimizers`` returns an optimizer or, beside it, learning-rate schedulers that take a step
+    after each epoch: ``return optimizer, scheduler`` or ``return [optimizer], [scheduler, ...]``. In the place of a
+    scheduler may stand ``{"scheduler": scheduler, "interval": "step"}``, which takes one after each training step, and
+    with ``"monitor": "val_acc"`` the curve that `ReduceLROnPlateau` looks at, by default the validation loss.
+    Checkpoints hold these schedulers, and those that the model steps by itself.
+
     Several GPUs take a process each, which torchrun starts, on one machine or on several. Each process trains on one
     GPU, or on the CPU with ``num_gpus=0`` or where there is none.
     """
 
     framework = "torch"
     precisions = ("auto", "float32", "bfloat16")
+    _generators = (*core.Trainer._generators, torch.Generator)
     _parallel: DistributedDataParallel | None = None
+    _schedules: Sequence["_Schedule"] = ()  # of the optimizer, for the trainer to step
+    _found_schedulers: dict[str, LRScheduler] | None = None
 
     def prepare_data(self, data: DataModule) -> None:
         """Get the data loaders and their lengths in batches; those of PyTorch's own class copy ahead to a GPU."""
@@ -217,6 +231,17 @@ class Trainer(core.Trainer):
         super()._prepare_optimizer()
         self._parallel = None
 
+    def _configured_optimizer(self, configured: Any) -> Any:
+        source = f"{type(self.model).__name__}.configure_optimizers"
+        optimizer, self._schedules = _optimizer_and_schedules(configured, source)
+        self._found_schedulers = None
+        return optimizer
+
+    def _step_schedulers(self) -> None:
+        for schedule in self._schedules:
+            if schedule.interval == "epoch":
+                schedule.step(self.model.board.last)
+
     def _set_training(self, training: bool) -> None:
         self.model.train(training)
         if not training and self.workers.count > 1:
@@ -232,6 +257,9 @@ class Trainer(core.Trainer):
             if self.gradient_clip_val > 0:
                 self.clip_gradients(self.gradient_clip_val, self.model)
             self.optim.step()
+        for schedule in self._schedules:
+            if schedule.interval == "step":
+                schedule.step(self.model.board.last)
 
     def _share_of_loss(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         """What this process adds to the loss of the whole batch, times the number of processes.
@@ -241,7 +269,8 @@ class Trainer(core.Trainer):
         examples = torch.tensor(len(batch[-1]))
         counting = distributed.all_reduce(examples, async_op=True)  # while the layers compute
         if self._parallel is None:
-            self._build(batch)
+            if not self._is_built():  # where a chapter has a fit of its own
+                self._build(batch)
             self._parallel = DistributedDataParallel(_TrainingStep(self.model))
         loss = self._parallel(batch)
         counting.wait()
@@ -252,10 +281,12 @@ class Trainer(core.Trainer):
         with torch.no_grad():
             self.model.validation_step(batch)
 
+    def _is_built(self) -> bool:
+        return not any(map(nn.parameter.is_lazy, chain(self.model.parameters(), self.model.buffers())))
+
     def _build(self, batch: Sequence[torch.Tensor]) -> None:
-        if any(map(nn.parameter.is_lazy, self.model.parameters())):
-            with _evaluating(self.model):
-                self.model(*batch[:-1])
+        with _evaluating(self.model):
+            self.model(*core.inputs_of(batch))
 
     def _weights(self) -> dict[str, torch.Tensor]:
         return self.model.state_dict()
@@ -273,6 +304,31 @@ class Trainer(core.Trainer):
     def _set_optimizer_state(self, state: Any, path: Path) -> None:
         if state is not None:
             self.optim.load_state_dict(state)
+
+    def _schedulers(self) -> dict[str, LRScheduler]:
+        """All schedulers of the optimizer, by their names in a checkpoint, the oldest of a class first.
+
+        They are looked for once and, as long as there are none, whenever PyTorch has counted steps for one.
+        """
+        made_since = hasattr(getattr(self.optim, "step", None), "_wrapped_by_lr_sched")
+        if self._found_schedulers is None or (made_since and not self._found_schedulers):
+            self._found_schedulers = _schedulers_of(self.optim)
+        return self._found_schedulers
+
+    def _scheduler_states(self) -> dict[str, dict[str, Any]]:
+        return {name: scheduler.state_dict() for name, scheduler in self._schedulers().items()}
+
+    def _set_scheduler_state(self, name: str, state: dict[str, Any]) -> None:
+        self._schedulers()[name].load_state_dict(state)
+
+    def _find_unsaved(self, data: DataModule) -> list[str]:
+        known = (nn.Module, torch.optim.Optimizer, LRScheduler)
+        stateful = [
+            f"{type(self.model).__name__}.{name} ({type(value).__name__})"
+            for name, value in vars(self.model).items()
+            if hasattr(value, "state_dict") and not isinstance(value, (*known, type(self)))
+        ]
+        return [*super()._find_unsaved(data), *stateful]
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.tensor(array)
@@ -585,6 +641,90 @@ def _plain_float32() -> Iterator[None]:
             setattr(backend, name, value)
 
 
+class _Schedule(NamedTuple):
+    """A scheduler, when it takes a step, and the curve that it looks at if it looks at one."""
+
+    scheduler: LRScheduler
+    interval: str = "epoch"
+    monitor: str = ""
+
+    def step(self, last: Mapping[str, float]) -> None:
+        """Take a step, given each curve's last value.
+
+        Raises:
+            ValueError: The curve to look at has no point yet.
+        """
+        if not isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step()
+            return
+        monitor = self.monitor or ("val_loss" if "val_loss" in last else "train_loss")
+        if monitor not in last:
+            raise ValueError(f"ReduceLROnPlateau is to look at {monitor!r}, and the curves so far are {[*last]}")
+        self.scheduler.step(last[monitor])
+
+
+def _optimizer_and_schedules(configured: Any, source: str) -> tuple[Any, list[_Schedule]]:
+    """The optimizer and the schedules in what a ``configure_optimizers`` has returned.
+
+    Args:
+        configured: An optimizer; or it and schedulers, in tuples, lists or Lightning's dicts.
+        source: The method's name, for errors.
+
+    Raises:
+        TypeError, ValueError: There is not one optimizer, or a schedule is none, or of another optimizer.
+    """
+    optimizers, schedules = [], []
+    rest = [configured]
+    while rest:
+        part = rest.pop(0)
+        if isinstance(part, (tuple, list)):
+            rest = [*part, *rest]
+        elif isinstance(part, Mapping) and "optimizer" in part:
+            rest = [part["optimizer"], *([part["lr_scheduler"]] if "lr_scheduler" in part else []), *rest]
+        elif isinstance(part, Mapping) and isinstance(part.get("scheduler"), LRScheduler):
+            unknown = part.keys() - set(_Schedule._fields)
+            if unknown or part.get("interval", "epoch") not in ("epoch", "step"):
+                raise ValueError(
+                    f"{source} returned the schedule {part}: give 'scheduler' and, where need be, 'interval', which is "
+                    "'epoch' or 'step', and 'monitor', a curve such as 'val_loss'"
+                )
+            schedules.append(_Schedule(**part))
+        elif isinstance(part, LRScheduler):
+            schedules.append(_Schedule(part))
+        else:
+            optimizers.append(part)
+    if len(optimizers) != 1:
+        kinds = ", ".join(type(part).__name__ for part in optimizers) or "none"
+        raise TypeError(f"{source} is to return one optimizer, alone or with schedulers; the optimizers here: {kinds}")
+    for schedule in schedules:
+        if schedule.scheduler.optimizer is not optimizers[0]:
+            raise ValueError(f"{source} returned a {type(schedule.scheduler).__name__} of another optimizer")
+    return optimizers[0], schedules
+
+
+def _schedulers_of(optimizer: Any) -> dict[str, LRScheduler]:
+    """All schedulers that hold an optimizer, named by their class and a number, the oldest of a class first.
+
+    A model that steps a scheduler by itself may keep it anywhere, so all objects there are are looked through. Those
+    that are parts of another one, such as of `SequentialLR`, have their state in its.
+    """
+    own = [
+        thing
+        for generation in (2, 1, 0)
+        for thing in gc.get_objects(generation)
+        if issubclass(type(thing), LRScheduler) and getattr(thing, "optimizer", None) is optimizer
+    ]
+    parts = {id(part) for scheduler in own for part in getattr(scheduler, "_schedulers", ())}
+    counts: Counter[str] = Counter()
+    named = {}
+    for scheduler in own:
+        if id(scheduler) not in parts:
+            kind = type(scheduler).__name__
+            counts[kind] += 1
+            named[f"{kind} {counts[kind]}"] = scheduler
+    return named
+
+
 class _TrainingStep(nn.Module):
     """A model's step of training as a forward pass, which is what can be made parallel."""
 
@@ -634,7 +774,7 @@ class _CopiedAhead:
         ready = None
         for batch in self.loader:
             with torch.cuda.stream(copying):
-                coming = [x.to(self.device, non_blocking=True) for x in batch]
+                coming = [x.to(self.device, non_blocking=True) for x in as_batch(batch)]
             if ready is not None:
                 yield ready
             training.wait_stream(copying)

@@ -9,8 +9,9 @@ import re
 import stat
 import subprocess
 import sys
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +19,9 @@ from photographs import write_folder
 from processes import TIME_LIMIT
 from test_frameworks import NAMES, Loaders, adapter, batches_of, shape_of_image, spoilt, tiny
 
-from d2l import checkpoint
+from d2l import checkpoint, progress
 from d2l.checkpoint import CheckpointError, CheckpointFolder, read
+from d2l.workers import Workers
 
 EPOCHS = 3
 TRAIN, VAL, BATCH_SIZE = 22, 8, 4  # six batches, the last of them short
@@ -36,6 +38,12 @@ def fw(request):
 @pytest.fixture(scope="module")
 def torch():
     return adapter("torch")
+
+
+@pytest.fixture(scope="module", params=("torch", "tensorflow", "mxnet"))
+def stateful(request):
+    """One of the frameworks whose models hold their own weights."""
+    return adapter(request.param)
 
 
 @pytest.fixture(autouse=True)
@@ -292,6 +300,38 @@ def test_loader_that_a_reader_wrote_resumes_too(torch):
     with pytest.raises(Interrupted):
         run(FOLDER, stop=BATCHES + 3)
     assert run(FOLDER, start=99, resume=True) == expected
+
+
+def test_loaders_read_after_a_run_save_nothing_and_count_nothing(fw):
+    seed(fw, 1)
+    model, data, trainer = model_of(fw), data_of(fw), fw.d2l.Trainer(1, checkpoint_dir=FOLDER, every=1)
+    trainer.fit(model, data)
+    saved = {name: Path(FOLDER, name).stat().st_mtime_ns for name in files()}
+    counted = trainer.progress.train_examples
+    assert len(list(trainer.train_dataloader)) == BATCHES
+    assert len(list(trainer.val_dataloader)) == VAL // BATCH_SIZE
+    assert {name: Path(FOLDER, name).stat().st_mtime_ns for name in files()} == saved
+    assert trainer.progress.train_examples == counted
+
+
+def test_saving_is_not_counted_as_training(torch, monkeypatch):
+    """By a clock that only moves by a second in each step and by a hundred in each saving."""
+    now = [0.0]
+    save, step = CheckpointFolder.save, torch.d2l.Trainer._train
+
+    def moved(function, seconds):
+        def move(*arguments):
+            now[0] += seconds
+            return function(*arguments)
+
+        return move
+
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(CheckpointFolder, "save", moved(save, 100))
+    monkeypatch.setattr(torch.d2l.Trainer, "_train", moved(step, 1))
+    trainer = torch.d2l.Trainer(EPOCHS, checkpoint_dir=FOLDER, every=2)
+    trainer.fit(model_of(torch), data_of(torch))
+    assert trainer.progress.train_seconds == EPOCHS * BATCHES
 
 
 # Killed at any moment
@@ -689,13 +729,24 @@ def lenet(fw, **arguments):
 
 
 @pytest.fixture(scope="module")
-def saved_lenet(fw, tmp_path_factory):
+def saved_lenet_of(tmp_path_factory):
+    """Makes, for a framework, a checkpoint of LeNet: its path, and the weights in it."""
+
+    @cache
+    def save(fw):
+        seed(fw, 1)
+        model, data = lenet(fw)
+        folder = tmp_path_factory.mktemp(FOLDER)
+        fw.d2l.Trainer(1, checkpoint_dir=folder).fit(model, data)
+        return Path(folder, files(folder)[-1]), fw.weights(model)
+
+    return save
+
+
+@pytest.fixture(scope="module")
+def saved_lenet(fw, saved_lenet_of):
     """The path of a checkpoint of LeNet, and the weights in it."""
-    seed(fw, 1)
-    model, data = lenet(fw)
-    folder = tmp_path_factory.mktemp(FOLDER)
-    fw.d2l.Trainer(1, checkpoint_dir=folder).fit(model, data)
-    return Path(folder, files(folder)[-1]), fw.weights(model)
+    return saved_lenet_of(fw)
 
 
 def assert_same(weights, expected):
@@ -719,6 +770,42 @@ def test_loading_weights_leaves_the_curves(fw, saved_lenet):
     curves = dict(model.board.curves)
     fw.d2l.Trainer(1).load_weights(model, data, path)
     assert model.board.curves == curves != {}
+
+
+def test_loading_weights_draws_nothing_reads_nothing_and_asks_no_other_process(fw, saved_lenet, tmp_path):
+    path, expected = saved_lenet
+    draw = fw.d2l.DataModule()._draw_seed
+    data = fw.d2l.FashionMNIST(batch_size=8)
+    seed(fw, 5)
+    drawn = draw(), random.random(), np.random.random()
+
+    def other_process(array):
+        raise AssertionError("another process is asked")
+
+    model, trainer = fw.d2l.LeNet(lr=0.1), fw.d2l.Trainer(1)
+    trainer.workers = workers = Workers(1, 2, other_process)
+    seed(fw, 5)
+    trainer.load_weights(model, data, path)
+    assert (draw(), random.random(), np.random.random()) == drawn
+    assert_same(fw.weights(model), expected)
+    assert trainer.workers is workers
+
+
+def test_weights_are_loaded_without_a_batch_where_the_shapes_are_known(stateful, saved_lenet_of):
+    """The data may be far away, and their first batch long in coming."""
+
+    class Unread:
+        def __len__(self):
+            return 1
+
+        def __iter__(self):
+            raise AssertionError("a batch is read")
+
+    path, expected = saved_lenet_of(stateful)
+    model, data = lenet(stateful)
+    stateful.d2l.Trainer(1).fit(model, data)
+    stateful.d2l.Trainer(1).load_weights(model, Loaders(Unread(), None), path)
+    assert_same(stateful.weights(model), expected)
 
 
 def test_weights_of_another_model_are_listed_and_leave_the_model_untouched(fw, saved_lenet):

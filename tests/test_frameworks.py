@@ -85,6 +85,9 @@ class Torch(Adapter):
     def stack(self, *parts):
         return self.lib.nn.Sequential(*parts)
 
+    def dense(self, *widths):
+        return map(self.lib.nn.LazyLinear, widths)
+
     def tensor(self, values):
         return self.lib.from_numpy(values)
 
@@ -116,6 +119,9 @@ class TensorFlow(Adapter):
 
     def stack(self, *parts):
         return self.lib.keras.Sequential(list(parts))
+
+    def dense(self, *widths):
+        return map(self.lib.keras.layers.Dense, widths)
 
     def tensor(self, values):
         return self.lib.constant(values)
@@ -149,6 +155,12 @@ class MXNet(Adapter):
         net.add(*parts)
         parts[0].initialize()
         return net
+
+    def dense(self, *widths):
+        layers = [self.lib.gluon.nn.Dense(width) for width in widths]
+        for layer in layers[1:]:  # `stack` does so with the first
+            layer.initialize()
+        return layers
 
     def tensor(self, values):
         return self.lib.np.array(values, dtype=values.dtype)
@@ -776,6 +788,70 @@ def test_points_that_do_not_fill_their_average_are_drawn(fw, full_run):
     fw.d2l.Trainer(max_epochs=2).fit(model, Loaders(batches_of(fw, [4, 4, 4]), batches_of(fw, [4])))
     assert len(ys(model, "train_loss")) == 4
     assert len(ys(model, "val_loss")) == len(ys(model, "val_acc")) == 2
+
+
+def compressing(fw):
+    """A model without labels, which learns to give out what it is given, through two numbers in between."""
+    if fw.d2l.Trainer.framework == "jax":
+        nn = fw.d2l.nn
+
+        class Net(fw.d2l.Module):
+            lr: float = 0.1
+
+            def setup(self):
+                self.net = nn.Sequential([nn.Dense(2), nn.Dense(3)])
+
+            def training_step(self, params, batch, state):
+                (X,) = batch
+                loss, grads = fw.lib.value_and_grad(lambda p: ((state.apply_fn({"params": p}, X) - X) ** 2).mean())(
+                    params
+                )
+                self.plot("loss", loss, train=True)
+                return loss, grads
+
+            def validation_step(self, params, batch, state):
+                (X,) = batch
+                self.plot("loss", ((state.apply_fn({"params": params}, X) - X) ** 2).mean(), train=False)
+
+        return Net()
+
+    class Net(fw.d2l.Module):
+        def __init__(self):
+            super().__init__()
+            self.lr = 0.1
+            self.net = fw.stack(*fw.dense(2, 3))
+
+        def error(self, batch, train):
+            (X,) = batch
+            error = (self(X) - X) ** 2
+            error = fw.lib.reduce_mean(error) if hasattr(fw.lib, "reduce_mean") else error.mean()
+            self.plot("loss", error, train=train)
+            return error
+
+        def training_step(self, batch):
+            return self.error(batch, train=True)
+
+        def validation_step(self, batch):
+            self.error(batch, train=False)
+
+    return Net()
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_data_of_one_tensor_are_trained_on(fw, full_run, alone):
+    """From the helper's loader, and from one that gives its batches as tensors alone, as PyTorch's does."""
+    X = fw.tensor(np.random.default_rng(0).random((16, 3), np.float32))
+
+    class Data(fw.d2l.DataModule):
+        def get_dataloader(self, train):
+            self.batch_size = 4
+            return [X[:4], X[4:8]] if alone else self.get_tensorloader(X, train)
+
+    trainer, model = fw.d2l.Trainer(5), compressing(fw)
+    trainer.fit(model, Data())
+    losses = [y for _, y in model.board.curves["val_loss"]]
+    assert losses[-1] < losses[0]
+    assert trainer.progress.train_examples == 5 * (8 if alone else 16)
 
 
 def test_validation_updates_nothing_and_records_no_gradients(fw, full_run):

@@ -1,0 +1,349 @@
+"""Optimizers and learning-rate schedules: what `configure_optimizers` may see and return, and what is resumed of it."""
+
+import random
+
+import numpy as np
+import pytest
+from test_checkpoints import Interrupted, Stopping, files, seed
+from test_frameworks import NAMES, Loaders, adapter, batches_of, shape_of_image, tiny
+
+EPOCHS, BATCHES, BATCH_SIZE = 3, 4, 4
+STOP = BATCHES + 2  # in the middle of the second epoch
+FOLDER = "checkpoints"
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def fw(request):
+    """One framework: its helper module as ``d2l`` and what tests need beside it."""
+    return adapter(request.param)
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return adapter("torch")
+
+
+@pytest.fixture(autouse=True)
+def full_run(monkeypatch, tmp_path):
+    """Runs of as many epochs as asked for, in a folder of their own."""
+    monkeypatch.setenv("D2L_PROFILE", "full")
+    monkeypatch.chdir(tmp_path)
+
+
+# What configure_optimizers sees
+
+
+def shapes_seen(fw, model):
+    """The shapes of the parameters that the model sees now, as far as it knows them."""
+    name = fw.d2l.Trainer.framework
+    if name == "torch":
+        return [tuple(parameter.shape) for parameter in model.parameters()]
+    if name == "tensorflow":
+        return [tuple(variable.shape) for variable in model.trainable_variables]
+    if name == "mxnet":
+        return [parameter.shape for parameter in model.collect_params().values()]
+    return [leaf.shape for leaf in fw.lib.tree.leaves(model.trainer.state.params)]
+
+
+def test_configure_optimizers_sees_the_parameters_of_lazy_layers(fw):
+    model, seen = fw.d2l.SoftmaxRegression(num_outputs=10, lr=0.1), []
+    plain = type(model).configure_optimizers
+    type(model).configure_optimizers = lambda self: seen.extend(shapes_seen(fw, self)) or plain(self)
+    fw.d2l.Trainer(1).fit(model, Loaders(batches_of(fw, [4]), batches_of(fw, [4])))
+    type(model).configure_optimizers = plain
+    assert sorted(np.prod(shape) for shape in seen) == [10, 28 * 28 * 10]
+
+
+def test_parameter_groups_are_those_asked_for(torch):
+    """Weight decay for matrices and none for biases, which lazy layers cannot tell apart."""
+
+    class Net(torch.d2l.SoftmaxRegression):
+        def configure_optimizers(self):
+            matrices = [parameter for parameter in self.parameters() if parameter.ndim > 1]
+            biases = [parameter for parameter in self.parameters() if parameter.ndim == 1]
+            return torch.lib.optim.SGD([{"params": matrices, "weight_decay": 0.1}, {"params": biases}], lr=0.1)
+
+    trainer = torch.d2l.Trainer(1)
+    trainer.fit(Net(10, 0.1), Loaders(batches_of(torch, [4]), None))
+    assert [[p.ndim for p in group["params"]] for group in trainer.optim.param_groups] == [[2], [1]]
+
+
+def test_a_look_ahead_for_shapes_leaves_the_random_states_as_they_were(torch):
+    """Also where the order of the first epoch is drawn for it; the parameters are those drawn in the first step."""
+    X = torch.lib.rand(16, 1, 28, 28)
+    loader = torch.lib.utils.data.DataLoader([(x, i % 10) for i, x in enumerate(X)], 4, shuffle=True)
+    states = []
+
+    def random_states():
+        return torch.lib.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()
+
+    class Net(torch.d2l.SoftmaxRegression):
+        def configure_optimizers(self):
+            states.append(random_states())
+            return super().configure_optimizers()
+
+    before = random_states()
+    torch.d2l.Trainer(1).fit(Net(10, 0.1), Loaders(loader, None))
+    assert states == [before]
+
+
+# Schedules that go on where they were
+
+
+def by_epoch(make):
+    """A schedule that takes a step after each epoch: ``make`` gets PyTorch's schedulers and an optimizer."""
+    return lambda schedulers, optimizer: (optimizer, make(schedulers, optimizer))
+
+
+def by_step(make):
+    return lambda schedulers, optimizer: (optimizer, {"scheduler": make(schedulers, optimizer), "interval": "step"})
+
+
+TORCH = {
+    "constant": by_epoch(lambda s, optimizer: s.ConstantLR(optimizer, 0.5, total_iters=2)),
+    "step": by_epoch(lambda s, optimizer: s.StepLR(optimizer, 1, 0.5)),
+    "lambda": by_step(lambda s, optimizer: s.LambdaLR(optimizer, lambda step: 0.9**step)),
+    "cosine": by_step(lambda s, optimizer: s.CosineAnnealingLR(optimizer, EPOCHS * BATCHES)),
+    "one-cycle": by_step(lambda s, optimizer: s.OneCycleLR(optimizer, 0.2, EPOCHS * BATCHES + 1)),
+    "plateau": by_epoch(lambda s, optimizer: s.ReduceLROnPlateau(optimizer, "min", 0.5, patience=0, threshold=9.0)),
+    "chained": by_step(
+        lambda s, optimizer: s.SequentialLR(
+            optimizer, [s.LinearLR(optimizer, 0.1, 1, 3), s.ExponentialLR(optimizer, 0.9)], [3]
+        )
+    ),
+}
+
+
+def torch_run(torch, configure, folder, stop=None, start=1, resume=False, step=None):
+    """The learning rate of each step that was taken, and the weights and curves that the run has come to."""
+    seed(torch, start)
+    model, rates = tiny(torch), []
+    rng = np.random.default_rng(0)
+    batches = [
+        (
+            torch.tensor(rng.random((BATCH_SIZE, *shape_of_image(torch)), np.float32)),
+            torch.tensor(rng.integers(0, 10, BATCH_SIZE).astype(torch.label_type)),
+        )
+        for _ in range(BATCHES)
+    ]
+    plain = type(model).training_step
+
+    def configure_optimizers(self):
+        return configure(torch.lib.optim.lr_scheduler, torch.lib.optim.SGD(self.parameters(), 0.1, momentum=0.9))
+
+    def training_step(self, batch):
+        rates.append(self.trainer.optim.param_groups[0]["lr"])
+        if step:
+            step(self)
+        return plain(self, batch)
+
+    type(model).configure_optimizers, type(model).training_step = configure_optimizers, training_step
+    trainer = torch.d2l.Trainer(EPOCHS, checkpoint_dir=folder, every=1)
+    loader = Stopping(batches, trainer, stop) if stop else batches
+    trainer.fit(model, Loaders(loader, batches[:2]), resume=resume)
+    return rates, [weight.tolist() for weight in torch.weights(model)], model.board.curves
+
+
+def resumed_as_unbroken(torch, configure, **arguments):
+    """The rates of an unbroken run, after seeing that an interrupted one has them, and its numbers, too."""
+    rates, *result = torch_run(torch, configure, "whole", **arguments)
+    with pytest.raises(Interrupted):
+        torch_run(torch, configure, FOLDER, stop=STOP, **arguments)
+    rest, *resumed = torch_run(torch, configure, FOLDER, start=99, resume=True, **arguments)
+    assert rest == rates[STOP:]
+    assert resumed == result
+    return rates
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_resumed_run_has_the_rates_of_an_unbroken_one(torch, name):
+    assert len(set(resumed_as_unbroken(torch, TORCH[name]))) > 1
+
+
+def test_scheduler_that_the_model_steps_by_itself_is_resumed_too(torch):
+    """It is wherever the model keeps it, here in a hook of the optimizer."""
+
+    def configure(schedulers, optimizer):
+        scheduler = schedulers.ExponentialLR(optimizer, 0.9)
+        optimizer.register_step_post_hook(lambda *_: scheduler.step())
+        return optimizer
+
+    rates = resumed_as_unbroken(torch, configure)
+    np.testing.assert_allclose(rates, [0.1 * 0.9**step for step in range(EPOCHS * BATCHES)])
+
+
+RETURNED = {
+    "a pair": lambda optimizer, scheduler: (optimizer, scheduler),
+    "lists": lambda optimizer, scheduler: ([optimizer], [scheduler]),
+    "one list": lambda optimizer, scheduler: [optimizer, scheduler],
+    "a dict": lambda optimizer, scheduler: {"optimizer": optimizer, "lr_scheduler": scheduler},
+    "a dict with the interval": lambda optimizer, scheduler: {
+        "optimizer": optimizer,
+        "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"},
+    },
+}
+
+
+@pytest.mark.parametrize("form", RETURNED)
+def test_returned_schedulers_take_a_step_after_each_epoch(torch, form):
+    rates, *_ = torch_run(torch, lambda s, optimizer: RETURNED[form](optimizer, s.StepLR(optimizer, 1, 0.5)), FOLDER)
+    np.testing.assert_allclose(rates, np.repeat([0.1, 0.05, 0.025], BATCHES))
+
+
+def test_plateau_looks_at_the_curve_asked_for(torch, capsys):
+    def configure(monitor):
+        def make(schedulers, optimizer):
+            scheduler = schedulers.ReduceLROnPlateau(optimizer, "max", 0.5, patience=0, threshold=9.0)
+            return optimizer, {"scheduler": scheduler, "monitor": monitor}
+
+        return make
+
+    rates, *_ = torch_run(torch, configure("val_acc"), FOLDER)
+    assert len(set(rates)) > 1
+    with pytest.raises(ValueError, match=r"ReduceLROnPlateau is to look at 'val_f1', and the curves so far are \['tra"):
+        torch_run(torch, configure("val_f1"), "other")
+
+
+WRONG = {
+    "no optimizer": (lambda s, optimizer: [s.StepLR(optimizer, 1)], TypeError, "the optimizers here: none"),
+    "two optimizers": (lambda s, optimizer: (optimizer, optimizer), TypeError, "the optimizers here: SGD, SGD"),
+    "another's scheduler": (
+        lambda s, optimizer: (type(optimizer)(optimizer.param_groups[0]["params"], 0.1), s.StepLR(optimizer, 1)),
+        ValueError,
+        "returned a StepLR of another optimizer",
+    ),
+    "an unknown interval": (
+        lambda s, optimizer: (optimizer, {"scheduler": s.StepLR(optimizer, 1), "interval": "batch"}),
+        ValueError,
+        "'epoch' or 'step'",
+    ),
+}
+
+
+@pytest.mark.fault("configure_optimizers returns no optimizer, several, or a schedule that does not fit it")
+@pytest.mark.parametrize("name", WRONG)
+def test_optimizer_and_schedule_that_do_not_fit_are_named(torch, name, sees):
+    configure, error, message = WRONG[name]
+    with pytest.raises(error, match=message) as raised:
+        torch_run(torch, configure, FOLDER)
+    sees(f"{type(raised.value).__name__}: {raised.value}")
+
+
+@pytest.mark.fault("configure_optimizers returns a schedule beside the optimizer, where it belongs into the optimizer")
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "torch"])
+def test_schedule_beside_the_optimizer_is_refused_with_where_it_belongs(name, sees):
+    fw = adapter(name)
+    model = tiny(fw)
+    plain = type(model).configure_optimizers
+    type(model).configure_optimizers = lambda self: (plain(self), object())
+    with pytest.raises(TypeError, match=r"configure_optimizers returned a tuple: return one optimizer") as raised:
+        fw.d2l.Trainer(1).fit(model, Loaders(batches_of(fw, [4]), None))
+    sees(f"TypeError: {raised.value}")
+
+
+@pytest.mark.fault("A run is resumed with another learning-rate schedule, or with none")
+def test_resuming_with_another_schedule_names_both(torch, sees):
+    torch_run(torch, TORCH["step"], FOLDER)
+    with pytest.raises(RuntimeError, match="learning-rate schedulers are StepLR 1 there and none here") as raised:
+        torch_run(torch, lambda s, optimizer: optimizer, FOLDER, resume=True)
+    sees(f"CheckpointError: {raised.value}")
+
+
+@pytest.mark.fault("A checkpoint cannot hold something that the run goes on from")
+def test_what_a_checkpoint_cannot_hold_is_said_once(torch, capsys, sees):
+    def configure(schedulers, optimizer):
+        scheduler = schedulers.StepLR(optimizer, 1)
+        scheduler.note = object()
+        return optimizer, scheduler
+
+    generator = torch.lib.Generator()
+    model = tiny(torch)
+    model.scaler = torch.lib.amp.GradScaler("cpu")
+    type(model).configure_optimizers = lambda self: configure(
+        torch.lib.optim.lr_scheduler, torch.lib.optim.SGD(self.parameters(), 0.1)
+    )
+    batches = [(torch.lib.rand(1, 28, 28), 1)] * 4
+    loader = torch.lib.utils.data.DataLoader(batches, 2, shuffle=True, generator=generator)
+    torch.d2l.Trainer(2, checkpoint_dir=FOLDER, every=1).fit(model, Loaders(loader, None))
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Checkpoints cannot hold")]
+    assert said == [
+        "Checkpoints cannot hold train_dataloader.generator (Generator), Tiny.scaler (GradScaler), "
+        "StepLR 1/note (object): a resumed run has this as it is made anew"
+    ]
+    sees(said[0])
+
+
+# The frameworks whose optimizers have their schedules in themselves
+
+
+class Halving:
+    """A schedule of a reader's own: half the rate after every other step. It keeps a list, as MXNet's own do."""
+
+    def __new__(cls, base):
+        class Schedule(base):
+            def __init__(self):
+                super().__init__(base_lr=0.1)
+                self.steps = []
+
+            def __call__(self, num_update):
+                self.steps.append(num_update)
+                return 0.1 * 0.5 ** (len(self.steps) // 8)
+
+        return Schedule()
+
+
+SCHEDULES = {
+    "tensorflow": {
+        "step": lambda tf, params: tf.keras.optimizers.SGD(
+            tf.keras.optimizers.schedules.PiecewiseConstantDecay([3, 7], [0.1, 0.05, 0.01])
+        ),
+        "one-cycle": lambda tf, params: tf.keras.optimizers.SGD(
+            tf.keras.optimizers.schedules.CosineDecay(0.01, 8, warmup_target=0.1, warmup_steps=4)
+        ),
+    },
+    "mxnet": {
+        "step": lambda mx, params: _gluon(mx, params, mx.lr_scheduler.MultiFactorScheduler([3, 7], 0.5, base_lr=0.1)),
+        "cosine": lambda mx, params: _gluon(mx, params, mx.lr_scheduler.CosineScheduler(12, 0.1)),
+        "a reader's own": lambda mx, params: _gluon(mx, params, Halving(mx.lr_scheduler.LRScheduler)),
+    },
+    "jax": {
+        "one-cycle": lambda optax, params: optax.sgd(optax.cosine_onecycle_schedule(12, 0.1)),
+        "plateau": lambda optax, params: optax.chain(
+            optax.sgd(0.1), optax.contrib.reduce_on_plateau(0.5, patience=1, rtol=1.0)
+        ),
+    },
+}
+
+
+def _gluon(mx, params, scheduler):
+    return mx.gluon.Trainer(params, "sgd", {"lr_scheduler": scheduler})
+
+
+@pytest.mark.parametrize(("name", "schedule"), [(name, key) for name, own in SCHEDULES.items() for key in own])
+def test_schedule_in_the_optimizer_goes_on_where_it_was(name, schedule):
+    fw = adapter(name)
+    rng = np.random.default_rng(0)
+    batches = [
+        (
+            fw.tensor(rng.random((BATCH_SIZE, *shape_of_image(fw)), np.float32)),
+            fw.tensor(rng.integers(0, 10, BATCH_SIZE).astype(fw.label_type)),
+        )
+        for _ in range(BATCHES)
+    ]
+
+    def run(folder, stop=None, start=1, resume=False):
+        seed(fw, start)
+        model = tiny(fw)
+        library = fw.d2l.optax if name == "jax" else fw.lib
+        make = SCHEDULES[name][schedule]
+        parameters = getattr(model, "parameters", lambda: None)
+        type(model).configure_optimizers = lambda self: make(library, parameters())
+        trainer = fw.d2l.Trainer(EPOCHS, checkpoint_dir=folder, every=1)
+        trainer.fit(model, Loaders(Stopping(batches, trainer, stop) if stop else batches, None), resume=resume)
+        return [weight.tolist() for weight in fw.weights(model)]
+
+    expected = run("whole")
+    with pytest.raises(Interrupted):
+        run(FOLDER, stop=STOP)
+    assert files()
+    assert run(FOLDER, start=99, resume=True) == expected
