@@ -171,7 +171,8 @@ class Trainer(core.Trainer):
     @contextmanager
     def _arithmetic(self) -> Iterator[None]:
         precision = self._chosen_precision()
-        with _plain_float32() if precision == "float32" and self.gpus else nullcontext():
+        plain = _plain_float32() if precision == "float32" and self.gpus else nullcontext()
+        with plain, self._schedules_by_step():
             self.model.autocast_device = self.device.type if precision == "bfloat16" else None
             try:
                 yield
@@ -237,6 +238,20 @@ class Trainer(core.Trainer):
         self._found_schedulers = None
         return optimizer
 
+    @contextmanager
+    def _schedules_by_step(self) -> Iterator[None]:
+        """Have schedules that go by training steps follow those of the optimizer, whoever takes them."""
+        hooks = [
+            self.optim.register_step_post_hook(lambda *_, schedule=schedule: schedule.step(self.model.board.last))
+            for schedule in self._schedules
+            if schedule.interval == "step"
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
     def _step_schedulers(self) -> None:
         for schedule in self._schedules:
             if schedule.interval == "epoch":
@@ -257,9 +272,6 @@ class Trainer(core.Trainer):
             if self.gradient_clip_val > 0:
                 self.clip_gradients(self.gradient_clip_val, self.model)
             self.optim.step()
-        for schedule in self._schedules:
-            if schedule.interval == "step":
-                schedule.step(self.model.board.last)
 
     def _share_of_loss(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         """What this process adds to the loss of the whole batch, times the number of processes.

@@ -172,6 +172,30 @@ def test_scheduler_that_the_model_steps_by_itself_is_resumed_too(torch):
     np.testing.assert_allclose(rates, [0.1 * 0.9**step for step in range(EPOCHS * BATCHES)])
 
 
+def test_schedule_by_step_follows_an_epoch_written_anew(torch):
+    """As chapters write it, over the trainer's loader and with a step of their own."""
+
+    class Trainer(torch.d2l.Trainer):
+        def fit_epoch(self):
+            for batch in self.train_dataloader:
+                self.optim.zero_grad()
+                self.model.training_step(self.prepare_batch(batch)).backward()
+                self.optim.step()
+                self.train_batch_idx += 1
+
+    class Net(torch.d2l.SoftmaxRegression):
+        def configure_optimizers(self):
+            optimizer = super().configure_optimizers()
+            scheduler = torch.lib.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+            return optimizer, {"scheduler": scheduler, "interval": "step"}
+
+    trainer = Trainer(1)
+    trainer.fit(Net(10, 0.1), Loaders(batches_of(torch, [4, 4]), None))
+    assert trainer.optim.param_groups[0]["lr"] == 0.025
+    trainer.optim.step()
+    assert trainer.optim.param_groups[0]["lr"] == 0.025
+
+
 RETURNED = {
     "a pair": lambda optimizer, scheduler: (optimizer, scheduler),
     "lists": lambda optimizer, scheduler: ([optimizer], [scheduler]),
