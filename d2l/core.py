@@ -829,7 +829,7 @@ class Trainer(HyperParameters):
             "training batches per epoch": self.num_train_batches,
             "validation batches per epoch": self.num_val_batches,
         }
-        self._run = {name: fact for name, fact in facts.items() if fact is not None}
+        self._run = {name: fact for name, fact in facts.items() if fact is not None} | self._schedule_facts()
         self._skip = 0
         self._unsaved = self._find_unsaved(data)
         self._said_lost = False
@@ -1176,6 +1176,10 @@ class Trainer(HyperParameters):
     def _set_optimizer_state(self, state: Any, path: Path) -> None:
         """Give the optimizer such a state; ``path`` is where it comes from."""
         raise NotImplementedError
+
+    def _schedule_facts(self) -> dict[str, Any]:
+        """Settings of schedulers made for this run, which one that resumes it is to have, too."""
+        return {}
 
     def _scheduler_states(self) -> dict[str, dict[str, Any]]:
         """What learning-rate schedulers outside of the optimizer's state keep, by a name of each."""

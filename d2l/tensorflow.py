@@ -318,6 +318,18 @@ class Trainer(core.Trainer):
         for name, variable in own.items():
             variable.assign(state[name])
 
+    def _scheduler_states(self) -> dict[str, dict[str, Any]]:
+        # Keras's own are functions of the step. What one written by hand keeps in variables, the optimizer lacks.
+        schedule = getattr(self.optim, "_learning_rate", None)
+        if not isinstance(schedule, tf.keras.optimizers.schedules.LearningRateSchedule):
+            return {}
+        variables = {name: value for name, value in vars(schedule).items() if hasattr(value, "assign")}
+        return {type(schedule).__name__: variables} if variables else {}
+
+    def _set_scheduler_state(self, name: str, state: dict[str, Any]) -> None:
+        for variable, value in state.items():
+            getattr(self.optim._learning_rate, variable).assign(value)
+
     def _random_state(self) -> int:
         # TensorFlow does not tell its random state. It gives a seed, drawn from it, and goes on from that.
         seed = int(tf.random.uniform((), maxval=2**31 - 1, dtype=tf.int32))

@@ -327,6 +327,15 @@ class Trainer(core.Trainer):
             self._found_schedulers = _schedulers_of(self.optim)
         return self._found_schedulers
 
+    def _schedule_facts(self) -> dict[str, Any]:
+        # Loading a scheduler's state replaces its settings, those that have been changed since, too.
+        return {
+            f"{name} {setting}": value
+            for name, state in self._scheduler_states().items()
+            for setting, value in state.items()
+            if isinstance(value, (int, float, str)) and value == value  # nan is equal to nothing
+        }
+
     def _scheduler_states(self) -> dict[str, dict[str, Any]]:
         return {name: scheduler.state_dict() for name, scheduler in self._schedulers().items()}
 

@@ -271,6 +271,9 @@ def test_resuming_with_another_schedule_names_both(torch, sees):
     with pytest.raises(RuntimeError, match="learning-rate schedulers are StepLR 1 there and none here") as raised:
         torch_run(torch, lambda s, optimizer: optimizer, FOLDER, resume=True)
     sees(f"CheckpointError: {raised.value}")
+    with pytest.raises(RuntimeError, match=r"StepLR 1 gamma is 0.5 there and 0.1 here") as raised:
+        torch_run(torch, lambda s, optimizer: (optimizer, s.StepLR(optimizer, 1)), FOLDER, resume=True)
+    sees(f"CheckpointError: {raised.value}")
 
 
 @pytest.mark.fault("A checkpoint cannot hold something that the run goes on from")
@@ -300,20 +303,32 @@ def test_what_a_checkpoint_cannot_hold_is_said_once(torch, capsys, sees):
 # The frameworks whose optimizers have their schedules in themselves
 
 
-class Halving:
-    """A schedule of a reader's own: half the rate after every other step. It keeps a list, as MXNet's own do."""
+def with_list(mx):
+    """A schedule of a reader's own, which keeps a list."""
 
-    def __new__(cls, base):
-        class Schedule(base):
-            def __init__(self):
-                super().__init__(base_lr=0.1)
-                self.steps = []
+    class Schedule(mx.lr_scheduler.LRScheduler):
+        def __init__(self):
+            super().__init__(base_lr=0.1)
+            self.steps = []
 
-            def __call__(self, num_update):
-                self.steps.append(num_update)
-                return 0.1 * 0.5 ** (len(self.steps) // 8)
+        def __call__(self, num_update):
+            self.steps.append(num_update)
+            return 0.1 * 0.5 ** (len(self.steps) // 8)
 
-        return Schedule()
+    return Schedule()
+
+
+def with_variable(tf):
+    """A schedule of a reader's own, which keeps a variable."""
+
+    class Schedule(tf.keras.optimizers.schedules.LearningRateSchedule):
+        def __init__(self):
+            self.asked = tf.Variable(0.0, trainable=False)
+
+        def __call__(self, step):
+            return 0.1 * 0.9 ** self.asked.assign_add(1.0)
+
+    return Schedule()
 
 
 SCHEDULES = {
@@ -324,11 +339,12 @@ SCHEDULES = {
         "one-cycle": lambda tf, params: tf.keras.optimizers.SGD(
             tf.keras.optimizers.schedules.CosineDecay(0.01, 8, warmup_target=0.1, warmup_steps=4)
         ),
+        "a reader's own": lambda tf, params: tf.keras.optimizers.SGD(with_variable(tf)),
     },
     "mxnet": {
         "step": lambda mx, params: _gluon(mx, params, mx.lr_scheduler.MultiFactorScheduler([3, 7], 0.5, base_lr=0.1)),
         "cosine": lambda mx, params: _gluon(mx, params, mx.lr_scheduler.CosineScheduler(12, 0.1)),
-        "a reader's own": lambda mx, params: _gluon(mx, params, Halving(mx.lr_scheduler.LRScheduler)),
+        "a reader's own": lambda mx, params: _gluon(mx, params, with_list(mx)),
     },
     "jax": {
         "one-cycle": lambda optax, params: optax.sgd(optax.cosine_onecycle_schedule(12, 0.1)),
