@@ -250,7 +250,8 @@ class DataModule(HyperParameters):
             return make_batch(*(self._take(tensor, batch) for tensor in tensors))
 
         def example() -> tuple[Any, ...]:
-            return take(self._order(1, False, device))
+            part = workers.part(min(examples, self.batch_size))
+            return make_batch(*(tensor[part] for tensor in tensors))
 
         return BatchLoader(examples, self.batch_size, workers, order, take, example)
 
@@ -1094,8 +1095,12 @@ class Trainer(HyperParameters):
             self._build(self.prepare_batch(batch))
 
     def _first_batch(self) -> Sequence[Any]:
-        """The first batch of an epoch that begins now."""
-        return as_batch(next(iter(self.train_dataloader)))
+        """A batch like the first of an epoch that begins now, after drawing all that is drawn until then."""
+        loader = self.train_dataloader
+        if isinstance(loader, (BatchLoader, ImageLoader)):
+            loader.draw()
+            return loader.example()
+        return as_batch(next(iter(loader)))
 
     def _example_batch(self) -> Sequence[Any]:
         """A batch with the shapes of training, which loaders of our own give without reading or drawing anything.

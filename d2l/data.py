@@ -140,15 +140,15 @@ class BatchLoader:
         examples: Examples in the data set.
         batch_size: Examples in a batch; the last one may be shorter.
         workers: The processes that train together: each batch given is this one's part of it.
-        order: Gives the numbers of all examples, in the order of an epoch.
+        draw: Gives the numbers of all examples, in the order of an epoch.
         take: Gives the batch of the examples with these numbers.
-        example: Gives a batch of one example, with the shapes of the others.
+        example: Gives a batch with the shapes of the others, for which nothing is drawn.
     """
 
     examples: int
     batch_size: int
     workers: Workers
-    order: Callable[[], Any]
+    draw: Callable[[], Any]
     take: Callable[[Any], tuple[Any, ...]]
     example: Callable[[], tuple[Any, ...]]
 
@@ -160,7 +160,7 @@ class BatchLoader:
 
     def after(self, batches: int) -> Iterator[tuple[Any, ...]]:
         """What an epoch has after so many batches; these are not made."""
-        order = self.order()
+        order = self.draw()
         starts = range(batches * self.batch_size, self.examples, self.batch_size)
         batches = (order[start : start + self.batch_size] for start in starts)
         return (self.take(batch[self.workers.part(len(batch))]) for batch in batches)

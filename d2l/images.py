@@ -316,13 +316,18 @@ class ImageLoader:
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return self.after(0)
 
+    def draw(self) -> int | None:
+        """The seed of an epoch, if it has random numbers."""
+        return self.draw_seed() if self.draw_seed else None
+
     def example(self) -> tuple[Any, ...]:
-        """A batch of one black image, with the shapes of the others; no file is read."""
-        return self.make_batch(*self._black(1))
+        """A batch of black images with the shapes of the others: nothing is drawn, and no file is read."""
+        part = self.workers.part(min(self.examples, self.batch_size))
+        return self.make_batch(*self._black(part.stop - part.start))
 
     def after(self, batches: int) -> Iterator[tuple[Any, ...]]:
         """What an epoch has after so many batches; the images of these are not read."""
-        return self._batches(batches, self.draw_seed() if self.draw_seed else None)
+        return self._batches(batches, self.draw())
 
     def _batches(self, first: int, seed: int | None) -> Iterator[tuple[Any, ...]]:
         known = len(self.images.corrupt)

@@ -287,7 +287,7 @@ class Trainer(core.Trainer):
         return self.model.built
 
     def _build(self, batch: Sequence[tf.Tensor]) -> None:
-        with self._scope():
+        with self._scope(), self._arithmetic():
             self.model(*core.inputs_of(batch), training=False)
 
     def _build_optimizer(self) -> None:
