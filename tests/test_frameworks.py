@@ -402,7 +402,7 @@ def test_public_names_are_the_same_in_the_same_order(fw):
             ["max_epochs", "num_gpus", "gradient_clip_val", "precision", "checkpoint_dir", "every", "keep"],
         ),
         ("FashionMNIST", ["batch_size", "resize", "root"]),
-        ("ImageFolder", ["root", "batch_size", "resize", "crop", "augment", "num_workers"]),
+        ("ImageFolder", ["root", "batch_size", "resize", "crop", "augment", "num_workers", "val_split"]),
         ("DataModule", ["root", "num_workers"]),
     ],
 )
