@@ -304,7 +304,7 @@ class FashionMNIST(DataModule):
         return self._loader((data.images, data.labels), train, partial(self._make_batch, rows, columns))
 
     def _example(self, image: np.ndarray, label: int) -> tuple[Any, int]:
-        """An image (28, 28) as it is in a batch, and its label."""
+        """An image (28, 28) ``uint8`` as it is in a batch, and its label."""
         arrays = self._resize_rows, self._resize_columns, image[None], np.array([label], np.uint8)
         X, _ = self._make_batch(*(self._on_device(array, None) for array in arrays))
         return X[0], label
@@ -412,7 +412,7 @@ class ImageFolder(DataModule):
 
     def _example(self, example: Example) -> tuple[Any, int]:
         """An image as validation has it in a batch, and its class number."""
-        pixels = central(load(example, self.resize), self.crop)[None]
+        pixels = np.stack([central(load(example, self.resize), self.crop)])
         arrays = pixels, -MEAN[None], np.array([example.label])
         X, _ = self._make_batch(*(self._on_device(array, None) for array in arrays))
         return X[0], example.label
