@@ -106,11 +106,11 @@ def _why_corrupt(content: bytes, error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels, the most that are decoded"
     if content.startswith(b"\xff\xd8"):
-        return _damaged("JPEG", cut_off=content.find(b"\xff\xd9", content.rfind(b"\xff\xda")) < 0)
+        return _undecodable("JPEG", cut_off=content.find(b"\xff\xd9", content.rfind(b"\xff\xda")) < 0)
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _damaged("PNG", cut_off=b"IEND" not in content)
+        return _undecodable("PNG", cut_off=b"IEND" not in content)
     if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
-        return _damaged("WebP", cut_off=int.from_bytes(content[4:8], "little") + 8 > len(content))
+        return _undecodable("WebP", cut_off=int.from_bytes(content[4:8], "little") + 8 > len(content))
     for pattern, kind in OTHERS.items():
         match = re.match(pattern, content, re.DOTALL)
         if match:
@@ -118,8 +118,8 @@ def _why_corrupt(content: bytes, error: Exception) -> str:
     return f"begins with {_shown(content[:SHOWN_BYTES])}, and {READ}"
 
 
-def _damaged(kind: str, cut_off: bool) -> str:
-    return f"a {kind} that ends in the middle" if cut_off else f"a {kind} that is damaged"
+def _undecodable(kind: str, cut_off: bool) -> str:
+    return f"a {kind} that ends in the middle" if cut_off else f"a {kind} that cannot be decoded"
 
 
 def _shown(content: bytes) -> str:

@@ -1,6 +1,7 @@
 """Find labelled image files, in folders by class or in WebDataset shards. What is passed over is counted and said."""
 
 import hashlib
+import operator
 import os
 import posixpath
 import sys
@@ -106,7 +107,7 @@ class ImageSet:
         return len(self.examples)
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
-        return self.transform(self.examples[index])
+        return self.transform(self.examples[operator.index(index)])
 
 
 def print_line(line: str) -> None:

@@ -640,6 +640,9 @@ def test_index_gives_an_image_as_validation_sees_it_and_its_class(fw, folder):
         image, label = dataset.val[i]
         np.testing.assert_allclose(numbers(image), numbers(X)[i], rtol=0, atol=1e-6)
         assert type(label) is int and label == numbers(y)[i]
+    assert [label for _, label in dataset.train] == [0] * 6 + [1] * 6 + [2] * 6
+    with pytest.raises(TypeError, match="slice"):
+        dataset.train[:2]
     with open(dataset.train.examples[1].file, "wb") as file:
         file.write(b"GIF89a")
     with pytest.raises(data.DataError, match=r"001\.jpg: begins with GIF89a: a GIF, and"):

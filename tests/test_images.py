@@ -193,8 +193,18 @@ def test_class_without_training_images_is_named(tmp_path):
 
 
 # What systems and programs leave beside people's images, in any place.
-LEFT_BEHIND_FOLDERS = (".ipynb_checkpoints", "__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", ".git")
-LEFT_BEHIND_FILES = ("._000.jpg", ".DS_Store", "._000000.tar", "Thumbs.db", "desktop.ini", ".hidden.tar.gz", "._a.gif")
+LEFT_BEHIND_FOLDERS = (".ipynb_checkpoints", ".git", "__MACOSX", "__pycache__", "lost+found")
+LEFT_BEHIND_FOLDERS += (
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "@eaDir",
+    "@Recycle",
+    "@__thumb",
+    "#recycle",
+    "#snapshot",
+)
+LEFT_BEHIND_FILES = ("._000.jpg", "._000000.tar", "._a.gif", ".hidden.tar.gz", ".DS_Store", "Icon\r")
+LEFT_BEHIND_FILES += ("Thumbs.db", "ehthumbs.db", "desktop.ini")
 
 
 def litter(folder):
@@ -365,7 +375,9 @@ def test_validation_is_split_off_by_class_and_by_names_alone(tmp_path, write, ca
     (train, val), sets = parts(root)
     assert [np.bincount([e.label for e in part.examples]).tolist() for part in sets] == [[7, 7, 7], [3, 3, 3]]
     assert sorted(train + val) == sorted(e.name.removeprefix(str(root)) for e in whole.examples)
-    assert val != sorted(train + val)[:9] and [e.label for e in sets[1].examples] == [0] * 3 + [1] * 3 + [2] * 3
+    names = sorted(train + val)
+    assert val != names[:3] + names[10:13] + names[20:23]  # not those that were taken first
+    assert [e.label for e in sets[1].examples] == [0] * 3 + [1] * 3 + [2] * 3
     assert (
         f"val_split=0.3: of the images in {root}/train, 21 to train on and 9 to validate on\n"
         in capsys.readouterr().err
@@ -430,6 +442,15 @@ def test_key_with_dots_has_its_own_label_and_what_belongs_to_another_key_is_said
     ]
 
 
+def test_image_of_a_format_that_is_not_read_is_named_in_a_shard(tmp_path):
+    write_shards(tmp_path)
+    others = "avif bmp gif heic heif ico jfif jp2 jpe jxl pbm pgm pnm ppm psd svg tga tif tiff GIF"
+    for extension in others.split():
+        write_shard(tmp_path / "train" / "0.tar", [(f"x.{extension}", b"0"), ("x.cls", b"0")])
+        with pytest.raises(DataError, match=rf"0\.tar: x\.{extension} is an image of a format that is not read"):
+            list_images(tmp_path, FULL)
+
+
 def test_key_may_be_in_several_shards(tmp_path):
     members = [("a.jpg", encoded(view("cat", 0))), ("a.cls", b"0")]
     for name in ("train/0.tar", "train/1.tar", "val/0.tar"):
@@ -438,7 +459,7 @@ def test_key_may_be_in_several_shards(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["link.jpg", "link.cls"])
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.GNUTYPE_SPARSE])
 def test_link_in_a_shard_is_named(tmp_path, name, kind):
     path = write_shards(tmp_path) / "train" / "9.tar"
     with tarfile.open(path, "w") as tar:
@@ -449,7 +470,10 @@ def test_link_in_a_shard_is_named(tmp_path, name, kind):
         list_images(tmp_path, FULL)
 
 
-@pytest.mark.parametrize("name", ["0.tar.gz", "0.tgz", "0.TAR.XZ"])
+COMPRESSED = ["gz", "Z", "bz2", "xz", "zst", "lz4"]
+
+
+@pytest.mark.parametrize("name", ["0.tgz", "0.tbz2", "0.txz", "0.TAR.GZ", *(f"0.tar.{how}" for how in COMPRESSED)])
 @pytest.mark.parametrize("beside", [True, False])
 def test_compressed_shard_is_named(tmp_path, name, beside):
     root = write_shards(tmp_path)
@@ -809,7 +833,7 @@ def broken(content):
         "empty": (b"", "empty"),
         "truncated": (content[: len(content) // 2], "a JPEG that ends in the middle"),
         "first bytes only": (content[:100], "a JPEG that ends in the middle"),
-        "garbled": (bytes(garbled), "a JPEG that is damaged"),
+        "garbled": (bytes(garbled), "a JPEG that cannot be decoded"),
         "html": (
             b"<!DOCTYPE html><title>Not found</title>",
             "begins with <!DOCTYPE html: a web page, and JPEG, PNG and WebP are read",
@@ -862,7 +886,7 @@ def test_corrupt_images_are_left_out_counted_and_named_once(tmp_path, capsys, se
         (bytes(1000), "nothing but zeros"),
         (b"RIFF\0\1\0\0WEBPVP8 ", "a WebP that ends in the middle"),
         (encoded(photograph().crop((0, 0, 32, 32)), "png")[:200], "a PNG that ends in the middle"),
-        (encoded(photograph().crop((0, 0, 32, 32)), "png").replace(b"IHDR", b"IHDX"), "a PNG that is damaged"),
+        (encoded(photograph().crop((0, 0, 32, 32)), "png").replace(b"IHDR", b"IHDX"), "a PNG that cannot be decoded"),
     ],
 )
 def test_reason_says_what_a_file_is_and_depends_on_nothing_else(tmp_path, content, reason):
