@@ -363,7 +363,7 @@ def _list_shard(file: str, passed_over: PassedOver) -> list[Example]:
     for key, member in images.items():
         if key in whole:
             if not _is_image(member.name):
-                raise DataError(f"{file}: {member.name} is an image of a format that is not read. Read are {READ}")
+                raise DataError(f"{file}: {member.name} is an image of a format that is not read: make it a JPEG")
             label = _read_label(file, labels[key], contents[key])
             examples.append(Example(file, label, member.name, member.offset_data, member.size))
     if not examples:
