@@ -181,8 +181,8 @@ def make_parser() -> Parser:
         "--log-file",
         type=_path,
         metavar="FILE",
-        help="append lines of JSON to it: the settings, each point of a curve, corrupt images, how the run ended (default: "
-        "no log)",
+        help="append lines of JSON to it: the settings, each point of a curve, corrupt images, how the run ended "
+        "(default: no log)",
     )
     return parser
 
