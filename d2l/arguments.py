@@ -1,5 +1,6 @@
 """Checks of arguments, whose messages say what was given, and what to give instead."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,16 @@ def check_whole(name: str, number: Any, least: int) -> None:
     """
     if not is_whole(number, least):
         raise ValueError(f"{name}={number!r}: give a whole number, {least} or more")
+
+
+def check_share(name: str, number: Any) -> None:
+    """See that an argument is a number between 0 and 1.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not (isinstance(number, Real) and 0 < number < 1):
+        raise ValueError(f"{name}={number!r}: give a number above 0 and below 1, such as 0.1")
 
 
 def check_size(resize: Any) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from numbers import Real
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__
-from .arguments import check_size, check_whole, is_whole
+from .arguments import check_share, check_size, check_whole, is_whole
 from .board import ProgressBoard
 from .checkpoint import (
     Checkpoint,
@@ -37,8 +37,9 @@ from .checkpoint import (
 )
 from .data import CLASSES, BatchLoader, Images, as_batch, load_fashion_mnist, resize_matrix
 from .hyperparameters import HyperParameters
-from .images import MEAN, ImageLoader, list_images
+from .images import MEAN, ImageLoader, central, load
 from .layers import Layer, LayerTable
+from .listing import Example, list_images, print_line
 from .machine import usable_processors
 from .media import RUN_MIME, finite
 from .notebook import in_notebook
@@ -267,6 +268,15 @@ class DataModule(HyperParameters):
         """A seed drawn from the framework's own random state."""
         raise NotImplementedError
 
+    def _is_main(self) -> bool:
+        """Whether this is the process that prints, of those that have been started to train together."""
+        return True
+
+    def _say(self, line: str) -> None:
+        """Print a line to standard error, in one process."""
+        if self._is_main():
+            print_line(line)
+
     def _take(self, tensor: Any, indices: Any) -> Any:
         """The examples of a tensor that have these indices."""
         return tensor[indices]
@@ -275,10 +285,13 @@ class DataModule(HyperParameters):
 class FashionMNIST(DataModule):
     """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, ten classes.
 
+    ``data.train[i]`` and ``data.val[i]`` give an image, as it is in a batch, and its class number as an ``int``;
+    ``data.train.images`` and ``data.train.labels`` are all of them as they are stored, arrays of ``uint8``.
+
     Args:
         batch_size: Examples in a batch.
         resize: Height and width that the 28 by 28 images are resized to, bilinearly.
-        root: The data folder.
+        root: The data folder; a leading ``~`` is the home folder.
 
     Raises:
         ValueError: ``resize`` is not two positive integers.
@@ -289,7 +302,8 @@ class FashionMNIST(DataModule):
         super().__init__(root=root)
         resize = check_size(resize)
         self.save_hyperparameters()
-        self.train, self.val = load_fashion_mnist(root, current_profile())
+        sets = load_fashion_mnist(root, current_profile())
+        self.train, self.val = (replace(images, transform=self._example) for images in sets)
         height, width = self.train.images.shape[1:]
         self._resize_rows = resize_matrix(resize[0], height)
         self._resize_columns = resize_matrix(resize[1], width)
@@ -299,6 +313,12 @@ class FashionMNIST(DataModule):
         data: Images = self.train if train else self.val
         rows, columns = (self._on_device(matrix, self._device) for matrix in (self._resize_rows, self._resize_columns))
         return self._loader((data.images, data.labels), train, partial(self._make_batch, rows, columns))
+
+    def _example(self, image: np.ndarray, label: int) -> tuple[Any, int]:
+        """An image (28, 28) ``uint8`` as it is in a batch, and its label."""
+        arrays = self._resize_rows, self._resize_columns, image[None], np.array([label], np.uint8)
+        X, _ = self._make_batch(*(self._on_device(array, None) for array in arrays))
+        return X[0], label
 
     def text_labels(self, indices: Sequence[int]) -> list[str]:
         """The classes' names for their numbers."""
@@ -325,22 +345,31 @@ class ImageFolder(DataModule):
     Of an image, the central square is taken, its side resized to ``resize``. In training, a random part of it is
     flipped half of the time and shifted in colour along the principal components; in validation it is the middle.
     Images are decoded in threads while the batches before them are trained on. Corrupt ones are left out, and named
-    once, at the end of the epoch; ``data.train.corrupt`` and ``data.val.corrupt`` have all of them.
+    once, at the end of the epoch; ``data.train.corrupt`` and ``data.val.corrupt`` have all of them. ``data.train[i]``
+    and ``data.val[i]`` give an image, as validation sees it, and its class number as an ``int``.
+
+    Names that begin with a dot, and those of what systems leave in folders (``__MACOSX``, ``@eaDir``, ``Thumbs.db`` and
+    the like), do not count. Other files and folders that are no images are passed over, counted and said in one line.
 
     Args:
-        root: The folder with ``train`` and ``val``, both needed. Each has a folder per class, with images (JPEG, PNG,
-            WebP) whose classes are numbered in the order of their names; or shards: uncompressed tar files with members
-            ``KEY.jpg`` and ``KEY.cls``, the latter with the number of the class in digits.
+        root: The folder with ``train`` and ``val``; a leading ``~`` is the home folder. Each has a folder per class,
+            with images (JPEG, PNG, WebP) whose classes are numbered in the order of their names; or shards:
+            uncompressed tar files with members ``KEY.jpg`` and ``KEY.cls``, the latter with the number of the class in
+            digits. A key ends at the last dot.
         batch_size: Examples in a batch.
         resize: Side of the squares.
         crop: Height and width of the images in a batch.
         augment: Whether training images are changed at random. If not, they are like those of validation.
         num_workers: Threads that decode: by default eight, or one for each processor that this process may use if
             these are fewer.
+        val_split: Where there is no ``val``, the share of each class's training images to validate on instead, one
+            image at least. Which images these are depends on nothing but their names.
 
     Raises:
-        ValueError: A number is not a positive whole one, or ``crop`` is larger than ``resize``.
-        DataError: The folder is not like this; the message says what was expected where.
+        ValueError: A number is not a positive whole one, ``crop`` is larger than ``resize``, or ``val_split`` is not
+            between 0 and 1.
+        DataError: The folder is not like this, an image has no label or more than one, or ``val`` is there and
+            ``val_split`` is given, too; the message says what was expected where.
     """
 
     def __init__(
@@ -351,6 +380,7 @@ class ImageFolder(DataModule):
         crop: int = 224,
         augment: bool = True,
         num_workers: int = min(8, usable_processors()),
+        val_split: float | None = None,
     ):
         super().__init__(root, num_workers)
         numbers = {"batch_size": batch_size, "resize": resize, "crop": crop, "num_workers": num_workers}
@@ -358,8 +388,11 @@ class ImageFolder(DataModule):
             check_whole(name, number, 1)
         if crop > resize:
             raise ValueError(f"crop={crop} is larger than resize={resize}: give at most that")
+        if val_split is not None:
+            check_share("val_split", val_split)
         self.save_hyperparameters()
-        self.classes, self.train, self.val = list_images(root, current_profile())
+        self.classes, *sets = list_images(root, current_profile(), val_split, self._say)
+        self.train, self.val = (replace(images, transform=self._example) for images in sets)
         self.num_classes = len(self.classes)
 
     def get_dataloader(self, train: bool) -> ImageLoader:
@@ -382,7 +415,18 @@ class ImageFolder(DataModule):
             self.num_workers,
             draw_seed if train else None,
             make_batch,
+            self.on_corrupt,
         )
+
+    def on_corrupt(self, found: Mapping[str, str]) -> None:
+        """Take the images that an epoch has found corrupt, by name, with the reasons: for a log of one's own."""
+
+    def _example(self, example: Example) -> tuple[Any, int]:
+        """An image as validation has it in a batch, and its class number."""
+        pixels = np.stack([central(load(example, self.resize), self.crop)])
+        arrays = pixels, -MEAN[None], np.array([example.label])
+        X, _ = self._make_batch(*(self._on_device(array, None) for array in arrays))
+        return X[0], example.label
 
     def text_labels(self, indices: Sequence[int]) -> list[str]:
         """The classes' names for their numbers."""
@@ -451,7 +495,8 @@ class Trainer(HyperParameters):
             that has it (PyTorch, TensorFlow), and all else as the framework does unasked: in ``float32``, whose
             products a GPU may round to TensorFloat-32. ``"float32"`` is plain ``float32``, and so is a smoke run,
             whose numbers are to be the same on every machine. ``"bfloat16"`` asks for it on any device (PyTorch, JAX).
-        checkpoint_dir: A folder for checkpoints, from which `fit` resumes an interrupted run; ``None`` makes none.
+        checkpoint_dir: A folder for checkpoints, from which `fit` resumes an interrupted run; ``None`` makes none. A
+            leading ``~`` is the home folder.
         every: When to make one: after each ``"epoch"``, or after so many training batches and at the end.
         keep: Checkpoints to keep, the last ones.
 
@@ -671,13 +716,13 @@ class Trainer(HyperParameters):
         Args:
             model: A model like that of the checkpoint.
             data: Data that give layers their shapes, where the model has not been used yet.
-            path: The checkpoint's file.
+            path: The checkpoint's file; a leading ``~`` is the home folder.
 
         Raises:
             CheckpointError: The file is not whole, or has other arrays than the model: names, shapes and types that
                 differ are listed, and the weights stay as they were.
         """
-        checkpoint = read(Path(path))
+        checkpoint = read(Path(os.path.expanduser(path)))
         workers, self.workers = self.workers, Workers()  # the other processes may be busy, or not call this at all
         try:
             with self._random_states_kept():
@@ -800,7 +845,7 @@ class Trainer(HyperParameters):
             if resume:
                 raise ValueError("resume=True: give the trainer a checkpoint_dir to resume from")
             return None
-        self._checkpoints = CheckpointFolder(Path(self.checkpoint_dir), self.keep)
+        self._checkpoints = CheckpointFolder(Path(os.path.expanduser(self.checkpoint_dir)), self.keep)
         if not resume:
             if self.workers.add_up(np.array(len(self._checkpoints.steps()))) > 0:
                 raise CheckpointError(

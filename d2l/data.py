@@ -7,12 +7,13 @@ Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benc
 import gzip
 import hashlib
 import http.client
+import operator
 import os
 import sys
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,24 +57,34 @@ class DataError(RuntimeError):
     """The data set could not be had whole. The message lists every place that was tried."""
 
 
+def _as_stored(image: np.ndarray, label: int) -> tuple[np.ndarray, int]:
+    return image, label
+
+
 @dataclass(frozen=True)
 class Images:
-    """Labelled grey images.
+    """Labelled grey images. An index gives one of them with its label.
 
     Attributes:
         images: ``uint8`` of shape (n, height, width).
         labels: ``uint8`` of shape (n,), indices into `CLASSES`.
+        transform: Makes what an index gives of an image (height, width) and its label: by default, these.
     """
 
     images: np.ndarray
     labels: np.ndarray
+    transform: Callable[[np.ndarray, int], tuple[Any, int]] = _as_stored
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        index = operator.index(index)
+        return self.transform(self.images[index], int(self.labels[index]))
+
     def first(self, n: int | None) -> "Images":
         """The first ``n`` images, or all of them if ``n`` is ``None``."""
-        return Images(self.images[:n], self.labels[:n])
+        return replace(self, images=self.images[:n], labels=self.labels[:n])
 
 
 def load_fashion_mnist(root: str | Path, profile: Profile) -> tuple[Images, Images]:
@@ -97,7 +108,7 @@ def load_fashion_mnist(root: str | Path, profile: Profile) -> tuple[Images, Imag
 
 def data_folder(root: str | Path) -> Path:
     """The folder that data are looked for in first and fetched into."""
-    return Path(os.environ.get("D2L_DATA") or root)
+    return Path(os.path.expanduser(os.environ.get("D2L_DATA") or root))
 
 
 def read_idx(content: bytes) -> np.ndarray:

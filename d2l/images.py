@@ -1,35 +1,48 @@
-"""Labelled image files, in folders by class or in WebDataset shards: list them, decode them, augment them, batch them.
+"""Labelled image files: decode them, augment them, batch them.
 
 The augmentation is that of Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural
 networks", 2012, section 4.1. All random numbers are NumPy's, so that they are the same in every framework.
 """
 
 import json
-import os
-import sys
-import tarfile
+import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BytesIO
 from itertools import chain, islice
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
 from .data import DataError
-from .profile import Profile
+from .listing import Example, ImageSet, first_few, print_line
 from .workers import Workers
 
 # Pillow tries no other decoder, whatever a file says that it is: some of them start other programs.
 FORMATS = ("JPEG", "PNG", "WEBP")
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
-LAYOUT = "{0}/train/CLASS/*.jpg and {0}/val/CLASS/*.jpg, or shards {0}/train/*.tar and {0}/val/*.tar"
-MEMBERS = "Expected: for every image KEY.jpg a member KEY.cls"
+READ = "JPEG, PNG and WebP are read"
+# What other files begin with, and what they are. Of a pattern with a group, that is what is shown.
+OTHERS = {
+    rb"GIF8[79]a": "a GIF",
+    rb"BM(?=.{4}\0{4})": "a BMP",
+    rb"II\*\0|MM\0\*": "a TIFF",
+    rb"....(ftyp(?:heic|heix|hevc|mif1|msf1))": "a HEIF photograph",
+    rb"....(ftypavif)": "an AVIF",
+    rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51": "a JPEG 2000",
+    rb"\0\0\0\x0cJXL |\xff\x0a": "a JPEG XL",
+    rb"\0\0\x01\0": "an icon",
+    rb"8BPS": "a Photoshop file",
+    rb"%PDF": "a PDF",
+    rb"%!PS": "PostScript",
+    rb"PK\x03\x04": "a zip archive",
+    rb"\x1f\x8b": "a gzip file",
+    rb"\s*((?i:<!doctype html|<html))": "a web page",
+    rb"\s*(<\?xml|<svg)": "XML, such as SVG",
+    rb"version https://git-lfs": "a pointer of Git LFS, whose file `git lfs pull` brings",
+}
 
 # Of ImageNet's pixels in [0, 1], red, green, blue: the mean, and principal components as columns with their magnitudes.
 # Published with fb.resnet.torch (Facebook, 2016, datasets/imagenet.lua), and used so by MXNet.
@@ -39,180 +52,7 @@ COMPONENTS = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [
 COLOUR_DEVIATION = 0.1
 
 BATCHES_AHEAD = 2  # decoded while the one before them is trained on
-SMOKE_IMAGES = {"train": 256, "val": 128}
-LABEL_DIGITS = 6
-NAMES_SHOWN = 3
-
-
-class Example(NamedTuple):
-    """An image file, or a member of a shard, with its class.
-
-    Attributes:
-        file: The image file or the shard.
-        label: Number of the class.
-        member: Name in the shard. It is shown to people only, and never a path.
-        start, size: The bytes of ``file`` that are the image; a size of -1 is all of them.
-    """
-
-    file: str
-    label: int
-    member: str = ""
-    start: int = 0
-    size: int = -1
-
-    @property
-    def name(self) -> str:
-        """What to call the image in a message."""
-        return f"{self.file}: {self.member}" if self.member else self.file
-
-    def read(self) -> bytes:
-        """The image as it is stored."""
-        with open(self.file, "rb") as file:
-            file.seek(self.start)
-            return file.read(self.size)
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """The images of a training or a validation set.
-
-    Attributes:
-        examples: The images, sorted by class or by shard.
-        corrupt: Those that were found to be no whole image, by name, with the decoder's reason.
-    """
-
-    examples: Sequence[Example]
-    corrupt: dict[str, str] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-
-def list_images(root: str | Path, profile: Profile) -> tuple[list[str], ImageSet, ImageSet]:
-    """The classes' names, the training set and the validation set that are in a folder.
-
-    Of shards, each is read through once, from header to header; the names of their classes are the classes' numbers.
-
-    Args:
-        root: Has ``train`` and ``val``, each with a folder of images per class, or with shards: uncompressed tar files
-            with members ``KEY.jpg`` and ``KEY.cls``, the number of the class in digits.
-        profile: May limit the number of images; those taken are spread evenly over all.
-
-    Raises:
-        DataError: Something is not there or does not fit; the message says what was expected where.
-    """
-    folders = [Path(root) / part for part in SMOKE_IMAGES]
-    for folder in folders:
-        if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder. Expected: {LAYOUT.format(root)}")
-    shards = [sorted(folder.glob("*.tar")) for folder in folders]
-    classes, sets = _list_shards(folders, shards) if any(shards) else _list_folders(folders)
-    limits = SMOKE_IMAGES.values() if profile.smoke else [profile.images] * 2
-    return classes, *(ImageSet(_spread(examples, limit)) for examples, limit in zip(sets, limits, strict=True))
-
-
-def _list_folders(folders: Sequence[Path]) -> tuple[list[str], list[list[Example]]]:
-    """The names of the classes, and the images of each folder."""
-    found = [_images_by_class(folder) for folder in folders]
-    _require_same_classes(folders, *found)
-    _require_same_classes(folders[::-1], *found[::-1])
-    classes = sorted(found[0])
-    sets = [[Example(path, label) for label, name in enumerate(classes) for path in part[name]] for part in found]
-    return classes, sets
-
-
-def _images_by_class(folder: Path) -> dict[str, list[str]]:
-    """The paths of the images in each sub-folder that has any."""
-    found, loose = {}, 0
-    for entry in os.scandir(folder):
-        if entry.is_dir() and (images := [image.path for image in os.scandir(entry) if _is_image(image.name)]):
-            found[entry.name] = sorted(images)
-        loose += _is_image(entry.name)
-    if not found:
-        hint = f" It has {loose:,} images itself: sort them into folders by class." if loose else ""
-        raise DataError(
-            f"{folder}: no images. Expected: {folder}/CLASS/*.jpg ({', '.join(EXTENSIONS)}), or shards "
-            f"{folder}/*.tar.{hint}"
-        )
-    return found
-
-
-def _list_shards(folders: Sequence[Path], shards: Sequence[list[Path]]) -> tuple[list[str], list[list[Example]]]:
-    """The numbers of the classes as names, and the images of each folder's shards."""
-    for folder, files in zip(folders, shards, strict=True):
-        if not files:
-            raise DataError(f"{folder}: no shards. Expected: {LAYOUT.format(folder.parent)}")
-        mixed = [path.name for path in folder.iterdir() if path.is_dir()]
-        if mixed:
-            raise DataError(
-                f"{folder} has shards, such as {files[0].name}, and folders, such as {mixed[0]}: keep one kind"
-            )
-    sets = [[], []]
-    with tqdm(total=sum(map(len, shards)), desc="reading shards", file=sys.stderr, leave=False) as bar:
-        for examples, files in zip(sets, shards, strict=True):
-            for file in files:
-                examples += _list_shard(file)
-                bar.update()
-    train, val = ({example.label for example in examples} for examples in sets)
-    # A small validation set may lack a class; what is never trained cannot be validated.
-    _require_same_classes(folders[::-1], val, train)
-    return [str(label) for label in range(max(train) + 1)], sets
-
-
-def _list_shard(file: Path) -> list[Example]:
-    """The images of one shard."""
-    images, labels = {}, {}
-    try:
-        with tarfile.open(file, "r:") as tar:
-            for member in tar:
-                name = member.name.rpartition("/")[2]
-                extension = name.partition(".")[2]
-                key = member.name.removesuffix(f".{extension}")
-                if not member.isreg() or member.issparse() or name.startswith("."):
-                    continue
-                if f".{extension}".lower() in EXTENSIONS:
-                    images[key] = member
-                elif extension == "cls":
-                    labels[key] = _read_label(file, member, tar)
-    except tarfile.TarError as error:
-        raise DataError(f"{file}: not a whole, uncompressed tar file ({error})") from error
-    alone = next((key for key in (*images, *labels) if (key in images) != (key in labels)), None)
-    if alone is not None:
-        kind = "no label" if alone in images else "a label and no image"
-        raise DataError(f"{file}: {alone} has {kind}. {MEMBERS}")
-    if not images:
-        raise DataError(f"{file}: no images. {MEMBERS}")
-    return [Example(str(file), labels[key], m.name, m.offset_data, m.size) for key, m in images.items()]
-
-
-def _read_label(file: Path, member: tarfile.TarInfo, tar: tarfile.TarFile) -> int:
-    content = tar.extractfile(member).read(2 * LABEL_DIGITS).strip()
-    if not content.isdigit() or len(content) > LABEL_DIGITS:
-        raise DataError(f"{file}: {member.name} is {content!r}. Expected: a class number of 1 to {LABEL_DIGITS} digits")
-    return int(content)
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-
-
-def _require_same_classes(folders: Sequence[Path], these: Iterable[Any], those: Iterable[Any]) -> None:
-    """Raises a `DataError` if not all classes of the first folder are those of the second, too."""
-    missing = sorted(set(these) - set(those))
-    if missing:
-        names = _first_few([str(name) for name in missing])
-        raise DataError(f"{folders[0]} has images of classes that have none in {folders[1]}: {names}")
-
-
-def _first_few(names: Sequence[str]) -> str:
-    more = len(names) - NAMES_SHOWN
-    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def _spread(examples: list[Example], limit: int | None) -> list[Example]:
-    """At most ``limit`` examples, spread evenly: they are sorted by class."""
-    n = min(limit or len(examples), len(examples))
-    return [examples[i * len(examples) // n] for i in range(n)]
+SHOWN_BYTES = 16
 
 
 def decode(content: bytes, size: int) -> np.ndarray:
@@ -229,6 +69,63 @@ def decode(content: bytes, size: int) -> np.ndarray:
         image.draft(None, (2 * size, 2 * size))
         upright = ImageOps.exif_transpose(image)
     return np.asarray(ImageOps.fit(_as_rgb(upright), (size, size), Image.Resampling.BILINEAR))
+
+
+class CorruptImageError(DataError):
+    """An image file is no whole image of a format that is read.
+
+    Attributes:
+        reason: What is wrong with it. It depends on nothing but the file, whatever version of the decoder says what.
+    """
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"{name}: {reason}")
+        self.reason = reason
+
+
+def load(example: Example, size: int) -> np.ndarray:
+    """The central square of an image, as `decode` gives it.
+
+    Raises:
+        CorruptImageError: It is no whole image of a format that is read.
+        OSError: The file cannot be read.
+    """
+    content = example.read()
+    try:
+        return decode(content, size)
+    except MemoryError:  # is no fault of the image
+        raise
+    except Exception as error:  # decoders raise whatever comes to them over a broken file
+        raise CorruptImageError(example.name, _why_corrupt(content, error)) from error
+
+
+def _why_corrupt(content: bytes, error: Exception) -> str:
+    """What is wrong with an image file that the decoder has raised an error over."""
+    if not content.strip(b"\0"):
+        return "nothing but zeros" if content else "empty"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels, the most that are decoded"
+    if content.startswith(b"\xff\xd8"):
+        return _undecodable("JPEG", cut_off=content.find(b"\xff\xd9", content.rfind(b"\xff\xda")) < 0)
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return _undecodable("PNG", cut_off=b"IEND" not in content)
+    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
+        return _undecodable("WebP", cut_off=int.from_bytes(content[4:8], "little") + 8 > len(content))
+    for pattern, kind in OTHERS.items():
+        match = re.match(pattern, content, re.DOTALL)
+        if match:
+            return f"begins with {_shown(match[match.lastindex or 0])}: {kind}, and {READ}"
+    return f"begins with {_shown(content[:SHOWN_BYTES])}, and {READ}"
+
+
+def _undecodable(kind: str, cut_off: bool) -> str:
+    return f"a {kind} that ends in the middle" if cut_off else f"a {kind} that cannot be decoded"
+
+
+def _shown(content: bytes) -> str:
+    """The text that bytes begin with, or else their numbers."""
+    text = re.match(rb"[ -~]{2,}|", content)[0].decode()
+    return text or f"the bytes {content.hex(' ')}"
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
@@ -293,6 +190,7 @@ class ImageLoader:
         draw_seed: Gives the seed of an epoch's random numbers; without it, images come in order.
         make_batch: Makes a batch of pixels (n, crop, crop, 3) ``uint8``, of what to add (n, 3) ``float32`` to them in
             [0, 1], and of class numbers (n,).
+        on_corrupt: Takes the images that an epoch has found corrupt, by name, with the reasons.
     """
 
     images: ImageSet
@@ -304,6 +202,7 @@ class ImageLoader:
     num_workers: int
     draw_seed: Callable[[], int] | None
     make_batch: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[Any, ...]]
+    on_corrupt: Callable[[Mapping[str, str]], None] = lambda found: None
 
     @property
     def examples(self) -> int:
@@ -370,13 +269,10 @@ class ImageLoader:
     def _load(self, index: int, seed: int | None) -> tuple[np.ndarray, np.ndarray, int] | None:
         """Pixels, what to add to them, and label of one image; ``None`` if it is corrupt."""
         example = self.images.examples[index]
-        content = example.read()
         try:
-            square = decode(content, self.resize)
-        except MemoryError:  # is no fault of the image
-            raise
-        except Exception as error:  # decoders raise whatever comes to them over a broken file
-            self.images.corrupt[example.name] = str(error) or type(error).__name__
+            square = load(example, self.resize)
+        except CorruptImageError as error:
+            self.images.corrupt[example.name] = error.reason
             return None
         if seed is None or not self.augment:
             return central(square, self.crop), -MEAN, example.label
@@ -385,7 +281,8 @@ class ImageLoader:
 
     def _name_corrupt(self, known: int) -> None:
         """Say once which images have been found corrupt since there were ``known`` ones."""
-        found = sorted(f"{name} ({reason})" for name, reason in list(self.images.corrupt.items())[known:])
+        found = dict(sorted(list(self.images.corrupt.items())[known:]))
         if found:
-            line = f"{len(found):,} of {len(self.images):,} images are corrupt and left out: {_first_few(found)}"
-            tqdm.write(line, file=sys.stderr)
+            names = first_few([f"{name} ({reason})" for name, reason in found.items()])
+            print_line(f"{len(found):,} of {len(self.images):,} images are corrupt and left out: {names}")
+            self.on_corrupt(found)

@@ -165,6 +165,10 @@ class DataModule(core.DataModule):
     def _draw_seed(self) -> int:
         return get_seed()
 
+    def _is_main(self) -> bool:
+        # Asked of a process by itself, JAX would find its devices, after which it joins no others.
+        return not jax.distributed.is_initialized() or jax.process_index() == 0
+
     def _take(self, tensor: jax.Array, indices: np.ndarray) -> jax.Array:
         return _taken(tensor, indices)
 

@@ -153,6 +153,9 @@ class DataModule(core.DataModule):
     def _draw_seed(self) -> int:
         return int(tf.random.uniform((), maxval=2**31 - 1, dtype=tf.int32))
 
+    def _is_main(self) -> bool:
+        return _cluster is None or _replicas(_cluster)[0] == 0
+
     def _take(self, tensor: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
         return tf.gather(tensor, indices)
 

@@ -125,6 +125,10 @@ class DataModule(core.DataModule):
     def _draw_seed(self) -> int:
         return int(torch.randint(2**31, ()))
 
+    def _is_main(self) -> bool:
+        # torchrun gives the rank before there is a trainer, which is what joins the processes.
+        return int(os.environ.get("RANK", 0)) == 0
+
 
 class Trainer(core.Trainer):
     """Fit a model to data: see `d2l.core.Trainer`.

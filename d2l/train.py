@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import math
+import os
 import platform
 import random
 import signal
@@ -122,9 +123,16 @@ def make_parser() -> Parser:
     group.add_argument("--model", choices=NETWORKS, default="alexnet", help="the network (default: %(default)s)")
     group.add_argument(
         "--data",
+        type=os.path.expanduser,
         default=FASHION_MNIST,
         help=f"{FASHION_MNIST}, or a FOLDER of images: FOLDER/train/CLASS/*.jpg and FOLDER/val/CLASS/*.jpg, or "
         "WebDataset shards FOLDER/train/*.tar and FOLDER/val/*.tar (default: %(default)s)",
+    )
+    group.add_argument(
+        "--val-split",
+        type=_share,
+        metavar="SHARE",
+        help="of a FOLDER without val, the share of the training images to validate on, such as 0.1 (default: none)",
     )
 
     group = parser.add_argument_group("how it is trained")
@@ -153,7 +161,7 @@ def make_parser() -> Parser:
     group = parser.add_argument_group("what is kept")
     group.add_argument(
         "--checkpoint-dir",
-        type=Path,
+        type=_path,
         metavar="FOLDER",
         help="save the run here as it goes on, and when SIGTERM or Ctrl-C ends it (default: nowhere)",
     )
@@ -171,9 +179,10 @@ def make_parser() -> Parser:
     )
     group.add_argument(
         "--log-file",
-        type=Path,
+        type=_path,
         metavar="FILE",
-        help="append lines of JSON to it: the settings, each point of a curve, how the run ended (default: no log)",
+        help="append lines of JSON to it: the settings, each point of a curve, corrupt images, how the run ended "
+        "(default: no log)",
     )
     return parser
 
@@ -233,6 +242,7 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
         np.random.seed(options.seed)
         framework.seed(d2l, options.seed)
     data, classes = _load(d2l, options, network.size)
+    data.on_corrupt = lambda images: log.write(event="corrupt", images=images)
     with framework.place(d2l, options.devices), _on_signals(trainer.stop):
         model = getattr(d2l, network.name)(lr=options.lr or network.lr, num_classes=classes)
         model.top_k = (5,) if classes > TOP_5_ABOVE else ()
@@ -292,6 +302,8 @@ def _check(options: argparse.Namespace) -> None:
     """Find what is wrong without importing a framework, which takes seconds."""
     if options.data != FASHION_MNIST and not Path(options.data).is_dir():
         raise UsageError(f"--data {options.data}: there is no such folder; for Fashion-MNIST, give {FASHION_MNIST}")
+    if options.data == FASHION_MNIST and options.val_split is not None:
+        raise UsageError("--val-split: give a folder of images, too, with --data; Fashion-MNIST has images to test on")
     if options.checkpoint_dir is None:
         for name, given in (("--resume", options.resume), ("--checkpoint-every", options.checkpoint_every != EPOCH)):
             if given:
@@ -305,7 +317,9 @@ def _load(d2l: Any, options: argparse.Namespace, size: int) -> tuple[Any, int]:
 
         return d2l.FashionMNIST(options.batch_size, resize=(size, size), root="data"), len(CLASSES)
     # As much more than what is cut out of it as in AlexNet's 256 and 224.
-    data = d2l.ImageFolder(options.data, options.batch_size, resize=size * 8 // 7, crop=size)
+    data = d2l.ImageFolder(
+        options.data, options.batch_size, resize=size * 8 // 7, crop=size, val_split=options.val_split
+    )
     return data, data.num_classes
 
 
@@ -332,6 +346,10 @@ def _whole(text: str, least: int, most: float = math.inf) -> int:
     return int(text)
 
 
+def _path(text: str) -> Path:
+    return Path(os.path.expanduser(text))
+
+
 def _count(text: str) -> int:
     return _whole(text, 0)
 
@@ -348,14 +366,22 @@ def _every(text: str) -> int | str:
     return text if text == EPOCH else _positive(text)
 
 
-def _rate(text: str) -> float:
+def _number(text: str, most: float, expected: str) -> float:
     try:
-        rate = float(text)
+        number = float(text)
     except ValueError:
-        rate = math.nan
-    if not 0 < rate < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a number above 0")
-    return rate
+        number = math.nan
+    if not 0 < number < most:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number {expected}")
+    return number
+
+
+def _rate(text: str) -> float:
+    return _number(text, math.inf, "above 0")
+
+
+def _share(text: str) -> float:
+    return _number(text, 1, "above 0 and below 1")
 
 
 if __name__ == "__main__":

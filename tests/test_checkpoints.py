@@ -662,6 +662,15 @@ def test_optimizer_written_by_hand_is_said_to_resume_without_its_state(torch, ca
     assert "Checkpoints lack" not in capsys.readouterr().out
 
 
+def test_home_folder_is_found(fw, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    fit(fw, epochs=1, folder="~/kept", every="epoch")
+    name = f"step-{BATCHES:08}.safetensors"
+    assert [path.name for path in (tmp_path / "home" / "kept").iterdir()] == [name]
+    fw.d2l.Trainer(1).load_weights(model_of(fw), data_of(fw), f"~/kept/{name}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home"]
+
+
 def test_resuming_with_other_images_is_named(torch, tmp_path):
     """One fewer makes as many batches, but another order."""
     write_folder(tmp_path / "images")

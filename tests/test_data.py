@@ -268,6 +268,15 @@ def test_d2l_data_goes_before_the_argument(folders, contents, monkeypatch):
     assert_reads(contents, folders / "root")
 
 
+@pytest.mark.parametrize("d2l_data", [None, "~/root"])
+def test_home_folder_is_found(folders, contents, monkeypatch, d2l_data):
+    write(folders / "root", contents)
+    monkeypatch.setenv("HOME", str(folders))
+    if d2l_data:
+        monkeypatch.setenv("D2L_DATA", d2l_data)
+    assert_reads(contents, "elsewhere" if d2l_data else "~/root")
+
+
 def test_empty_d2l_data_counts_as_unset(folders, contents, monkeypatch):
     write(folders / "root", contents)
     monkeypatch.setenv("D2L_DATA", "")

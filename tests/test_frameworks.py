@@ -11,6 +11,7 @@ import math
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -414,7 +415,7 @@ def test_public_names_are_the_same_in_the_same_order(fw):
             ["max_epochs", "num_gpus", "gradient_clip_val", "precision", "checkpoint_dir", "every", "keep"],
         ),
         ("FashionMNIST", ["batch_size", "resize", "root"]),
-        ("ImageFolder", ["root", "batch_size", "resize", "crop", "augment", "num_workers"]),
+        ("ImageFolder", ["root", "batch_size", "resize", "crop", "augment", "num_workers", "val_split"]),
         ("DataModule", ["root", "num_workers"]),
     ],
 )
@@ -533,6 +534,35 @@ def test_shuffled_images_stay_with_their_labels(fw, sample):
     assert seen == len(dataset.train)
 
 
+def test_index_gives_an_image_as_it_is_in_a_batch_and_its_label(fw, sample):
+    dataset = sample(batch_size=10, resize=(12, 9))
+    X, y = next(iter(dataset.val_dataloader()))
+    for i in (0, np.int64(7)):
+        image, label = dataset.val[i]
+        assert tuple(image.shape) == ((12, 9, 1) if fw.channel_axis == 3 else (1, 12, 9))
+        assert numbers(image).dtype == np.float32
+        np.testing.assert_allclose(numbers(image), numbers(X)[i], rtol=0, atol=1e-6)
+        assert type(label) is int and label == numbers(y)[i]
+    few = dataset.train.first(3)
+    assert [label for _, label in few] == dataset.train.labels[:3].tolist()
+    np.testing.assert_array_equal(numbers(few[-1][0]), numbers(dataset.train[2][0]))
+    with pytest.raises(IndexError):
+        few[3]
+    with pytest.raises(TypeError, match="slice"):
+        few[:2]
+
+
+def test_loaders_of_the_frameworks_own_take_the_data(sample):
+    """As the published chapter's ``get_dataloader`` does."""
+    for name in ("torch", "mxnet"):
+        fw = adapter(name)
+        dataset = fw.d2l.FashionMNIST(batch_size=20, resize=(12, 9))
+        module = fw.lib.utils.data if name == "torch" else fw.lib.gluon.data
+        theirs = next(iter(module.DataLoader(dataset.val, dataset.batch_size, shuffle=False)))
+        for batch, own in zip(theirs, next(iter(dataset.val_dataloader())), strict=True):
+            np.testing.assert_allclose(numbers(batch), numbers(own), rtol=0, atol=1e-6)
+
+
 def test_visualize_shows_images_and_class_names(fw, sample):
     from matplotlib import pyplot as plt
 
@@ -615,6 +645,54 @@ def test_images_come_in_an_order_of_the_frameworks_random_state(fw, folder):
     assert (first != other).any()
 
 
+def test_index_gives_an_image_as_validation_sees_it_and_its_class(fw, folder):
+    dataset = folder()
+    X, y = next(iter(dataset.val_dataloader()))
+    for i in (0, 4):
+        image, label = dataset.val[i]
+        np.testing.assert_allclose(numbers(image), numbers(X)[i], rtol=0, atol=1e-6)
+        assert type(label) is int and label == numbers(y)[i]
+    assert [label for _, label in dataset.train] == [0] * 6 + [1] * 6 + [2] * 6
+    with pytest.raises(TypeError, match="slice"):
+        dataset.train[:2]
+    with open(dataset.train.examples[1].file, "wb") as file:
+        file.write(b"GIF89a")
+    with pytest.raises(data.DataError, match=r"001\.jpg: begins with GIF89a: a GIF, and"):
+        dataset.train[1]
+
+
+def test_validation_is_split_off_from_training(fw, folder, tmp_path):
+    folder()
+    shutil.rmtree(tmp_path / "images" / "val")
+    dataset = fw.d2l.ImageFolder(tmp_path / "images", batch_size=5, resize=36, crop=32, val_split=0.5)
+    assert [len(numbers(y)) for _, y in dataset.val_dataloader()] == [5, 4]
+    assert len(dataset.train) == 9 and dataset.num_classes == 3
+
+
+SECOND_PROCESS = {
+    "torch": lambda patch, d2l: patch.setenv("RANK", "1"),
+    "tensorflow": lambda patch, d2l: [
+        patch.setattr(d2l, "_cluster", 2),
+        patch.setattr(d2l, "_replicas", lambda _: [1]),
+    ],
+    "jax": lambda patch, d2l: [
+        patch.setattr(d2l.jax.distributed, "is_initialized", lambda: True),
+        patch.setattr(d2l.jax, "process_index", lambda: 1),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SECOND_PROCESS)
+def test_one_process_says_what_is_passed_over(name, tmp_path, monkeypatch, capsys):
+    d2l = adapter(name).d2l
+    (write_folder(tmp_path) / "train" / "cat" / "a.gif").write_bytes(b"x")
+    d2l.ImageFolder(tmp_path)
+    assert capsys.readouterr().err.startswith(f"Passed over in {tmp_path}: files of other formats")
+    SECOND_PROCESS[name](monkeypatch, d2l)
+    d2l.ImageFolder(tmp_path)
+    assert capsys.readouterr().err == ""
+
+
 def test_without_augmentation_training_sees_what_validation_would(fw, folder):
     dataset = folder(augment=False)
     dataset.val = dataset.train
@@ -648,6 +726,10 @@ def test_image_classes_have_names_and_images_are_shown_in_their_colours(fw, fold
         ({"resize": (36, 36)}, r"resize=\(36, 36\): give a whole number"),
         ({"batch_size": 0}, "batch_size=0: give a whole number, 1 or more"),
         ({"num_workers": True}, "num_workers=True"),
+        *(
+            ({"val_split": value}, rf"val_split={value!r}: give a number above 0 and below 1, such as 0\.1")
+            for value in (0, 1, 1.5, -0.1, math.nan, True, "0.1", 10)
+        ),
     ],
 )
 def test_wrong_sizes_of_images_are_named(folder, arguments, message):

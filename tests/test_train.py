@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,6 +149,29 @@ def test_top_5_is_plotted_for_more_than_ten_classes(folder, torch):
     assert main(["pytorch", "--data", "images", *LENET, "--log-file", "run.jsonl"]) == 0
     metrics = lines()[-1]["metrics"]
     assert 0 <= metrics["val_acc"] <= metrics["val_acc5"] <= 1
+
+
+@pytest.mark.fault("An image is corrupt")
+def test_corrupt_images_are_in_the_log_with_the_reasons(folder, torch, capsys, sees):
+    for part in ("train", "val"):
+        (write_folder(folder / "images") / part / "cat" / "z.jpg").write_bytes(b"GIF89a")
+    assert main(["pytorch", "--data", "images", *LENET, "--log-file", "run.jsonl"]) == 0
+    found = [line for line in lines() if line.get("event") == "corrupt"]
+    reason = "begins with GIF89a: a GIF, and JPEG, PNG and WebP are read"
+    assert [line["images"] for line in found] == [{f"images/{part}/cat/z.jpg": reason} for part in ("train", "val")]
+    assert capsys.readouterr().err.count(f"images/train/cat/z.jpg ({reason})") == 1
+    sees(f"(in the log) {json.dumps({'event': 'corrupt', 'images': found[0]['images']})}")
+
+
+def test_validation_is_split_off_and_paths_may_begin_at_home(folder, torch, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    shutil.rmtree(write_folder(folder / "home" / "images", train=4) / "val")
+    files = ("--data=~/images", "--val-split=0.25", "--checkpoint-dir=~/kept", "--log-file=~/run.jsonl")
+    assert main(["pytorch", *LENET, *files]) == 0
+    assert "9 to train on and 3 to validate on" in capsys.readouterr().err
+    assert lines("home/run.jsonl")[0]["settings"]["val_split"] == 0.25
+    assert list((folder / "home" / "kept").glob("step-*.safetensors"))
+    assert list(folder.iterdir()) == [folder / "home"]
 
 
 def test_without_a_log_no_file_is_written(folder, torch):
@@ -337,6 +361,8 @@ def test_validation_that_was_stopped_is_drawn_once(folder, torch, monkeypatch):
         (("pytorch", "--precision", "float8"), "argument --precision: invalid choice: 'float8'"),
         (("pytorch", "--checkpoint-every", "hour"), "'hour': give a whole number, 1 or more"),
         (("pytorch", "--checkpoint-every", "10"), "--checkpoint-every: give the folder of the checkpoints, too"),
+        (("pytorch", "--val-split", "1"), "argument --val-split: '1': give a number above 0 and below 1"),
+        (("pytorch", "--val-split", "0.1"), "--val-split: give a folder of images, too, with --data"),
         (("pytorch", "--resume"), "--resume: give the folder of the checkpoints, too, with --checkpoint-dir"),
         (("pytorch", "--checkpoint", "kept"), "unrecognized arguments: --checkpoint kept"),
     ],
