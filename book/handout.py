@@ -16,6 +16,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from .compiler import d2lbook, old_setuptools
 from .source import (
     BUILD,
     COMPILED,
@@ -28,11 +29,12 @@ from .source import (
     d2lbook_build,
     files_hash,
     in_root,
-    old_setuptools,
+    read_text,
     remembered,
     section_name,
     source_files,
     source_notebook,
+    title,
     write_notebook,
     write_whole,
 )
@@ -106,10 +108,7 @@ def hand_out(notebook: NotebookNode, name: Path) -> None:
 
 def readable(notebook: NotebookNode, section: str) -> NotebookNode:
     """A copy of a section's notebook with its text such that Jupyter shows it as it is meant."""
-    with old_setuptools():
-        from d2lbook.slides import remove_slide_marks
-
-    plain = remove_slide_marks(copy.deepcopy(notebook))
+    plain = d2lbook("slides").remove_slide_marks(copy.deepcopy(notebook))
     for cell, old in zip(plain.cells, notebook.cells, strict=True):
         cell.id, cell.metadata = old.id, copy.deepcopy(old.metadata)  # d2lbook makes the cells of text anew
         if cell.cell_type == "markdown":
@@ -165,7 +164,7 @@ def _targets() -> dict[str, Target]:
     """Every label of the book; figures are counted in their section."""
     targets = {}
     for path in source_files():
-        section, text = section_name(path), path.read_text("utf-8")
+        section, text = section_name(path), read_text(path)
         for match in HEADING.finditer(text):
             targets[match["label"]] = Target(section, match["title"])
         figures = (match for match in FIGURE.finditer(text) if match["label"])
@@ -179,8 +178,8 @@ def _titles() -> dict[str, Target]:
     """Every section by its own heading."""
     titles = {}
     for path in source_files():
-        section, lines = section_name(path), path.read_text("utf-8").splitlines()
-        titles[section] = Target(section, next((line[2:] for line in lines if line.startswith("# ")), section))
+        section = section_name(path)
+        titles[section] = Target(section, title(path) or section)
     return titles
 
 

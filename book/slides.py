@@ -7,8 +7,9 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from .compiler import d2lbook
 from .handout import readable
-from .source import Section, in_root, old_setuptools
+from .source import Section, in_root
 
 
 @in_root
@@ -18,12 +19,8 @@ def deck(section: Section, notebook: NotebookNode) -> NotebookNode | None:
     Args:
         notebook: The section with the outputs to show.
     """
-    with old_setuptools():
-        from d2lbook.config import Config
-        from d2lbook.slides import Slides
-
-    config = Config()
-    slides = Slides(config)
+    config = d2lbook("config").Config()
+    slides = d2lbook("slides").Slides(config)
     slides.config = config  # d2lbook keeps it only where a repository for the decks is configured
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "deck.ipynb"
