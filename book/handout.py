@@ -38,6 +38,7 @@ from .source import (
     write_notebook,
     write_whole,
 )
+from .stale import code_files
 
 DOWNLOADS = BUILD / "downloads"
 
@@ -68,7 +69,7 @@ def hand_out_all(sections: list[Section]) -> None:
 
     What the pages offer for download goes into ``_build/downloads``.
     """
-    decides = [files_hash(TOOLS), repr([_targets(), _titles()])]
+    decides = [files_hash((*TOOLS, *code_files(ROOT, "book/handout.py"))), repr([_targets(), _titles()])]
 
     def made_readable(notebook: NotebookNode, tab: str, section: str) -> NotebookNode:
         made_from, make = [*decides, json.dumps(notebook)], functools.partial(readable, notebook, section)

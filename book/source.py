@@ -22,6 +22,7 @@ from nbformat import NotebookNode
 from .compiler import d2lbook
 from .compiler import old_setuptools as old_setuptools
 from .errors import BookError
+from .stale import code_files, contents_hash
 from .syntax import Block, check_tabs, read_blocks, read_source
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +32,7 @@ REMEMBERED = BUILD / "remembered"  # what earlier builds have made of the source
 NOTEBOOKS = BUILD / "notebooks"  # copies for people to work in
 
 # What decides, besides its text, what a source becomes.
-TOOLS = ("book/*.py", "config.ini", "constraints.txt", "references.bib")
+TOOLS = (*code_files(ROOT, "book/source.py"), "config.ini", "constraints.txt", "references.bib")
 # What a tab needs installed, and the module of the helper that it imports.
 FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow", "mxnet": "mxnet", "jax": "jax"}
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
@@ -191,7 +192,9 @@ def check_contents() -> None:
         if title(path) is None:
             raise BookError(f"{file_name(path)}:1: no title: a line that begins with `# `")
         if path not in listed and path != ROOT / "index.md":
-            raise BookError(f"{file_name(path)}:1: in no table of contents: a line {path.stem} between ```toc and ```")
+            raise BookError(
+                f"{file_name(path)}:1: in no table of contents: list it between ```toc and ``` of another source"
+            )
 
 
 def title(path: Path) -> str | None:
@@ -303,11 +306,8 @@ def remembered(name: str, made_from: Sequence[str], make: Callable[[], NotebookN
 
 
 def files_hash(patterns: Sequence[str], *more: str) -> str:
-    """Hash of the files of this repository that have such paths, and of more texts."""
-    digest = hashlib.sha256("\0".join(more).encode())
-    for path in (path for pattern in patterns for path in sorted(ROOT.glob(pattern)) if path.is_file()):
-        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    """Hash of the files of this repository that have such paths, and of more texts. Comments in code do not count."""
+    return contents_hash(ROOT, (path for pattern in patterns for path in ROOT.glob(pattern)), *more)
 
 
 def write_whole(text: str, path: Path) -> None:

@@ -272,9 +272,7 @@ def _read_cell(block: Block, file: str, tabs: list[str]) -> Cell:
     named = tuple(tab.strip() for tab in (mark[1] or "").split(",")) if mark else ()
     for number, line in block.numbered:
         if CELL_TABS_LIKE.search(line) and not (mark and number == block.first):
-            raise BookError(
-                f"{file}:{number}: the mark for a tab is the first line of its cell, like %%tab pytorch, jax"
-            )
+            raise BookError(f"{file}:{number}: a cell's mark is its first line, like %%tab pytorch, jax")
     if mark:
         check_tabs(named, [*tabs, "all"], f"{file}:{block.first}")
         if "all" in named and len(named) > 1:
@@ -353,9 +351,7 @@ def _check_slide_marks(block: Block, file: str) -> None:
     try:
         d2lbook("slides")._match_slide_marks(text)
     except AssertionError as error:
-        raise BookError(
-            f"{file}:{block.first}: d2lbook takes no slide marks like those of this text: {error}"
-        ) from None
+        raise BookError(f"{file}:{block.first}: d2lbook takes no slide marks like those below: {error}") from None
 
 
 def _check_branches(cell: Cell, tabs: list[str]) -> None:
