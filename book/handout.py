@@ -9,6 +9,7 @@ import mimetypes
 import os
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,8 @@ def hand_out_all(sections: list[Section]) -> None:
     shutil.rmtree(DOWNLOADS, ignore_errors=True)
     for section in sections:
         name = Path(section.tab) / f"{section.name}.ipynb"
-        notebook = made_readable(section.notebook, section.tab, section.name)
+        names = {other.name for other in sections if other.tab == section.tab}
+        notebook = made_readable(listing(section.notebook, section.name, names), section.tab, section.name)
         hand_out(notebook, name)
         if section.code_cells:
             write_notebook(in_one_file(notebook, section.name), DOWNLOADS / name)
@@ -105,6 +107,22 @@ def hand_out(notebook: NotebookNode, name: Path) -> None:
         print(f"The source of {handed_out} has changed; your version is kept as {kept.name}")
     for path in (handed_out, compiled):
         write_whole(new, path)
+
+
+def listing(notebook: NotebookNode, section: str, names: Collection[str]) -> NotebookNode:
+    """A copy of a section's notebook whose tables of contents list these sections only: a framework may lack some."""
+    folder = Path(section).parent
+
+    def kept(match: re.Match) -> str:
+        lines = match["lines"].splitlines()
+        return "\n".join(
+            ["```toc", *(line for line in lines if line[:1] in ("", ":") or str(folder / line.strip()) in names), "```"]
+        )
+
+    notebook = copy.deepcopy(notebook)
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "markdown"):
+        cell.source = CONTENTS.sub(kept, cell.source)
+    return notebook
 
 
 def readable(notebook: NotebookNode, section: str) -> NotebookNode:

@@ -349,9 +349,10 @@ def _check_slide_marks(block: Block, file: str) -> None:
     for mark, place in opened:
         raise BookError(f"{place}: the slide mark {mark} that opens here is never closed by {MARK_ENDS[mark]}")
     try:
-        d2lbook("slides")._match_slide_marks(text)
-    except AssertionError as error:
-        raise BookError(f"{file}:{block.first}: d2lbook takes no slide marks like those below: {error}") from None
+        d2lbook("slides")._generate_slides(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)]))
+    except (AssertionError, IndexError) as error:
+        reason = "a sentence in them is empty" if isinstance(error, IndexError) else error
+        raise BookError(f"{file}:{block.first}: d2lbook takes no slide marks like those below: {reason}") from None
 
 
 def _check_branches(cell: Cell, tabs: list[str]) -> None:

@@ -210,6 +210,7 @@ def menu(*tabs: str) -> str:
         ("```python\nf(**x)\n```\n", 2, "d2lbook takes (** for a slide mark in code, too"),
         ("a (see **b**)\n", 1, "d2lbook takes **) for the end of a slide mark, but none is open"),
         ("[**a [**b**]**]\n", 1, "d2lbook takes no slide marks like those below"),
+        ("[** **]\n", 1, "d2lbook takes no slide marks like those below: a sentence in them is empty"),
         (f"[**a\n\n{CELL}\nb**]\n", 1, "the slide mark [** that opens here is never closed by **]"),
         (" :begin_tab:`jax`\na\n:end_tab:\n", 1, "a tab block begins with a line :begin_tab:`NAME`"),
         (":begin_tab:`jax` a\nb\n:end_tab:\n", 1, "a tab block begins with a line :begin_tab:`NAME`"),
