@@ -27,6 +27,7 @@ from .source import (
     configured_tabs,
     d2lbook_build,
     files_hash,
+    fill_with_nothing,
     in_root,
     write_notebook,
 )
@@ -79,10 +80,8 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
         if write_notebook(with_curves(sanitized(notebook)), eval_folders[section.tab] / f"{section.name}.ipynb"):
             # d2lbook looks only at the first tab's to see what has changed.
             (merged / f"{section.name}.ipynb").unlink(missing_ok=True)
-            # Nor would it make a page of a section that the first tab has nothing of.
-            first = eval_folders[tabs[0]] / f"{section.name}.ipynb"
-            first.parent.mkdir(parents=True, exist_ok=True)
-            first.touch()
+    for folder in eval_folders.values():
+        fill_with_nothing(folder)
     shutil.copytree(DOWNLOADS, fresh / "notebooks", dirs_exist_ok=True)
     # The theme links to Colab in its own way. Both steps left out would first copy all notebooks for nothing.
     builder._colab.add_button = lambda html_dir: None

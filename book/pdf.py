@@ -13,7 +13,17 @@ from nbformat import NotebookNode
 from .handout import listing
 from .pages import running_sphinx
 from .sanitize import sanitized
-from .source import BUILD, ROOT, BookError, Section, configured_tabs, d2lbook_build, in_root, write_notebook
+from .source import (
+    BUILD,
+    ROOT,
+    BookError,
+    Section,
+    configured_tabs,
+    d2lbook_build,
+    fill_with_nothing,
+    in_root,
+    write_notebook,
+)
 from .titles import TITLES
 
 PDF = BUILD / "pdf"
@@ -85,6 +95,7 @@ def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
     for name, notebook in mine:
         whole = listing(printable(sanitized(notebook)), name, dict(mine))
         write_notebook(whole, Path(config.eval_dir) / f"{name}.ipynb")
+    fill_with_nothing(Path(config.eval_dir))
     builder = d2lbook_build().Builder(config)
     builder.sphinx_opts += " -q"
     made = Path(config.tex_fname).with_suffix(".pdf").absolute()

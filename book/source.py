@@ -208,7 +208,7 @@ def contents(path: Path) -> Iterator[tuple[str, Path]]:
     for block in (block for block in _blocks(path) if block.opening == "```toc"):
         for number, line in enumerate(block.lines, block.first):
             if line.strip() and not line.startswith(":"):
-                yield f"{file_name(path)}:{number}", path.parent / f"{line.strip()}.md"
+                yield f"{file_name(path)}:{number}", Path(os.path.normpath(path.parent / f"{line.strip()}.md"))
 
 
 def _blocks(path: Path) -> list[Block]:
@@ -334,6 +334,14 @@ def write_notebook(notebook: NotebookNode, path: Path) -> bool:
         return False
     write_whole(text, path)
     return True
+
+
+def fill_with_nothing(folder: Path) -> None:
+    """Where a folder has no notebook of a section, have an empty file say so: d2lbook would compile one of its own."""
+    for path in (folder / f"{section_name(source)}.ipynb" for source in source_files()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch()
 
 
 def source_notebook(path: Path) -> NotebookNode:
