@@ -276,14 +276,22 @@ def compile_source(source: Path, tab: str) -> NotebookNode | None:
     """Compile one source for one tab; ``None`` if it has nothing for it.
 
     Raises:
-        BookError: See `check_source`.
+        BookError: See `check_source`; or d2lbook cannot replace the names that ``config.ini`` gives to functions.
     """
     if tab not in check_source(source, configured_tabs()):
         return None
     compiler, library, settings = d2lbook("notebook"), d2lbook("library"), d2lbook("config").Config(tab=tab)
     notebook = compiler.split_markdown_cell(compiler.read_markdown(read_text(source)))
     notebook = compiler.get_tab_notebook(notebook, tab, tab)  # a cell without a mark is for the second of them: for all
-    notebook = library.format_code_nb(library.replace_alias(notebook, settings.library.get(tab, {})))
+    try:
+        notebook = library.format_code_nb(library.replace_alias(notebook, settings.library.get(tab, {})))
+    except SyntaxError as error:
+        wrong = (error.text or "").strip()
+        line = next((n for n, line in enumerate(read_text(source).split("\n"), 1) if line.strip() == wrong), 1)
+        raise BookError(
+            f"{file_name(source)}:{line}: d2lbook cannot replace names such as d2l.reshape beside what only IPython "
+            "understands: put this in a cell of its own"
+        ) from None
     notebook.metadata["language_info"] = {"name": "python"}
     return _finish(nbformat.reads(nbformat.writes(notebook), as_version=4), tab)
 

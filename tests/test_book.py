@@ -371,6 +371,15 @@ def test_cells_of_a_source_are_in_the_notebooks_of_their_frameworks(tmp_path, mo
     assert found == cells
 
 
+def test_cell_whose_names_d2lbook_cannot_replace_is_named_by_file_and_line(tmp_path, monkeypatch, sees):
+    path = source_file(tmp_path, monkeypatch, code("x = d2l.reshape(x, 3)", "!ls"))
+    (tmp_path / "config.ini").write_text((ROOT / "config.ini").read_text("utf-8"), "utf-8")
+    (tmp_path / "index.md").write_text("# T\n")
+    with pytest.raises(BookError, match=r"^chapter.md:3: d2lbook cannot replace names such as d2l.reshape") as caught:
+        source.compile_source(path, "pytorch")
+    sees(str(caught.value))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
