@@ -10,7 +10,17 @@ from pathlib import Path
 from nbformat import NotebookNode
 from nbformat.sign import NotebookNotary
 
-from .source import FRAMEWORKS, NOTEBOOKS, ROOT, BookError, Section, compile_sections, is_installed, write_whole
+from .source import (
+    FRAMEWORKS,
+    NOTEBOOKS,
+    ROOT,
+    BookError,
+    Section,
+    check_contents,
+    compile_sections,
+    is_installed,
+    write_whole,
+)
 
 
 def build() -> None:
@@ -51,6 +61,7 @@ def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> tuple[list[tuple[Secti
     from .recordings import show_results
 
     shown, failures = [], []
+    check_contents()
     sections = [section for section in compile_sections() if section.tab in tabs]
     hand_out_all(sections)
     for section in sections:

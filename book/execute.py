@@ -1,15 +1,12 @@
 """Run compiled notebooks, and keep their outputs as long as the code that made them is the same."""
 
-import ast
 import asyncio
 import atexit
 import contextlib
 import copy
-import functools
 import hashlib
 import os
 import queue
-import re
 import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Iterable
@@ -25,6 +22,7 @@ from tqdm import tqdm
 from traitlets.config import Config
 
 from .source import BUILD, FRAMEWORKS, NOTEBOOKS, ROOT, BookError, Section, write_notebook
+from .stale import bare, contents_hash
 
 CACHE = BUILD / "cache"
 SETTINGS_OF_OTHERS = (
@@ -188,41 +186,20 @@ def with_outputs(section: Section, executed: NotebookNode) -> NotebookNode:
 
 def cell_code(notebook: NotebookNode) -> str:
     """Hash of a notebook's code: comments and layout do not count."""
-    return _hash(_bare(cell.source) for cell in notebook.cells if cell.cell_type == "code")
+    return _hash(bare(cell.source) for cell in notebook.cells if cell.cell_type == "code")
 
 
 def helper_code(tab: str) -> str:
-    """Hash of the helper's code that a tab runs: comments, docstrings and layout do not count."""
-    others = {f"{module}.py" for name, module in FRAMEWORKS.items() if name != tab}
-    paths = sorted(path for path in (ROOT / "d2l").glob("*.py") if path.name not in others)
-    return _hash(_bare(path.read_text("utf-8")) for path in paths)
+    """Hash of the helper that a tab runs, with its folders and data. Comments, docstrings and layout do not count."""
+    folder = ROOT / "d2l"
+    others = {folder / f"{module}.py" for name, module in FRAMEWORKS.items() if name != tab}
+    return contents_hash(ROOT, (path for path in folder.rglob("*") if path not in others))
 
 
 def run_code(section: Section) -> str:
-    """Hash of all that a smoke run of the section depends on: its cells, the helper, the versions, the images."""
-    samples = [path.read_bytes().hex() for path in sorted((ROOT / "d2l" / "sample").glob("*.gz"))]
+    """Hash of all that a smoke run of the section depends on: its cells, the helper with its images, the versions."""
     versions = (ROOT / "constraints.txt").read_text("utf-8")
-    return _hash([cell_code(section.notebook), helper_code(section.tab), versions, *samples])
-
-
-@functools.cache
-def _bare(source: str) -> str:
-    """Code without comments, docstrings and layout. What only IPython understands stays as it is."""
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:
-        return source
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-        ):
-            del body[0]
-    # Which empty lists are written out depends on the version of Python.
-    return re.sub(r"(, )?\w+=\[\]", "", ast.dump(tree))
+    return _hash([cell_code(section.notebook), helper_code(section.tab), versions])
 
 
 def _hash(texts: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ import mimetypes
 import os
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from .compiler import d2lbook, old_setuptools
 from .source import (
     BUILD,
     COMPILED,
@@ -28,14 +30,16 @@ from .source import (
     d2lbook_build,
     files_hash,
     in_root,
-    old_setuptools,
+    read_text,
     remembered,
     section_name,
     source_files,
     source_notebook,
+    title,
     write_notebook,
     write_whole,
 )
+from .stale import code_files
 
 DOWNLOADS = BUILD / "downloads"
 
@@ -66,7 +70,7 @@ def hand_out_all(sections: list[Section]) -> None:
 
     What the pages offer for download goes into ``_build/downloads``.
     """
-    decides = [files_hash(TOOLS), repr([_targets(), _titles()])]
+    decides = [files_hash((*TOOLS, *code_files(ROOT, "book/handout.py"))), repr([_targets(), _titles()])]
 
     def made_readable(notebook: NotebookNode, tab: str, section: str) -> NotebookNode:
         made_from, make = [*decides, json.dumps(notebook)], functools.partial(readable, notebook, section)
@@ -75,7 +79,8 @@ def hand_out_all(sections: list[Section]) -> None:
     shutil.rmtree(DOWNLOADS, ignore_errors=True)
     for section in sections:
         name = Path(section.tab) / f"{section.name}.ipynb"
-        notebook = made_readable(section.notebook, section.tab, section.name)
+        names = {other.name for other in sections if other.tab == section.tab}
+        notebook = made_readable(listing(section.notebook, section.name, names), section.tab, section.name)
         hand_out(notebook, name)
         if section.code_cells:
             write_notebook(in_one_file(notebook, section.name), DOWNLOADS / name)
@@ -104,12 +109,25 @@ def hand_out(notebook: NotebookNode, name: Path) -> None:
         write_whole(new, path)
 
 
+def listing(notebook: NotebookNode, section: str, names: Collection[str]) -> NotebookNode:
+    """A copy of a section's notebook whose tables of contents list these sections only: a framework may lack some."""
+    folder = Path(section).parent
+
+    def kept(match: re.Match) -> str:
+        lines = match["lines"].splitlines()
+        return "\n".join(
+            ["```toc", *(line for line in lines if line[:1] in ("", ":") or str(folder / line.strip()) in names), "```"]
+        )
+
+    notebook = copy.deepcopy(notebook)
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "markdown"):
+        cell.source = CONTENTS.sub(kept, cell.source)
+    return notebook
+
+
 def readable(notebook: NotebookNode, section: str) -> NotebookNode:
     """A copy of a section's notebook with its text such that Jupyter shows it as it is meant."""
-    with old_setuptools():
-        from d2lbook.slides import remove_slide_marks
-
-    plain = remove_slide_marks(copy.deepcopy(notebook))
+    plain = d2lbook("slides").remove_slide_marks(copy.deepcopy(notebook))
     for cell, old in zip(plain.cells, notebook.cells, strict=True):
         cell.id, cell.metadata = old.id, copy.deepcopy(old.metadata)  # d2lbook makes the cells of text anew
         if cell.cell_type == "markdown":
@@ -165,7 +183,7 @@ def _targets() -> dict[str, Target]:
     """Every label of the book; figures are counted in their section."""
     targets = {}
     for path in source_files():
-        section, text = section_name(path), path.read_text("utf-8")
+        section, text = section_name(path), read_text(path)
         for match in HEADING.finditer(text):
             targets[match["label"]] = Target(section, match["title"])
         figures = (match for match in FIGURE.finditer(text) if match["label"])
@@ -179,8 +197,8 @@ def _titles() -> dict[str, Target]:
     """Every section by its own heading."""
     titles = {}
     for path in source_files():
-        section, lines = section_name(path), path.read_text("utf-8").splitlines()
-        titles[section] = Target(section, next((line[2:] for line in lines if line.startswith("# ")), section))
+        section = section_name(path)
+        titles[section] = Target(section, title(path) or section)
     return titles
 
 

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from .source import ROOT, BookError, configured_tabs, d2lbook_build, in_root
+from .source import ROOT, BookError, check_contents, check_sources, configured_tabs, d2lbook_build, in_root
 
 
 @in_root
@@ -11,8 +11,11 @@ def library() -> dict[Path, str]:
     """The text that each framework's module of the helper should have, by path, as d2lbook extracts it.
 
     Raises:
-        BookError: ``config.ini`` names no module for a tab, or a module has no place for what d2lbook writes.
+        BookError: ``config.ini`` names no module for a tab, a module has no place for what d2lbook writes, or a
+            source is not as it should be, see `check_sources` and `check_contents`.
     """
+    check_sources()
+    check_contents()
     build = d2lbook_build()
     config = build.Config()
     modules = {}
@@ -29,7 +32,9 @@ def library() -> dict[Path, str]:
             copy = Path(folder) / module.name
             copy.write_text(text, "utf-8")
             config.library[tab]["lib_file"] = str(copy)
-        build.Builder(config).lib()
+        for tab in modules:
+            config.tabs, config.default_tab = [tab], tab  # to d2lbook, whose a cell without a mark is
+            build.Builder(config).lib()
         return {module: _tidy((Path(folder) / module.name).read_text("utf-8")) for module in modules.values()}
 
 

@@ -27,16 +27,20 @@ from .source import (
     configured_tabs,
     d2lbook_build,
     files_hash,
+    fill_with_nothing,
     in_root,
     write_notebook,
 )
+from .stale import code_files
 
 HTML = BUILD / "html"
 STAMP = BUILD / "html.stamp"  # of all that the pages are made from
 SHARED_STAMP = BUILD / "shared.stamp"  # of what each page is made from: one that changes alone is read alone
 TEXTS = ("*.md", "chapter_*/*.md")
-SHARED_INPUTS = (*TOOLS, "img/*", "theme/*", "d2l/layers.py")  # with the latter the explorer counts
-HELPER = ("d2l/*.py", "d2l/sample/*")
+PICTURES = ("img/**/*.[!p]*", "img/**/*.p[!y]*")  # all but the scripts that draw them
+SHARED_INPUTS = (*TOOLS, *code_files(ROOT, "book/pages.py", "theme/__init__.py"), *PICTURES, "theme/**/*")
+HELPER = ("d2l/**/*",)
+STEPS = code_files(ROOT, "book/execute.py", "book/handout.py", "book/recordings.py")  # what else makes the pages
 
 D2LBOOK_PAGE_PARTS = ("copybutton_js", "discourse_js", "google_tracker", "replace_qr", "shorten_sec_num", "tabbar_js")
 D2LBOOK_PAGE_PARTS += ("copybutton_css", "hide_bibkey_css", "limit_output_length_css", "tabbar_css")
@@ -76,6 +80,8 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
         if write_notebook(with_curves(sanitized(notebook)), eval_folders[section.tab] / f"{section.name}.ipynb"):
             # d2lbook looks only at the first tab's to see what has changed.
             (merged / f"{section.name}.ipynb").unlink(missing_ok=True)
+    for folder in eval_folders.values():
+        fill_with_nothing(folder)
     shutil.copytree(DOWNLOADS, fresh / "notebooks", dirs_exist_ok=True)
     # The theme links to Colab in its own way. Both steps left out would first copy all notebooks for nothing.
     builder._colab.add_button = lambda html_dir: None
@@ -128,4 +134,4 @@ def _colab_options(builder: Any) -> str:
 
 def inputs_hash() -> str:
     """Hash of every file that the pages are made from."""
-    return files_hash((*TEXTS, *SHARED_INPUTS, *HELPER, "recordings/**/*.ipynb"))
+    return files_hash((*TEXTS, *SHARED_INPUTS, *STEPS, *HELPER, "recordings/**/*.ipynb"))

@@ -10,9 +10,20 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from .handout import listing
 from .pages import running_sphinx
 from .sanitize import sanitized
-from .source import BUILD, ROOT, BookError, Section, configured_tabs, d2lbook_build, in_root, write_notebook
+from .source import (
+    BUILD,
+    ROOT,
+    BookError,
+    Section,
+    configured_tabs,
+    d2lbook_build,
+    fill_with_nothing,
+    in_root,
+    write_notebook,
+)
 from .titles import TITLES
 
 PDF = BUILD / "pdf"
@@ -80,9 +91,11 @@ def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
     """
     config = _config(tab)
     shutil.rmtree(LATEX / tab, ignore_errors=True)
-    for section, notebook in shown:
-        if section.tab == tab:
-            write_notebook(printable(sanitized(notebook)), Path(config.eval_dir) / f"{section.name}.ipynb")
+    mine = [(section.name, notebook) for section, notebook in shown if section.tab == tab]
+    for name, notebook in mine:
+        whole = listing(printable(sanitized(notebook)), name, dict(mine))
+        write_notebook(whole, Path(config.eval_dir) / f"{name}.ipynb")
+    fill_with_nothing(Path(config.eval_dir))
     builder = d2lbook_build().Builder(config)
     builder.sphinx_opts += " -q"
     made = Path(config.tex_fname).with_suffix(".pdf").absolute()

@@ -1,15 +1,15 @@
 """The Markdown source: check it, and compile it through d2lbook into a notebook per section and tab."""
 
+import codecs
 import configparser
 import contextlib
 import functools
 import hashlib
 import importlib.util
+import io
 import json
 import os
 import re
-import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,12 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from .compiler import d2lbook
+from .compiler import old_setuptools as old_setuptools
+from .errors import BookError
+from .stale import code_files, contents_hash
+from .syntax import Block, check_tabs, read_blocks, read_source
+
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "_build"
 COMPILED = BUILD / "compiled"
@@ -26,26 +32,15 @@ REMEMBERED = BUILD / "remembered"  # what earlier builds have made of the source
 NOTEBOOKS = BUILD / "notebooks"  # copies for people to work in
 
 # What decides, besides its text, what a source becomes.
-TOOLS = ("book/*.py", "config.ini", "constraints.txt", "references.bib")
+TOOLS = (*code_files(ROOT, "book/source.py"), "config.ini", "constraints.txt", "references.bib")
 # What a tab needs installed, and the module of the helper that it imports.
 FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow", "mxnet": "mxnet", "jax": "jax"}
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 
-CELL_TABS = re.compile(r"^(?:%%tab|# *@tab)\b *(.*)$")
-SELECTED_TABS = re.compile(r"tab\.(?:selected|interact_select)\(([^)]*)\)")
-BLOCK_BEGIN = re.compile(r"^:begin_tab:`([^`]*)`")
-BLOCK_END = re.compile(r"^:end_tab:")
-MARK_ENDS = {"[**": "**]", "(**": "**)", "[~~": "~~]", "(~~": "~~)"}
-SLIDE_MARK = re.compile("|".join(map(re.escape, [*MARK_ENDS, *MARK_ENDS.values()])))
-FENCE = re.compile(r"^(`{3,}) *(.*)$")
 LABEL = re.compile(r":(?:eq)?label:`([^`]+)`")
 REFERENCE = re.compile(r":(?:num|eq)ref:`([^`]+)`")
 CITATION = re.compile(r":citet?:`([^`]+)`")
 ENTRY = re.compile(r"^@\w+\{\s*([^,\s]+)", re.M)
-
-
-class BookError(Exception):
-    """Something in the sources or the environment that the user has to mend. The message says what and where."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +83,16 @@ def configured_tabs() -> list[str]:
     Raises:
         BookError: One of them is not a framework of this book.
     """
-    path = ROOT / "config.ini"
-    config = configparser.ConfigParser()
-    config.read(path, encoding="utf-8")
+    text, config = read_text(ROOT / "config.ini"), configparser.ConfigParser()
+    try:
+        config.read_string(text, "config.ini")
+    except configparser.Error as error:
+        raise BookError(str(error)) from None
     if not config.get("build", "tabs", fallback=""):
         raise BookError("config.ini: section [build] names no tabs, such as tabs = pytorch, tensorflow")
     tabs = [tab.strip() for tab in config["build"]["tabs"].split(",")]
-    line = next(n for n, text in enumerate(path.read_text("utf-8").splitlines(), 1) if re.match(r"\s*tabs\s*=", text))
-    _check_tabs(tabs, list(FRAMEWORKS), f"config.ini:{line}")
+    line = next(n for n, text in enumerate(text.splitlines(), 1) if re.match(r"\s*tabs\s*=", text))
+    check_tabs(tabs, list(FRAMEWORKS), f"config.ini:{line}")
     return tabs
 
 
@@ -105,8 +102,41 @@ def is_installed(tab: str) -> bool:
 
 
 def source_files() -> list[Path]:
-    """The book's Markdown files."""
-    return [ROOT / "index.md", *sorted(ROOT.glob("chapter_*/*.md"))]
+    """The book's Markdown files. What begins with a dot is a copy that some program keeps."""
+    return [ROOT / "index.md", *sorted(path for path in ROOT.glob("chapter_*/*.md") if path.name[0] != ".")]
+
+
+def check_sources() -> list[str]:
+    """Check all sources; gives the tabs of the book.
+
+    Raises:
+        BookError: See `configured_tabs`, `check_files`, `check_source` and `check_names`.
+    """
+    tabs, paths = configured_tabs(), source_files()
+    check_files(paths)
+    for path in paths:
+        check_source(path, tabs)
+    check_names(paths)
+    return tabs
+
+
+def check_files(paths: list[Path]) -> None:
+    """Check the names of the sources, and that there are no others that would be passed over.
+
+    Raises:
+        BookError: There is no ``index.md``, a name has blanks or signs, or a Markdown file is no source.
+    """
+    if not paths[0].exists():
+        raise BookError("index.md: there is no such file, with which a book begins")
+    for path in sorted(ROOT.glob("chapter_*/**/*")):
+        name = file_name(path)
+        hidden = any(part.startswith(".") for part in Path(name).parts)
+        if hidden or path.suffix.lower() not in (".md", ".markdown"):
+            continue
+        if path not in paths:
+            raise BookError(f"{name}: a Markdown file, but no source of the book: these are chapter_NAME/SECTION.md")
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+            raise BookError(f"{name}: the name of a source has letters, digits, dots, - and _ only")
 
 
 def section_name(source: Path) -> str:
@@ -114,57 +144,87 @@ def section_name(source: Path) -> str:
     return str(source.relative_to(ROOT).with_suffix(""))
 
 
-def check_source(path: Path, tabs: list[str]) -> None:
-    """Check fences, tab marks and slide marks of one source.
+def read_text(path: Path) -> str:
+    """The text of a file of the book, with ``\\n`` at the ends of lines; none if there is no such file.
 
     Raises:
-        BookError: A fence, tab block or slide mark is not closed, or a mark names a tab that ``config.ini`` does not.
+        BookError: It is not UTF-8, or begins with a byte-order mark.
     """
-    name = path.relative_to(ROOT)
-    fence, block, opened = None, None, []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        place = f"{name}:{number}"
-        if match := FENCE.match(line):
-            # Fences of another length inside one are its text.
-            if fence is not None and (match[2].startswith("{.python") or (match[2] and match[1] == fence[0])):
-                raise BookError(f"{fence[1]}: the code fence {fence[0]} that opens here is never closed")
-            if fence is None:
-                fence = (match[1], place)
-            elif match[1] == fence[0] and not match[2]:
-                fence = None
-        elif match := CELL_TABS.match(line):
-            _check_tabs(match[1].split(","), [*tabs, "all"], place)
-        elif match := BLOCK_BEGIN.match(line):
-            if block is not None:
-                raise BookError(f"{place}: a tab block begins inside the one of {block}")
-            _check_tabs(match[1].split(","), tabs, place)
-            block = place
-        elif BLOCK_END.match(line):
-            if block is None:
-                raise BookError(f"{place}: a tab block ends that never began")
-            block = None
-        if fence is None:
-            for mark in SLIDE_MARK.findall(line):
-                if mark == MARK_ENDS.get(opened[-1][0] if opened else ""):
-                    opened.pop()
-                elif mark in MARK_ENDS:
-                    opened.append((mark, place))
-        for match in SELECTED_TABS.finditer(line):
-            _check_tabs(re.findall(r"['\"]([^'\"]*)['\"]", match[1]), tabs, place)
-    if fence is not None:
-        raise BookError(f"{fence[1]}: the code fence {fence[0]} that opens here is never closed")
-    if block is not None:
-        raise BookError(f"{block}: the tab block that begins here never ends")
-    for mark, place in opened:
-        raise BookError(f"{place}: the slide mark {mark} that opens here is never closed by {MARK_ENDS[mark]}")
+    data = path.read_bytes() if path.exists() else b""
+    if data.startswith(codecs.BOM_UTF8):
+        raise BookError(f"{file_name(path)}:1: begins with a byte-order mark; save it as UTF-8 without one")
+    try:
+        return io.TextIOWrapper(io.BytesIO(data), "utf-8").read()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        byte = f"0x{data[error.start]:02x}"
+        raise BookError(f"{file_name(path)}:{line}: the byte {byte} is not UTF-8; save the file as UTF-8") from None
+
+
+def file_name(path: Path) -> str:
+    """A file's path from the root of the book, for messages."""
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
+def check_source(path: Path, tabs: list[str]) -> list[str]:
+    """Check that d2lbook takes a source for what it looks like; gives the tabs that it has something for.
+
+    Raises:
+        BookError: Cells, tab blocks, branches or slide marks are not as d2lbook needs them, or a mark names a tab that
+            ``config.ini`` does not. The message begins with the file and the line.
+    """
+    return list(_tabs_of(read_text(path), file_name(path), tuple(tabs)))
+
+
+@functools.cache
+def _tabs_of(text: str, file: str, tabs: tuple[str, ...]) -> list[str]:
+    return read_source(text, file, list(tabs))
+
+
+def check_contents() -> None:
+    """Check that each section has a title and a place in a table of contents, which readers find it by.
+
+    Raises:
+        BookError: One has none.
+    """
+    listed = {path for source in source_files() for _, path in contents(source)}
+    for path in source_files():
+        if title(path) is None:
+            raise BookError(f"{file_name(path)}:1: no title: a line that begins with `# `")
+        if path not in listed and path != ROOT / "index.md":
+            raise BookError(
+                f"{file_name(path)}:1: in no table of contents: list it between ```toc and ``` of another source"
+            )
+
+
+def title(path: Path) -> str | None:
+    """The title of a source, if it has one."""
+    lines = (line for block in _blocks(path) if block.kind == "text" for line in block.lines)
+    return next((line[2:] for line in lines if line.startswith("# ")), None)
+
+
+def contents(path: Path) -> Iterator[tuple[str, Path]]:
+    """What the tables of contents in a source list, each with its place."""
+    for block in (block for block in _blocks(path) if block.opening == "```toc"):
+        for number, line in enumerate(block.lines, block.first):
+            if line.strip() and not line.startswith(":"):
+                yield f"{file_name(path)}:{number}", Path(os.path.normpath(path.parent / f"{line.strip()}.md"))
+
+
+def _blocks(path: Path) -> list[Block]:
+    return read_blocks(read_text(path), file_name(path), list(FRAMEWORKS))
 
 
 def check_names(paths: list[Path]) -> None:
-    """Check that each label of the book is given once, and that references and citations lead to something.
+    """Check that each label of the book is given once, and that references, citations and contents lead to something.
 
     Raises:
-        BookError: Two things have the same label, a reference names no label, or a citation no entry.
+        BookError: Two things have the same label, a reference names no label, a citation no entry, or a table of
+            contents no section.
     """
+    for place, path in (entry for source in paths for entry in contents(source)):
+        if path not in paths:
+            raise BookError(f"{place}: the table of contents names {path.stem}, but there is no {file_name(path)}")
     labels: dict[str, str] = {}
     for label, place in _names(LABEL, paths):
         if label in labels:
@@ -173,7 +233,7 @@ def check_names(paths: list[Path]) -> None:
     for label, place in _names(REFERENCE, paths):
         if label not in labels:
             raise BookError(f"{place}: a reference to '{label}', but nothing has this label")
-    entries = ENTRY.findall((ROOT / "references.bib").read_text("utf-8"))
+    entries = ENTRY.findall(read_text(ROOT / "references.bib"))
     for key, place in _names(CITATION, paths):
         if key not in entries:
             raise BookError(f"{place}: a citation of '{key}', but references.bib has no such entry")
@@ -182,25 +242,15 @@ def check_names(paths: list[Path]) -> None:
 def _names(mark: re.Pattern, paths: list[Path]) -> Iterator[tuple[str, str]]:
     """The names in all marks of a kind, each with its file and line."""
     for path in paths:
-        text = path.read_text("utf-8")
+        text = read_text(path)
         for match in mark.finditer(text):
             place = f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, match.start()) + 1}"
             yield from ((name.strip(), place) for name in match[1].split(","))
 
 
-@contextlib.contextmanager
-def old_setuptools() -> Iterator[None]:
-    """For imports of d2l-notedown and pybtex: both import pkg_resources, which says on import that it will go away."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
-        yield
-
-
 def d2lbook_build() -> ModuleType:
     """d2lbook's module ``build``, which takes seconds to import."""
-    with old_setuptools():
-        from d2lbook import build
-    return build
+    return d2lbook("build")
 
 
 @in_root
@@ -208,16 +258,13 @@ def compile_sections() -> list[Section]:
     """Check all sources and compile them for each tab; gives the sections tab by tab.
 
     Raises:
-        BookError: See `configured_tabs`, `check_source` and `check_names`.
+        BookError: See `check_sources`.
     """
-    tabs = configured_tabs()
-    for path in source_files():
-        check_source(path, tabs)
-    check_names(source_files())
+    tabs = check_sources()
     tools, sections = files_hash(TOOLS), []
     for tab in tabs:
         for source in source_files():
-            name, made_from = section_name(source), [tools, source.read_text("utf-8")]
+            name, made_from = section_name(source), [tools, read_text(source)]
             notebook = remembered(f"compiled/{tab}/{name}", made_from, functools.partial(compile_source, source, tab))
             if notebook is not None:
                 sections.append(Section(name, tab, notebook))
@@ -226,14 +273,27 @@ def compile_sections() -> list[Section]:
 
 @in_root
 def compile_source(source: Path, tab: str) -> NotebookNode | None:
-    """Compile one source for one tab; ``None`` if it has nothing for it."""
-    build = d2lbook_build()
-    with tempfile.TemporaryDirectory() as folder:  # one of its own, for several processes may compile
-        target = Path(folder) / "d2lbook.ipynb"
-        build._process_and_eval_notebook(None, str(source), str(target), False, build.Config(tab=tab))
-        if not target.stat().st_size:  # how d2lbook says that there is nothing
-            return None
-        return _finish(nbformat.read(target, as_version=4), tab)
+    """Compile one source for one tab; ``None`` if it has nothing for it.
+
+    Raises:
+        BookError: See `check_source`; or d2lbook cannot replace the names that ``config.ini`` gives to functions.
+    """
+    if tab not in check_source(source, configured_tabs()):
+        return None
+    compiler, library, settings = d2lbook("notebook"), d2lbook("library"), d2lbook("config").Config(tab=tab)
+    notebook = compiler.split_markdown_cell(compiler.read_markdown(read_text(source)))
+    notebook = compiler.get_tab_notebook(notebook, tab, tab)  # a cell without a mark is for the second of them: for all
+    try:
+        notebook = library.format_code_nb(library.replace_alias(notebook, settings.library.get(tab, {})))
+    except SyntaxError as error:
+        wrong = (error.text or "").strip()
+        line = next((n for n, line in enumerate(read_text(source).split("\n"), 1) if line.strip() == wrong), 1)
+        raise BookError(
+            f"{file_name(source)}:{line}: d2lbook cannot replace names such as d2l.reshape beside what only IPython "
+            "understands: put this in a cell of its own"
+        ) from None
+    notebook.metadata["language_info"] = {"name": "python"}
+    return _finish(nbformat.reads(nbformat.writes(notebook), as_version=4), tab)
 
 
 def remembered(name: str, made_from: Sequence[str], make: Callable[[], NotebookNode | None]) -> NotebookNode | None:
@@ -254,11 +314,8 @@ def remembered(name: str, made_from: Sequence[str], make: Callable[[], NotebookN
 
 
 def files_hash(patterns: Sequence[str], *more: str) -> str:
-    """Hash of the files of this repository that have such paths, and of more texts."""
-    digest = hashlib.sha256("\0".join(more).encode())
-    for path in (path for pattern in patterns for path in sorted(ROOT.glob(pattern)) if path.is_file()):
-        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    """Hash of the files of this repository that have such paths, and of more texts. Comments in code do not count."""
+    return contents_hash(ROOT, (path for pattern in patterns for path in ROOT.glob(pattern)), *more)
 
 
 def write_whole(text: str, path: Path) -> None:
@@ -287,11 +344,17 @@ def write_notebook(notebook: NotebookNode, path: Path) -> bool:
     return True
 
 
+def fill_with_nothing(folder: Path) -> None:
+    """Where a folder has no notebook of a section, have an empty file say so: d2lbook would compile one of its own."""
+    for path in (folder / f"{section_name(source)}.ipynb" for source in source_files()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch()
+
+
 def source_notebook(path: Path) -> NotebookNode:
     """A source as one notebook with the cells of all tabs, which starts with a menu to choose the framework."""
-    with old_setuptools():
-        from d2lbook.notebook import read_markdown
-    return _finish(read_markdown(path.read_text("utf-8")), "all")
+    return _finish(d2lbook("notebook").read_markdown(read_text(path)), "all")
 
 
 def _finish(notebook: NotebookNode, tab: str) -> NotebookNode:
@@ -301,9 +364,3 @@ def _finish(notebook: NotebookNode, tab: str) -> NotebookNode:
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"{tab}-{number}"
     return notebook
-
-
-def _check_tabs(found: list[str], known: list[str], place: str) -> None:
-    for tab in (name.strip() for name in found):
-        if tab not in known:
-            raise BookError(f"{place}: unknown tab '{tab}'; known are {', '.join(known)}")

@@ -29,16 +29,19 @@ from book.__main__ import main
 from book.execute import _asked_again, cell_code, helper_code, run, run_code, with_outputs
 from book.handout import hand_out
 from book.outputs import CHARACTERS, LINES, shortened
-from book.pages import HELPER, SHARED_INPUTS, SHARED_STAMP, TEXTS, _copy_in_place, render
+from book.pages import HELPER, SHARED_INPUTS, SHARED_STAMP, STEPS, TEXTS, _copy_in_place, render
 from book.recordings import load_recording, show_results
 from book.reference import reference_path
 from book.source import (
     BUILD,
     ROOT,
+    TOOLS,
     BookError,
     Section,
+    check_contents,
     check_names,
     check_source,
+    check_sources,
     compile_sections,
     configured_tabs,
     is_installed,
@@ -46,6 +49,7 @@ from book.source import (
     source_notebook,
     write_whole,
 )
+from book.stale import code_files
 from d2l.media import CURVES_MIME, RUN_MIME
 
 TABS = configured_tabs()
@@ -127,6 +131,296 @@ def test_malformed_source_is_named_by_file_and_line(tmp_path, monkeypatch, sees,
     path = source_file(tmp_path, monkeypatch, text)
     with pytest.raises(BookError, match=re.escape(message)) as caught:
         check_source(path, TABS)
+    sees(str(caught.value))
+
+
+CELL = "```{.python .input}\nx = 1\n```\n"
+
+
+def code(*lines: str) -> str:
+    """A code cell in a source."""
+    return "\n".join(["```{.python .input}", *lines, "```", ""])
+
+
+def menu(*tabs: str) -> str:
+    """The cell in which one picks a framework."""
+    return code("%load_ext d2lbook.tab", f"tab.interact_select({list(tabs)})")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        pytest.param(
+            CELL.replace("1\n```", "1\n``` "),
+            3,
+            "not every program takes '``` ' for the end of the code that begins in chapter.md:1",
+            marks=pytest.mark.fault("Blanks stand behind a code fence"),
+        ),
+        (CELL.replace("}", "} "), 1, "d2lbook takes no code from a fence like '```{.python .input} '"),
+        (f"# T\n\n {CELL}", 3, "d2lbook takes no code from a fence like ' ```{.python .input}'"),
+        (f"- a\n- {CELL}", 2, "d2lbook takes no code from a fence like '- ```{.python .input}'"),
+        (f"> {CELL}", 1, "d2lbook takes no code from a fence like '> ```{.python .input}'"),
+        ("~~~{.python .input}\nx\n~~~\n", 1, "d2lbook takes no code from a fence like '~~~{.python .input}'"),
+        ("```x``` is code\n", 1, "d2lbook takes no code from a fence like '```x``` is code'"),
+        (CELL.replace("\n```", "\n ```"), 3, "not every program takes ' ```' for the end"),
+        ("```\n````\nx\n````\n```\n", 2, "not every program takes '````' for the end"),
+        (CELL.replace(" .input", ""), 1, "{.python} is not known; a code cell begins with ```{.python .input}"),
+        (CELL.replace("}", " x=1}"), 1, "{.python .input x=1} is not known"),
+        (CELL.replace("{.python .input}", "input"), 1, "d2lbook finds another code cell here"),
+        pytest.param(
+            CELL[:-1],
+            3,
+            "the file ends without a line end, so d2lbook would not see this fence",
+            marks=pytest.mark.fault("A file ends in a code fence without a line end"),
+        ),
+        (f"```{{.python .input}}\n```\n\n{CELL}", 1, "there is nothing between this code fence and its end"),
+        (f"\ufeff{CELL}", 1, "begins with a byte-order mark; save it as UTF-8 without one"),
+        pytest.param(
+            "# T\n\nn\u00e4chste\n".encode("latin-1"),
+            3,
+            "the byte 0xe4 is not UTF-8; save the file as UTF-8",
+            marks=pytest.mark.fault("A source has another encoding"),
+        ),
+        (CELL.encode("utf-16"), 1, "the byte 0xff is not UTF-8"),
+        (f"T\f\n\n{CELL}", 1, "the character '\\x0c' is no text"),
+        ("", 1, "the file is empty"),
+        pytest.param(
+            code("s = '''", "```", "text", "```", "'''"),
+            2,
+            "this cell is no Python: unterminated triple-quoted string",
+            marks=pytest.mark.fault("A line of three backticks stands in a string of a cell"),
+        ),
+        (f"<!--\n{CELL}-->\n", 2, "d2lbook does not see that this is part of the HTML that begins in chapter.md:1"),
+        (f"<div>\n{CELL}", 2, "d2lbook does not see that this is part of the HTML that begins in chapter.md:1"),
+        pytest.param(
+            "- a\n\n    its second paragraph\n",
+            3,
+            "d2lbook takes for code what is indented by four blanks or more below an empty line",
+            marks=pytest.mark.fault("An item of a list has a second paragraph, indented by four blanks"),
+        ),
+        ("- a\n\n\t- b\n", 3, "d2lbook takes for code what is indented"),
+        (f"{CELL}\n  - a\n  - b\n", 5, "d2lbook would make '- a' of this text"),
+        pytest.param(
+            "# T\n\nAs in `f(**x)`.\n",
+            3,
+            "d2lbook takes (** for a slide mark in code, too",
+            marks=pytest.mark.fault("Code in the text has the signs of a slide mark"),
+        ),
+        ("`f(**x)` and `g(x**)`\n", 1, "d2lbook takes (** for a slide mark in code, too"),
+        ("```python\nf(**x)\n```\n", 2, "d2lbook takes (** for a slide mark in code, too"),
+        ("a (see **b**)\n", 1, "d2lbook takes **) for the end of a slide mark, but none is open"),
+        ("[**a [**b**]**]\n", 1, "d2lbook takes no slide marks like those below"),
+        ("[** **]\n", 1, "d2lbook takes no slide marks like those below: a sentence in them is empty"),
+        (f"[**a\n\n{CELL}\nb**]\n", 1, "the slide mark [** that opens here is never closed by **]"),
+        (" :begin_tab:`jax`\na\n:end_tab:\n", 1, "a tab block begins with a line :begin_tab:`NAME`"),
+        (":begin_tab:`jax` a\nb\n:end_tab:\n", 1, "a tab block begins with a line :begin_tab:`NAME`"),
+        (":begin_tab:`jax`\n:end_tab:\n", 1, "there is nothing in this tab block"),
+        (f":begin_tab:`jax`\n{CELL}:end_tab:\n", 2, "a code cell inside the tab block that begins in chapter.md:1"),
+        (":begin_tab:`jax`\na\nas if %%tab pytorch\n:end_tab:\n", 3, "d2lbook would make ':end_tab:' of this text"),
+        (":begin_tab:`jax`\n```\n:end_tab:\n```\n:end_tab:\n", 3, "d2lbook takes this for the begin or end"),
+        (code("x = 1", "%%tab jax"), 3, "a cell's mark is its first line, like %%tab pytorch, jax"),
+        (code("x = 1  # @tab jax"), 2, "a cell's mark is its first line"),
+        (code("%%tab\tjax", "x = 1"), 2, "a cell's mark is its first line"),
+        (code("%%tab all, jax", "x = 1"), 2, "`all` stands alone"),
+        (code("x = 1") + code("%%tab jax", "x = 1"), 2, "a cell for all frameworks, or for one?"),
+        (code("s = '''", "a  ", "'''"), 2, "d2lbook would compile this cell to other code"),
+        (code("if mytab.selected('jax'):", "    x = 1"), 2, "d2lbook would compile this cell to other code"),
+        (code("x = 1", "if d2l.USE_JAX:", "    x = 2"), 2, "d2lbook would compile this cell to other code"),
+    ],
+)
+def test_what_d2lbook_would_take_for_something_else_is_named_by_file_and_line(
+    tmp_path, monkeypatch, sees, text, line, message
+):
+    path = source_file(tmp_path, monkeypatch, "")
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(BookError, match=re.escape(f"chapter.md:{line}: {message}")) as caught:
+        check_source(path, TABS)
+    sees(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("line", "cell"),
+    [
+        pytest.param(
+            2,
+            ["if not tab.selected('jax'):", "    x = 1"],
+            marks=pytest.mark.fault("A branch asks for `not tab.selected`"),
+        ),
+        (2, ["if tab.selected('jax') and y:", "    x = 1"]),
+        (2, ["if tab.selected('jax') or y:", "    x = 1"]),
+        (5, ["if tab.selected('jax'):", "    x = 1", "else:", "    x = 2"]),
+        (4, ["if tab.selected('jax'):", "    x = 1", "elif tab.selected('mxnet'):", "    x = 2"]),
+        (4, ["if y:", "    x = 1", "elif tab.selected('mxnet'):", "    x = 2"]),
+        (2, ["if tab.selected('jax'): x = 1"]),
+        (2, ["if tab.selected(", "        'jax'):", "    x = 1"]),
+        (3, ["x = 1", "y = tab.selected('jax')"]),
+        (2, ["x = 1 if tab.selected('jax') else 2"]),
+        (2, ["f'{tab.selected(\"jax\")}'"]),
+        (2, ["f = tab.selected"]),
+        (2, ["while tab.selected('jax'):", "    x = 1"]),
+        (2, ["if tab.selected('jax'):", "  x = 1"]),
+        (2, ["if tab.selected('jax'):", "\tx = 1"]),
+        (2, ["if tab.selected('jax'):", "    s = '''", "a", "    '''"]),
+        (2, ["if tab.selected('jax'):", "    x = 1", "# why", "    y = 1"]),
+        (2, ["if tab.selected('jax'):  # not 'mxnet'", "    x = 1"]),
+        (3, ["def f():", "    if tab.selected('jax'):", "        return 1"]),
+        (
+            2,
+            [
+                "if tab.selected('jax', 'mxnet'):",
+                "    x = 1",
+                "    if tab.selected('jax'):",
+                "        y = 1",
+                "    z = 1",
+            ],
+        ),
+    ],
+)
+def test_branch_that_d2lbook_would_compile_wrongly_is_named_by_file_and_line(tmp_path, monkeypatch, sees, line, cell):
+    path = source_file(tmp_path, monkeypatch, code(*cell))
+    message = (
+        f"chapter.md:{line}: d2lbook would compile this branch to other code: write `if tab.selected('NAME'):` alone"
+    )
+    with pytest.raises(BookError, match=f"^{re.escape(message)}") as caught:
+        check_source(path, TABS)
+    sees(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(
+            menu("pytorch", "jax") + code("%%tab pytorch", "x = 1"),
+            "chapter.md:3: the menu names jax, but there is no cell for it",
+            marks=pytest.mark.fault("A menu names a framework that has no cell"),
+        ),
+        (f"# T\n\n{menu('jax')}", "chapter.md:5: the menu names jax, but there is no cell for it"),
+        (
+            menu("jax") + code("%%tab jax, mxnet", "x = 1"),
+            "chapter.md:6: this is for mxnet, which the menu in chapter.md:3 does not name",
+        ),
+        (
+            f"{menu('jax')}:begin_tab:`mxnet`\na\n:end_tab:\n{CELL}",
+            "chapter.md:5: this is for mxnet, which the menu in chapter.md:3 does not name",
+        ),
+        (menu("jax") + menu("jax") + CELL, "chapter.md:7: a second menu; the first is in chapter.md:3"),
+        (
+            code("%load_ext d2lbook.tab", "import os", "tab.interact_select('jax')") + CELL,
+            "chapter.md:3: beside %load_ext",
+        ),
+        (
+            code("tab.interact_select('jax')") + CELL,
+            "chapter.md:2: %load_ext d2lbook.tab and, below it, tab.interact_select",
+        ),
+        (
+            code("%load_ext d2lbook.tab") + CELL,
+            "chapter.md:2: %load_ext d2lbook.tab and, below it, tab.interact_select",
+        ),
+        (
+            code("%load_ext d2lbook.tab", "tab.interact_select(", "    'keras')") + CELL,
+            "chapter.md:3: unknown tab 'keras'; known are pytorch",
+        ),
+        (
+            code("%load_ext d2lbook.tab", "tab.interact_select(TABS)") + CELL,
+            "chapter.md:3: the frameworks have to be written here",
+        ),
+    ],
+)
+def test_menu_and_cells_that_do_not_agree_are_named_by_file_and_line(tmp_path, monkeypatch, sees, text, message):
+    path = source_file(tmp_path, monkeypatch, text)
+    with pytest.raises(BookError, match=f"^{re.escape(message)}") as caught:
+        check_source(path, TABS)
+    sees(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        (CELL, {tab: ["x = 1"] for tab in TABS}),
+        (code("%%tab all", "x = 1"), {tab: ["x = 1"] for tab in TABS}),
+        (f"{CELL}:begin_tab:`jax`\na\n:end_tab:\n", {tab: ["x = 1"] for tab in TABS}),
+        (menu("jax", "mxnet") + CELL, {"mxnet": ["x = 1"], "jax": ["x = 1"]}),
+        (code("%%tab all", "x = 1") + code("#@tab mxnet", "y"), {"mxnet": ["x = 1", "y"]}),
+        (CELL.replace("\n", "\r\n"), {tab: ["x = 1"] for tab in TABS}),
+        (CELL.replace("{.python .input}", " {.python .input  n=1}"), {tab: ["x = 1"] for tab in TABS}),
+        (f"````\n{CELL}````\n", {tab: [] for tab in TABS}),
+        (
+            "````{.python .input}\ns = '''\n```\n'''\n````\n",
+            {tab: ["s = '''\n```\n'''"] for tab in TABS},
+        ),
+        (":begin_tab:`jax`\n```bash\npip\n```\n:end_tab:\n- a\n    - b\n\n   c\n", {tab: [] for tab in TABS}),
+        (code("!ls", "%time f?", "await f()"), {tab: ["!ls\n%time f?\nawait f()"] for tab in TABS}),
+        (
+            menu("jax", "mxnet")
+            + code("%%tab all", "def f():", "    if tab.selected('jax'):", "        x = 1", "    y"),
+            {"mxnet": ["def f():\n    y"], "jax": ["def f():\n    x = 1\n    y"]},
+        ),
+    ],
+)
+def test_cells_of_a_source_are_in_the_notebooks_of_their_frameworks(tmp_path, monkeypatch, text, cells):
+    path = source_file(tmp_path, monkeypatch, "")
+    path.write_bytes(text.encode())
+    (tmp_path / "config.ini").write_text(f"[build]\ntabs = {', '.join(TABS)}\n")
+    (tmp_path / "index.md").write_text("# T\n")
+    notebooks = {tab: source.compile_source(path, tab) for tab in TABS}
+    found = {
+        tab: [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+        for tab, notebook in notebooks.items()
+        if notebook
+    }
+    assert found == cells
+
+
+def test_cell_whose_names_d2lbook_cannot_replace_is_named_by_file_and_line(tmp_path, monkeypatch, sees):
+    path = source_file(tmp_path, monkeypatch, code("x = d2l.reshape(x, 3)", "!ls"))
+    (tmp_path / "config.ini").write_text((ROOT / "config.ini").read_text("utf-8"), "utf-8")
+    (tmp_path / "index.md").write_text("# T\n")
+    with pytest.raises(BookError, match=r"^chapter.md:3: d2lbook cannot replace names such as d2l.reshape") as caught:
+        source.compile_source(path, "pytorch")
+    sees(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("chapter_a/b.MD", "# B\n", "chapter_a/b.MD: a Markdown file, but no source of the book"),
+        ("chapter_a/c/b.md", "# B\n", "chapter_a/c/b.md: a Markdown file, but no source of the book"),
+        ("chapter_a/b c.md", "# B\n", "chapter_a/b c.md: the name of a source has letters, digits, dots, - and _ only"),
+        pytest.param(
+            "chapter_a/b.md",
+            "# B\n",
+            "chapter_a/b.md:1: in no table of contents: list it between ```toc and ``` of another source",
+            marks=pytest.mark.fault("A section is in no table of contents"),
+        ),
+        ("chapter_a/a.md", "a\n", "chapter_a/a.md:1: no title: a line that begins with `# `"),
+        ("chapter_a/a.md", code("# a comment"), "chapter_a/a.md:1: no title: a line that begins with `# `"),
+        ("index.md", "# T\n\n```toc\nchapter_a/b\n```\n", "index.md:4: the table of contents names b, but there is no"),
+        ("index.md", None, "index.md: there is no such file, with which a book begins"),
+        ("config.ini", "[build]\ntabs\n", "config.ini"),
+    ],
+)
+def test_source_that_would_be_passed_over_is_named(tmp_path, monkeypatch, sees, name, text, message):
+    monkeypatch.setattr("book.source.ROOT", tmp_path)
+    (tmp_path / "chapter_a" / ".ipynb_checkpoints").mkdir(parents=True)
+    (tmp_path / "chapter_a" / "c").mkdir()
+    sources = {
+        "config.ini": f"[build]\ntabs = {', '.join(TABS)}\n",
+        "index.md": "# T\n\n```toc\n:maxdepth: 2\n\nchapter_a/a\n```\n",
+        "chapter_a/a.md": "# A\n",
+        "chapter_a/._a.md": "what an archive of another system leaves",
+        "chapter_a/.ipynb_checkpoints/a-checkpoint.md": "what Jupyter keeps",
+    }
+    for path, content in sources.items():
+        (tmp_path / path).write_text(content)
+    check_sources()
+    check_contents()
+    path = tmp_path / name
+    path.unlink(missing_ok=True)
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(BookError, match=re.escape(message)) as caught:
+        check_sources()
+        check_contents()
     sees(str(caught.value))
 
 
@@ -277,6 +571,59 @@ def test_helper_code_ignores_comments_and_other_tabs(tmp_path, monkeypatch):
     assert [tab for tab in TABS if helper_code(tab) != before[tab]] == ["mxnet"]
     (helper / "core.py").write_text("x = 2\n")
     assert all(helper_code(tab) != before[tab] for tab in TABS)
+
+
+def test_helper_code_covers_folders_and_data(tmp_path, monkeypatch):
+    monkeypatch.setattr("book.execute.ROOT", tmp_path)
+    found = set()
+    for name, text in {
+        "core.py": "x = 1",
+        "layers/conv.py": "x = 1",
+        "layers/pool.py": "x = 1",
+        "sample/images.gz": "1",
+        "sample/deep/images.gz": "2",
+    }.items():
+        path = tmp_path / "d2l" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for content in (text, f"{text}0"):
+            path.write_text(content)
+            assert len({helper_code(tab) for tab in TABS}) == 1
+            found.add(helper_code("jax"))
+    assert len(found) == 10
+    (tmp_path / "d2l" / "__pycache__").mkdir()
+    (tmp_path / "d2l" / "__pycache__" / "core.pyc").write_text("x")
+    assert helper_code("jax") in found
+
+
+def test_step_reads_what_it_imports_and_what_that_imports(tmp_path):
+    for name, text in {
+        "tools/__init__.py": "",
+        "tools/step.py": "import os\nfrom .first import f\n\ndef late():\n    import lib.deep as deep",
+        "tools/first.py": "from . import second\nfrom lib import third",
+        "tools/second.py": "from tools import step",
+        "tools/other.py": "from .step import late",
+        "lib/__init__.py": "",
+        "lib/deep.py": "",
+        "lib/third.py": "",
+        "lib/fourth.py": "",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    tools, lib = (f"tools/{name}.py" for name in ("first", "second", "step")), ("lib/deep.py", "lib/third.py")
+    assert code_files(tmp_path, "tools/step.py") == sorted([*tools, *lib, "tools/__init__.py", "lib/__init__.py"])
+
+
+def test_tool_that_makes_no_page_makes_none_stale():
+    inputs = {str(path.relative_to(ROOT)) for name in (*SHARED_INPUTS, *STEPS) for path in ROOT.glob(name)}
+    others = {
+        f"book/{name}.py"
+        for name in ("__main__", "audit", "chapters", "faults", "junit", "mutants", "reference", "steady")
+    }
+    assert not inputs & {*others, "book/pdf.py", "book/slides.py", "img/alexnet.py"}
+    assert inputs >= {"book/syntax.py", "book/curves.py", "book/outputs.py", "theme/explorer.py", "img/alexnet.svg"}
+    assert inputs >= {"book/titles.py", "d2l/layers.py", "img/filters.png"}  # which the theme and the sources read
+    assert not set(TOOLS) & {*others, "book/pages.py", "book/execute.py"}
 
 
 def test_failing_cell_is_named_with_section_tab_number_and_traceback(tmp_path, monkeypatch):
@@ -674,6 +1021,10 @@ def test_every_source_counts_as_an_input_of_the_page():
 
 
 def test_code_is_told_apart_by_what_it_does_and_not_by_comments_or_docstrings():
+    assert (
+        len({cell_code(small_section(code).notebook) for code in ["1", "2", "'a'", "'b'", "x = 'a=[]'", "x = 'b=[]'"]})
+        == 6
+    )
     same = ["def f(x):\n    return x", "# why\ndef f(x):\n    '''What.'''\n    return  x"]
     assert len({cell_code(small_section(code).notebook) for code in same}) == 1
     other = ["def f(x):\n    return -x", "def f(x=1):\n    return x", "def f(x):\n    return [x]", "%magic"]
@@ -738,6 +1089,7 @@ def test_only_what_has_changed_is_compiled(tmp_path, monkeypatch):
     (tmp_path / "config.ini").write_text("[build]\ntabs = pytorch, jax\n")
     (tmp_path / "references.bib").touch()
     (tmp_path / "chapter_a").mkdir()
+    (tmp_path / "book").mkdir()
     paths = [tmp_path / "index.md", tmp_path / "chapter_a" / "a.md"]
     for path in paths:
         path.write_text("Text.\n")
@@ -747,6 +1099,9 @@ def test_only_what_has_changed_is_compiled(tmp_path, monkeypatch):
         (lambda: None, []),
         (lambda: paths[1].write_text("Another text.\n"), [("a", "pytorch"), ("a", "jax")]),
         (lambda: (tmp_path / "constraints.txt").write_text("d2lbook==2\n"), everything),
+        (lambda: (tmp_path / "book" / "syntax.py").write_text("x = 2\n"), everything),
+        (lambda: (tmp_path / "book" / "syntax.py").write_text("x = 2  # why\n"), []),
+        (lambda: (tmp_path / "book" / "audit.py").write_text("x = 2\n"), []),
     ]:
         compiled.clear()
         change()

@@ -5,7 +5,7 @@ import re
 import nbformat
 import pytest
 
-from book.handout import readable
+from book.handout import listing, readable
 from book.source import ROOT, BookError, Section, source_files, source_notebook
 
 
@@ -32,6 +32,14 @@ def test_links_lead_to_notebooks_and_pictures_that_are_there(sections: list[Sect
                 path = (ROOT / section.name).parent / target
                 name = str(path.resolve().relative_to(ROOT).with_suffix(""))
                 assert name in known if path.suffix == ".ipynb" else path.exists(), f"{section}: {target}"
+
+
+def test_contents_list_what_the_framework_has():
+    text = "Text.\n\n```toc\n:maxdepth: 2\n\nalexnet\nlenet\n```\n\nMore."
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+    for names, expected in [(["a/alexnet", "a/lenet"], text), (["a/lenet"], text.replace("alexnet\n", ""))]:
+        assert listing(notebook, "a/index", names).cells[0].source == expected
+    assert notebook.cells[0].source == text
 
 
 def test_works_are_named_by_authors_and_year():

@@ -18,7 +18,16 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, expect
 
 from book.pages import render
-from book.source import BUILD, FRAMEWORKS, ROOT, BookError, configured_tabs, d2lbook_build, source_files
+from book.source import (
+    BUILD,
+    FRAMEWORKS,
+    ROOT,
+    BookError,
+    compile_sections,
+    configured_tabs,
+    d2lbook_build,
+    source_files,
+)
 
 TABS = configured_tabs()
 NAMES = ["PyTorch", "TensorFlow", "MXNet", "JAX"]
@@ -363,6 +372,33 @@ def test_colab_is_linked_where_a_repository_is_set_and_nowhere_else(html, sectio
     folder = BUILD / ("colab" if TABS[0] == "pytorch" else "colab_pytorch")
     cells = nbformat.read(folder / "chapter_cnn" / "alexnet.ipynb", as_version=4).cells
     assert any("!pip install alexnet-book" in cell.source for cell in cells)
+
+
+def test_book_without_pictures_has_a_page_of_every_section_for_whichever_frameworks_it_is(tmp_path, monkeypatch):
+    for name in ("book", "d2l", "theme", "config.ini", "references.bib"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "chapter_a").mkdir()
+    for name, text in {
+        "index": "# A book\n\n```toc\nchapter_a/all\nchapter_a/one\n```\n",
+        "chapter_a/all": "# For all\n\n```{.python .input}\nof_all = 1\n```\n",
+        "chapter_a/one": f"# For one\n\n```{{.python .input}}\n%%tab {TABS[-1]}\nof_one = 1\n```\n",
+    }.items():
+        (tmp_path / f"{name}.md").write_text(text)
+    for name in (
+        "source.ROOT",
+        "pages.ROOT",
+        "pages.BUILD",
+        "pages.SHARED_STAMP",
+        "pages.DOWNLOADS",
+        "source.REMEMBERED",
+    ):
+        folder = {"ROOT": tmp_path, "BUILD": tmp_path / "_build"}.get(name.partition(".")[2], tmp_path / name)
+        monkeypatch.setattr(f"book.{name}", folder)
+    (tmp_path / "pages.DOWNLOADS").mkdir()
+    render([(section, section.notebook) for section in compile_sections()], tmp_path / "html")
+    pages = {name: (tmp_path / "html" / "chapter_a" / f"{name}.html").read_text("utf-8") for name in ("all", "one")}
+    assert all(f"of_{name}" in text for name, text in pages.items())
+    assert "of_one" not in pages["all"]
 
 
 def test_search_finds_sections_by_their_words_from_a_folder_on_disk(html, page):

@@ -46,3 +46,9 @@ def test_every_section_with_code_has_a_deck_without_marks(sections: list[Section
         for cell in slides.cells if slides else []:
             if cell.cell_type == "markdown":
                 assert re.findall(r":[a-z_]+:`|\*\*[\])]|[\[(]\*\*", cell.source) == [], section
+
+
+def test_strings_with_a_hash_are_whole_in_a_deck():
+    cells = [nbformat.v4.new_markdown_cell("[**Mark**]"), nbformat.v4.new_code_cell('x = "a # b"  # why\ny = f"# {x}"')]
+    section = Section("chapter_test/small", "pytorch", nbformat.v4.new_notebook(cells=cells))
+    assert deck(section, section.notebook).cells[-1].source == 'x = "a # b"\ny = f"# {x}"'

@@ -266,7 +266,7 @@ def _remove_old_pictures(app: Sphinx, problem: Exception | None) -> None:
     if problem or app.builder.format != "html":
         return
     known = {name for _, name in app.env.images.values()}
-    for path in Path(app.outdir, app.builder.imagedir).iterdir():
+    for path in Path(app.outdir, app.builder.imagedir).glob("*"):  # which a book without pictures does not have
         if path.name not in known:
             path.unlink()
 

@@ -1,0 +1,65 @@
+"""What an edit makes stale: which files a step reads, and what in them counts."""
+
+import ast
+import functools
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+# In the text that Python makes of a tree: strings, and lists without anything.
+STRING_OR_EMPTY_LIST = re.compile(r"('(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")|(?:, )?\w+=\[\]")
+
+
+@functools.cache
+def bare(source: str) -> str:
+    """Code without comments, docstrings and layout. What only IPython understands stays as it is."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return source
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _documented(node):
+            del node.body[0]
+    # Which empty lists are written out depends on the version of Python.
+    return STRING_OR_EMPTY_LIST.sub(lambda match: match[1] or "", ast.dump(tree))
+
+
+def _documented(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether a piece of code begins with a docstring. The last string of a cell is one that is shown."""
+    return ast.get_docstring(node) is not None and (len(node.body) > 1 or not isinstance(node, ast.Module))
+
+
+def contents_hash(root: Path, paths: Iterable[Path], *more: str) -> str:
+    """Hash of files below ``root``, and of more texts. What programs keep for themselves does not count."""
+    digest = hashlib.sha256("\0".join(more).encode())
+    for path in sorted({path for path in paths if path.is_file()}):
+        name = path.relative_to(root)
+        if not any(part.startswith((".", "__pycache__")) for part in name.parts):
+            content = bare(path.read_text("utf-8")).encode() if path.suffix == ".py" else path.read_bytes()
+            digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def code_files(root: Path, *starts: str) -> list[str]:
+    """These files, and all that they import of the repository, by their paths from its root."""
+    found, missing = set(), set(starts)
+    while missing:
+        found |= missing
+        missing = {path for file in missing for path in _imports(root, PurePosixPath(file))} - found
+    return sorted(found)
+
+
+def _imports(root: Path, file: PurePosixPath) -> Iterator[str]:
+    for node in ast.walk(ast.parse((root / file).read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            package = file.parents[node.level - 1] if node.level else PurePosixPath()
+            module = package.joinpath(*(node.module or "").split("."))
+            names = [module, *(module / alias.name for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [PurePosixPath(*alias.name.split(".")) for alias in node.names]
+        else:
+            continue
+        for name in names:
+            paths = [f"{name}.py", *(f"{folder}/__init__.py" for folder in (name, *name.parents))]
+            yield from (path for path in paths if (root / path).is_file())
