@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from . import __version__
 from .arguments import check_size, check_whole, is_whole
 from .board import ProgressBoard
 from .checkpoint import (
@@ -35,6 +34,7 @@ from .checkpoint import (
     unpack,
 )
 from .data import CLASSES, BatchLoader, Images, load_fashion_mnist, resize_matrix
+from .distribution import VERSION
 from .hyperparameters import HyperParameters
 from .images import MEAN, ImageLoader, list_images
 from .layers import Layer, LayerTable
@@ -62,7 +62,8 @@ def missing_framework(error: ModuleNotFoundError, packages: Sequence[str], extra
     """The error to raise when one of a framework's own packages is not installed."""
     if error.name not in packages:
         return error
-    return ImportError(f"{error.name} is not installed here: pip install 'd2l[{extra}]'. {note}".rstrip())
+    command = f"pip install '.[{extra}]' in the folder of this project's repository"
+    return ImportError(f"{error.name} is not installed here: {command}. {note}".rstrip())
 
 
 class Module(HyperParameters):
@@ -873,7 +874,7 @@ class Trainer(HyperParameters):
             },
             "model": type(self.model).__name__,
             "hyperparameters": {name: reprlib.repr(value) for name, value in hyperparameters.items()},
-            "versions": {"d2l": __version__, self.framework: sys.modules[self.framework].__version__},
+            "versions": {"d2l": VERSION, self.framework: sys.modules[self.framework].__version__},
         }
         if self.workers.first:
             self._checkpoints.save(epoch * self.num_train_batches + batch, arrays, state)

@@ -209,7 +209,7 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
     """
     import numpy as np
 
-    from . import __version__
+    from .distribution import VERSION
     from .profile import current_profile
     from .runlog import LoggedBoard
 
@@ -245,7 +245,7 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
             device=str(trainer.device),
             versions={
                 "python": platform.python_version(),
-                "d2l": __version__,
+                "d2l": VERSION,
                 trainer.framework: sys.modules[trainer.framework].__version__,
             },
         )

@@ -22,10 +22,11 @@ from processes import free_ports
 from book.comparison import differences
 from book.execute import PATIENCE, own_environment, with_outputs
 from book.handout import hand_out_all
+from book.helper import check_helper
 from book.pages import render
 from book.recordings import show_results
 from book.reference import reference_path
-from book.source import BUILD, Section, compile_sections, is_installed
+from book.source import BUILD, BookError, Section, compile_sections, is_installed
 from d2l import machine
 
 environment = own_environment()
@@ -160,7 +161,11 @@ RunningKernel._ensure_iopub_up = lambda kernel: None
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have nbval wait for a kernel to start as long as the build does."""
+    """Have nbval wait for a kernel to start as long as the build does; its kernels have to find this helper."""
+    try:
+        check_helper()
+    except BookError as error:
+        raise pytest.UsageError(str(error)) from None
     config.option.nbval_kernel_startup_timeout = PATIENCE
 
 
