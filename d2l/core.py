@@ -583,10 +583,10 @@ class Trainer(HyperParameters):
         self._prepare_optimizer()
         self.train_batch_idx = self.val_batch_idx = self._first_epoch = 0
         total = self.num_epochs * (self.num_train_batches + self.num_val_batches)
-        self.progress = Progress(total, slow=not self._on_gpu(), shown=self.workers.first)
+        self.progress = Progress(total, not self._on_gpu(), after_batch=model.board.refresh, shown=self.workers.first)
         if self._checkpoints is not None:
             self._use_checkpoints(data, checkpoint)
-        with self.progress, self._arithmetic():
+        with self.progress, self._arithmetic(), model.board.by_step():
             self.train_dataloader = CountedLoader(self.train_dataloader, self.progress, train=True)
             if self.val_dataloader is not None:
                 self.val_dataloader = CountedLoader(self.val_dataloader, self.progress, train=False)

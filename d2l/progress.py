@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,13 @@ class Progress:
         total: Number of training and validation batches in the whole run.
         slow: Whether to say early, should the run be long, how long it will take.
         shown: Whether to draw the line.
+        after_batch: Called after each batch.
     """
 
-    def __init__(self, total: int, slow: bool, shown: bool = True):
+    def __init__(self, total: int, slow: bool, shown: bool = True, after_batch: Callable[[], None] = lambda: None):
         self.examples = 0  # in the batch that was handed out last
         self.all_examples = 0  # in that batch, with the parts of it that other processes have
-        self._shown = shown
+        self._shown, self._after_batch = shown, after_batch
         self.train_examples = 0
         self.train_seconds = 0.0
         self.output = Output()
@@ -81,9 +82,10 @@ class Progress:
                 self.train_examples += self.all_examples
                 self.train_seconds += now - start
                 self._bar.set_postfix_str(f"{self.examples_per_second:,.0f} examples/s", refresh=False)
-            start = now
             self._bar.update()
             self._announce()
+            self._after_batch()
+            start = time.monotonic()
 
     def _announce(self) -> None:
         elapsed = time.monotonic() - self._started
@@ -118,6 +120,8 @@ class CountedLoader:
 
 class _NotebookLine:
     """The stream that tqdm writes its line to in a notebook."""
+
+    encoding = "utf-8"  # without it, tqdm would draw the bar with number signs
 
     def __init__(self, progress: Progress):
         self._progress = progress

@@ -13,6 +13,7 @@ import matplotlib
 import nbformat
 import pytest
 from jupyter_client.connect import LocalPortCache
+from matplotlib import pyplot as plt
 from nbformat import NotebookNode
 from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile
@@ -85,6 +86,13 @@ def sees(record_property, tmp_path) -> Callable[[str], None]:
         record_property("sees", re.sub(r"127\.0\.0\.1:\d+", "SERVER", line))
 
     return take_down
+
+
+@pytest.fixture(autouse=True)
+def no_figures_left() -> Iterator[None]:
+    """Have pyplot forget the figures that a test, or a training in it, has opened."""
+    yield
+    plt.close("all")
 
 
 @pytest.fixture
