@@ -779,8 +779,8 @@ class Trainer(HyperParameters):
         if not resume:
             if self.workers.add_up(np.array(len(self._checkpoints.steps()))) > 0:
                 raise CheckpointError(
-                    f"{self.checkpoint_dir} has checkpoints of an earlier run: resume it with fit(..., resume=True), "
-                    "or give the trainer another checkpoint_dir"
+                    f"{self.checkpoint_dir} has checkpoints of an earlier run: go on from them with resume=True, or "
+                    "give another checkpoint_dir"
                 )
             return None
         checkpoint = self._checkpoints.newest()
