@@ -86,7 +86,7 @@ format: .venv/installed ## Format and lint the Python code
 clean: ## Remove what was built; the environment, downloaded data and _build/notebooks, where people work, stay
 	@if [ -d _build ]; then find _build -mindepth 1 -maxdepth 1 ! -name notebooks ! -name compiled -exec rm -rf {} +; fi
 
-# The exact versions are those of constraints.txt.
+# The exact versions are those of constraints.txt. What older environments have as d2l is this project's former name.
 .venv/installed: pyproject.toml constraints.txt
 	@set -e; for python in python3.11 python3.12 python3; do \
 	    if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then break; fi; \
@@ -95,6 +95,9 @@ clean: ## Remove what was built; the environment, downloaded data and _build/not
 	if [ -z "$$python" ]; then echo "error: Python 3.11 or 3.12 is needed; found neither" >&2; exit 1; fi; \
 	echo "Installing the environment into .venv: 5 to 9 GB, three to ten minutes, once."; \
 	$$python -m venv .venv; \
+	if $(PYTHON) -m pip list --disable-pip-version-check --editable --format freeze | grep -q '^d2l=='; then \
+	    $(PYTHON) -m pip uninstall --quiet --yes d2l && rm -rf d2l.egg-info; \
+	fi; \
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	    --editable '.[pytorch,tensorflow,mxnet,jax,book,test,figures]'
 	@touch $@

@@ -10,6 +10,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 from nbformat.sign import NotebookNotary
 
+from .helper import check_helper
 from .source import (
     FRAMEWORKS,
     NOTEBOOKS,
@@ -223,6 +224,7 @@ def main() -> int:
     # What make, timeout and CI send ends a command as Ctrl-C does.
     kept = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        check_helper()
         args.run(args)
     except BookError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,13 +1,15 @@
 """The curves of training runs on a page: as data beside their picture, for the script that draws a chart of them."""
 
 import copy
+import html
 import json
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
-from d2l.media import CURVES_MIME, finite
+from d2l.media import CURVES_MIME, RUN_MIME, finite
+from d2l.profile import Profile
 
 DIGITS = 8  # so many more than are shown that these are rounded as the recorded ones would be
 
@@ -17,24 +19,51 @@ def with_curves(notebook: NotebookNode) -> NotebookNode:
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [part for output in cell.outputs for part in _in_box(output)]
+            runs = [output.data[RUN_MIME] for output in cell.outputs if RUN_MIME in output.get("data", {})]
+            cell.outputs = [part for output in cell.outputs for part in _in_box(output, runs)]
     return notebook
 
 
-def script_element(board: dict[str, Any]) -> str:
-    """What a board has drawn, as data in a page; whatever its labels say, it ends where the element ends."""
+def script_element(board: dict[str, Any], run: dict[str, Any] | None = None) -> str:
+    """What a board has drawn, as data in a page; whatever its labels say, it ends where the element ends.
+
+    Args:
+        board: The curves by their labels, and what they are drawn over.
+        run: The run that drew them, if it is known: how far it went, and whether it was shortened.
+    """
     curves = {label: [[_short(x), _short(y)] for x, y in points] for label, points in finite(board["curves"]).items()}
-    data = json.dumps({"xlabel": board["xlabel"], "curves": curves}, separators=(",", ":"), allow_nan=False)
+    page = {"xlabel": board["xlabel"], "curves": curves}
+    if run is not None:
+        page["run"] = {"epochs": run["epochs"], "note": _note(run)}
+    data = json.dumps(page, separators=(",", ":"), allow_nan=False)
     # "<" can stand in the strings of JSON only, and there this is another way to write it.
     data = data.replace("<", r"\u003c")
     return f'<script type="application/json">{data}</script>'
 
 
-def _in_box(output: NotebookNode) -> list[NotebookNode]:
+def _in_box(output: NotebookNode, runs: list[dict[str, Any]]) -> list[NotebookNode]:
     board = output.get("data", {}).get(CURVES_MIME)
     if board is None:
         return [output]
-    return [_html('<div class="curves">'), output, _html(f"{script_element(board)}</div>")]
+    last = {label: points[-1][1] for label, points in board["curves"].items() if points}
+    run = next((run for run in runs if run["metrics"] == last), None)
+    end = f"{_caption(run)}{script_element(board, run)}</div>"
+    return [_html('<div class="curves">'), output, _html(end)]
+
+
+def _note(run: dict[str, Any]) -> str:
+    """What a reader has to know of a run that is no full one."""
+    return "" if run["profile"] == str(Profile()) else run["profile"]
+
+
+def _caption(run: dict[str, Any] | None) -> str:
+    """A line under the picture of a run that is no full one, for where the picture is all there is."""
+    if run is None or not _note(run):
+        return ""
+    words = (
+        f"{_note(run)}: {run['epochs']} of {run['max_epochs']} epochs, each of {run['examples_per_epoch']:,} examples"
+    )
+    return f'<p class="caption">{html.escape(words.capitalize())}</p>'
 
 
 def _html(text: str) -> NotebookNode:

@@ -7,4 +7,6 @@ Import one framework's module under the name that the chapter uses::
 The modules offer the same names in the same order. Importing one of them imports no other framework.
 """
 
-__version__ = "0.1.0"
+from .distribution import VERSION as __version__
+
+__all__ = ["__version__"]

@@ -2,30 +2,39 @@
 
 import io
 import math
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from matplotlib import pyplot as plt
 from matplotlib import rc_context
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.lines import Line2D
 
 from .hyperparameters import HyperParameters
 from .media import CURVES_MIME, finite
 from .notebook import Output, at_end_of_cell, in_notebook
-from .plotting import SVG_STYLE, set_axes, to_numpy
+from .plotting import OF_BOARD, SVG_STYLE, Look, free_look, in_turn, look_of, looks, set_axes, to_numpy
 
 REDRAW_SECONDS = 0.5
 DRAWING_SHARE = 0.02  # of the time may go into pictures that the next one replaces
 LONGEST_WAIT_SECONDS = 10.0
+LEGEND_ROWS = 8
 
 # Takes numbers of each process that trains, and gives each of them their sums.
 AddUp = Callable[[list[float]], list[float]]
 
 
 class ProgressBoard(HyperParameters):
-    """Draw curves point by point; in a notebook the figure is redrawn in place.
+    """Draw curves point by point.
 
-    The figure is published as SVG together with its curves as data (media type ``application/vnd.d2l.curves+json``:
+    In a script the figure is pyplot's current one, which ``plt.show()`` and ``plt.savefig(...)`` find, and has each
+    point at once. In a notebook it is redrawn in place, as soon after a point as a small share of the time allows.
+
+    There it is published as SVG together with its curves as data (media type ``application/vnd.d2l.curves+json``:
     ``{"xlabel": str, "curves": {label: [[x, y], ...]}}``, with null for a y that is no finite number), so that a
     test can compare numbers and not pictures.
 
@@ -33,10 +42,16 @@ class ProgressBoard(HyperParameters):
         xlabel, ylabel: Axis labels.
         xlim, ylim: Axis limits as pairs.
         xscale, yscale: Matplotlib scale names.
-        ls, colors: Line styles and colours, taken in turn by the curves.
-        fig, axes: Draw into this figure and these axes instead of new ones.
-        figsize: Width and height in inches.
-        display: Whether to show the figure; ``False`` only collects the points.
+        ls, colors: Line styles and colours, taken in turn by the curves: first in pairs, then in other pairs, then
+            with markers, so that no two curves look alike.
+        fig, axes: Draw into this figure, which has one pair of axes or none yet, or into these axes, instead of new
+            ones. What else is drawn there stays.
+        figsize: Width and height in inches, of new figures.
+        display: Whether to have a figure; ``False`` only collects the points.
+
+    Raises:
+        ValueError: ``fig`` or ``axes`` are no figure or axes of matplotlib, do not belong together, or leave open into
+            which of several axes to draw; or ``ls`` or ``colors`` are empty.
     """
 
     def __init__(
@@ -55,15 +70,29 @@ class ProgressBoard(HyperParameters):
         display: bool = True,
     ):
         self.save_hyperparameters()
+        self.ls, self.colors = in_turn("ls", ls), in_turn("colors", colors)
+        _given_axes(fig, axes)
         self.add_up: AddUp = list  # over the processes that train together
+        self._forget_picture()
+        self._by_step = False  # whether points are shown by `refresh` only
         self.clear()
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy has: all but its trainer's way to add up."""
-        return {**self.__dict__, "add_up": list}
+        """What a copy has: all but its trainer's way to add up, and the picture."""
+        return {**self.__dict__, "add_up": list, "_axes": None, "_lines": {}, "_looks": {}}
+
+    def _forget_picture(self) -> None:
+        self._axes: Axes | None = None
+        self._lines: dict[str, Line2D] = {}
+        self._looks: dict[str, Look] = {}
 
     def clear(self) -> None:
-        """Forget all points and start a new picture."""
+        """Forget all points and start a new picture; of axes given, only what it has drawn there itself is removed."""
+        if not self._has_own_figure and self._lines and not self._is_gone():
+            for line in self._lines.values():
+                line.remove()
+            self._axes.relim()
+        self._forget_picture()
         self.curves: dict[str, list[tuple[float, float]]] = {}
         self.lost: dict[str, float] = {}  # where a curve first left the finite numbers
         self._pending: dict[str, _Average] = {}
@@ -77,25 +106,46 @@ class ProgressBoard(HyperParameters):
         """The y of each curve's last point."""
         return {label: points[-1][1] for label, points in self.curves.items()}
 
-    def draw(self, x: float, y: Any, label: str, every_n: int = 1, weight: float = 1) -> None:
+    def draw(self, x: float, y: Any, label: Any, every_n: int = 1, weight: float = 1) -> None:
         """Add a point to the curve ``label``.
 
         Args:
             x, y: The point. ``y`` may be a tensor of one number, of any framework; it is read only when it is due.
-            label: Name of the curve in the legend.
+            label: Name of the curve in the legend; what is no text is taken as text.
             every_n: Average this many points into one.
             weight: Share of this point in that average, such as its number of examples.
         """
+        label = str(label)
         average = self._pending.setdefault(label, _Average())
-        average.add(x, y, weight)
+        average.add(_number(x), y, weight)
         if average.count >= every_n:
             self._settle(label)
-            self._render_if_due()
+        if not self._by_step:
+            self.refresh()
+
+    @contextmanager
+    def by_step(self) -> Iterator[None]:
+        """Leave it to `refresh`, called after each step, to show points: those of a step come in one picture."""
+        self._by_step = True
+        try:
+            yield
+        finally:
+            self._by_step = False
+
+    def refresh(self) -> None:
+        """Show points that the picture does not have yet, if it is time to; it costs nothing if there are none."""
+        if not self._stale:
+            return
+        if not in_notebook() or time.monotonic() >= self._next_drawing:
+            self.render()
+        elif not self._ending:
+            self._ending = True
+            at_end_of_cell(self._render_rest)
 
     def settle(self) -> None:
         """Turn points still waiting for their average into points of the curves, and show them when it is time to."""
         self._settle_all()
-        self._render_if_due()
+        self.refresh()
 
     def flush(self) -> None:
         """Turn points still waiting for their average into points of the curves, and show them all."""
@@ -110,6 +160,7 @@ class ProgressBoard(HyperParameters):
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from the points of such a state."""
+        self.clear()
         self.curves = {label: [(x, y) for x, y in points] for label, points in state["curves"].items()}
         self.lost = dict(state["lost"])
         (processes,) = self.add_up([1])
@@ -121,22 +172,16 @@ class ProgressBoard(HyperParameters):
         """Show the curves as they are now."""
         start = time.monotonic()
         self._stale = False
-        if not self.display or not self.curves or not in_notebook():
+        if not self.display or not self.curves:
+            return
+        if not in_notebook():
+            self._draw_curves()
             return
         data = {"xlabel": self.xlabel, "curves": finite(self.curves)}
         names = ", ".join(self.curves)
         self._output.show({"image/svg+xml": self._svg(), CURVES_MIME: data, "text/plain": f"{names} by {self.xlabel}"})
         end = time.monotonic()
         self._next_drawing = end + min(max(REDRAW_SECONDS, (end - start) / DRAWING_SHARE), LONGEST_WAIT_SECONDS)
-
-    def _render_if_due(self) -> None:
-        if not self._stale:
-            return
-        if time.monotonic() >= self._next_drawing:
-            self.render()
-        elif not self._ending and in_notebook():
-            self._ending = True
-            at_end_of_cell(self._render_rest)
 
     def _render_rest(self) -> None:
         """Show the points that came too soon after the last picture for one of their own."""
@@ -158,25 +203,72 @@ class ProgressBoard(HyperParameters):
         self.curves.setdefault(label, []).append(point)
         self._stale = True
 
+    @property
+    def _has_own_figure(self) -> bool:
+        return self.fig is None and self.axes is None
+
+    def _is_gone(self) -> bool:
+        """Whether the user has closed the figure, or cleared the axes, since the curves were drawn there."""
+        number = getattr(self._axes and self._axes.figure, "number", None)  # pyplot's
+        closed = self._has_own_figure and number is not None and not plt.fignum_exists(number)
+        return closed or any(line.axes is None for line in self._lines.values())
+
     def _svg(self) -> str:
-        if self.axes is not None:
-            axes, figure = self.axes, self.axes.figure
-            axes.clear()
-        else:
-            figure = self.fig or Figure(figsize=self.figsize, layout="constrained")
-            figure.clear()
-            axes = figure.subplots()
-        for i, (label, points) in enumerate(self.curves.items()):
-            style, color = self.ls[i % len(self.ls)], self.colors[i % len(self.colors)]
-            line = axes.plot(*zip(*points, strict=True), linestyle=style, color=color, label=label)[0]
-            if len(points) == 1:
-                # A curve of one point has no line to see: mark it, whole even on the frame.
-                line.set(marker="o", clip_on=False)
-        set_axes(axes, self.xlabel, self.ylabel, self.xlim, self.ylim, self.xscale, self.yscale, list(self.curves))
+        if self._has_own_figure:  # a new one, so that a picture does not depend on those before it
+            self._forget_picture()
+        self._draw_curves()
         buffer = io.StringIO()
         with rc_context(SVG_STYLE):
-            figure.savefig(buffer, format="svg", metadata={"Date": None})
+            _figure(self._axes).savefig(buffer, format="svg", metadata={"Date": None})
         return buffer.getvalue()
+
+    def _draw_curves(self) -> None:
+        """Give the axes what the curves have and they have not."""
+        if self._is_gone():
+            self._forget_picture()
+        if self._axes is None:
+            self._axes = self._new_axes()
+        for label, points in self.curves.items():
+            line = self._lines.get(label) or self._new_line(label)
+            xs, ys = line.get_data(orig=True)
+            new = points[len(xs) :]
+            line.set_data([*xs, *(x for x, _ in new)], [*ys, *(y for _, y in new)])
+            # A curve of one point has no line to see: mark it, whole even on the frame.
+            alone = len(points) == 1
+            line.set(marker="o" if alone else self._looks[label].marker, clip_on=not alone)
+            self._axes.update_datalim(new)
+        self._axes.autoscale_view()
+
+    def _new_axes(self) -> Axes:
+        axes = _given_axes(self.fig, self.axes)
+        if axes is None:
+            figure = self.fig or (Figure if in_notebook() else _current_figure)(self.figsize, layout="constrained")
+            axes = figure.subplots()
+        # Of axes given, the scales stay unless others are asked for.
+        xscale, yscale = (
+            getattr(axes, f"get_{name}scale")() if scale == "linear" else scale
+            for name, scale in (("x", self.xscale), ("y", self.yscale))
+        )
+        limits = _limits(self.xlim, xscale), _limits(self.ylim, yscale)
+        set_axes(axes, self.xlabel, self.ylabel, *limits, xscale, yscale, None)
+        return axes
+
+    def _new_line(self, label: str) -> Line2D:
+        """A curve without points, that looks like no other line there, and stands in the legend after these."""
+        others = [line for line in self._axes.lines if line not in self._lines.values()]
+        look = free_look(looks(self.ls, self.colors), [*map(look_of, others), *self._looks.values()])
+        (line,) = self._axes.plot([], [], linestyle=look.style, color=look.color, marker=look.marker, label=label)
+        named = [
+            handle
+            for handle in self._axes.get_legend_handles_labels()[0]
+            if handle not in (*self._lines.values(), line)
+        ]
+        self._lines[label], self._looks[label] = line, look
+        handles = [*named, *self._lines.values()]
+        columns = -(-len(handles) // LEGEND_ROWS)
+        legend = self._axes.legend(handles, [handle.get_label() for handle in handles], ncols=columns)
+        legend.set_in_layout(columns == 1)  # one with more may be larger than the axes, which are to keep their size
+        return line
 
 
 class _Average:
@@ -222,3 +314,49 @@ class _Average:
 
 def _number(y: Any) -> float:
     return to_numpy(y).item()
+
+
+def _given_axes(fig: Any, axes: Any) -> Axes | None:
+    """The axes that a figure and axes given come to; ``None`` if there are none yet.
+
+    Raises:
+        ValueError: They are none of matplotlib's, or it is not clear which.
+    """
+    if fig is not None and not isinstance(fig, FigureBase):
+        raise ValueError(
+            f"fig is of the type {type(fig).__name__}: give a figure of matplotlib's, such as plt.figure()"
+        )
+    if axes is None:
+        own = fig.axes if fig is not None else []
+        if len(own) > 1:
+            raise ValueError(f"fig has {len(own)} axes: give axes=..., those to draw into")
+        return own[0] if own else None
+    if not isinstance(axes, Axes):
+        raise ValueError(
+            f"axes is of the type {type(axes).__name__}: give one pair of matplotlib's axes, such as fig.axes[0]"
+        )
+    if fig is not None and _figure(axes) is not fig.figure:
+        raise ValueError("axes belong to another figure than fig: give axes alone")
+    return axes
+
+
+def _figure(axes: Axes) -> Figure:
+    """The whole figure that axes stand in, also if they do in a part of it."""
+    return axes.figure.figure
+
+
+def _current_figure(figsize: tuple[float, float], layout: str) -> Figure:
+    """A new figure that is pyplot's current one; a run of its own opened it, so many of them are no mistake."""
+    try:
+        with rc_context({"figure.max_open_warning": 0}):
+            figure = plt.figure(figsize=figsize, layout=layout)
+    except ImportError as error:  # a training does not end for that
+        print(f"There will be no figure for plt.show(): {error}", file=sys.stderr)
+        figure = Figure(figsize, layout=layout)
+    figure.set_label(OF_BOARD)
+    return figure
+
+
+def _limits(limits: Sequence[float] | None, scale: str) -> Sequence[float | None] | None:
+    """Limits as an axis of this scale can have them: a logarithmic one begins where its data do, and not at 0."""
+    return limits and [None if scale == "log" and limit <= 0 else limit for limit in limits]

@@ -124,7 +124,7 @@ class CheckpointFolder:
         except OSError as error:
             raise CheckpointError(
                 f"{path} could not be saved: {error}. It takes {len(content) / 1e6:,.1f} MB. "
-                "The checkpoints before it are as they were: make room and fit with resume=True."
+                "The checkpoints before it are as they were: make room and go on with resume=True."
             ) from error
         # A later one was passed over as damaged, and will be written again.
         for old in [path for number, path in self.steps().items() if number <= step][: -self.keep]:

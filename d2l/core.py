@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from . import __version__
 from .arguments import check_share, check_size, check_whole, is_whole
 from .board import ProgressBoard
 from .checkpoint import (
@@ -36,6 +35,7 @@ from .checkpoint import (
     unpack,
 )
 from .data import CLASSES, BatchLoader, Images, as_batch, load_fashion_mnist, resize_matrix
+from .distribution import VERSION
 from .hyperparameters import HyperParameters
 from .images import MEAN, ImageLoader, central, load
 from .layers import Layer, LayerTable
@@ -69,7 +69,8 @@ def missing_framework(error: ModuleNotFoundError, packages: Sequence[str], extra
     """The error to raise when one of a framework's own packages is not installed."""
     if error.name not in packages:
         return error
-    return ImportError(f"{error.name} is not installed here: pip install 'd2l[{extra}]'. {note}".rstrip())
+    command = f"pip install '.[{extra}]' in the folder of this project's repository"
+    return ImportError(f"{error.name} is not installed here: {command}. {note}".rstrip())
 
 
 class Module(HyperParameters):
@@ -643,10 +644,10 @@ class Trainer(HyperParameters):
         self._prepare_optimizer()
         self.train_batch_idx = self.val_batch_idx = self._first_epoch = 0
         total = self.num_epochs * (self.num_train_batches + self.num_val_batches)
-        self.progress = Progress(total, slow=not self._on_gpu(), shown=self.workers.first)
+        self.progress = Progress(total, not self._on_gpu(), after_batch=model.board.refresh, shown=self.workers.first)
         if self._checkpoints is not None:
             self._use_checkpoints(data, checkpoint)
-        with self.progress, self._arithmetic():
+        with self.progress, self._arithmetic(), model.board.by_step():
             self.train_dataloader = CountedLoader(self.train_dataloader, self.progress, train=True)
             if self.val_dataloader is not None:
                 self.val_dataloader = CountedLoader(self.val_dataloader, self.progress, train=False)
@@ -849,8 +850,8 @@ class Trainer(HyperParameters):
         if not resume:
             if self.workers.add_up(np.array(len(self._checkpoints.steps()))) > 0:
                 raise CheckpointError(
-                    f"{self.checkpoint_dir} has checkpoints of an earlier run: resume it with fit(..., resume=True), "
-                    "or give the trainer another checkpoint_dir"
+                    f"{self.checkpoint_dir} has checkpoints of an earlier run: go on from them with resume=True, or "
+                    "give another checkpoint_dir"
                 )
             return None
         checkpoint = self._checkpoints.newest()
@@ -973,7 +974,7 @@ class Trainer(HyperParameters):
             },
             "model": type(self.model).__name__,
             "hyperparameters": {name: reprlib.repr(value) for name, value in hyperparameters.items()},
-            "versions": {"d2l": __version__, self.framework: sys.modules[self.framework].__version__},
+            "versions": {"d2l": VERSION, self.framework: sys.modules[self.framework].__version__},
         }
         self._say_lost(lost)
         if self.workers.first:

@@ -1,15 +1,74 @@
 """Figures with matplotlib, crisp in notebooks."""
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import matplotlib_inline.backend_inline
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
 
 # Text stays text, so that it can be read, searched and compared; element names do not change from run to run.
 SVG_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "d2l"}
+OF_BOARD = "curves of a ProgressBoard"  # label of the figures that boards open
+MARKERS = ("None", "o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
+CYCLE = tuple(f"C{i}" for i in range(10))
+STYLES = {"solid": "-", "dashed": "--", "dashdot": "-.", "dotted": ":"}
+
+
+class Look(NamedTuple):
+    """What tells a curve from others."""
+
+    style: Any
+    color: Any
+    marker: str
+
+    @property
+    def seen(self) -> tuple[str, str, str]:
+        """The same for two looks that one cannot tell apart, though they have been given in other words."""
+        return STYLES.get(str(self.style), str(self.style)), to_hex(self.color, keep_alpha=True), str(self.marker)
+
+
+def looks(styles: Sequence[Any], colors: Sequence[Any], markers: Sequence[str] = MARKERS) -> Iterator[Look]:
+    """All looks that these make: styles and colours in turn, then in the pairs left over, then with other markers.
+
+    For more curves than that, there follow those of matplotlib's own styles and colours.
+    """
+    pairs, rounds = len(styles) * len(colors), math.lcm(len(styles), len(colors))
+    for marker in markers:
+        for i in range(pairs):
+            yield Look(styles[(i + i // rounds) % len(styles)], colors[i % len(colors)], marker)
+    if colors is not CYCLE:
+        yield from looks(list(STYLES.values()), CYCLE)
+
+
+def look_of(line: Line2D) -> Look:
+    """How a line looks."""
+    return Look(line.get_linestyle(), line.get_color(), line.get_marker())
+
+
+def free_look(candidates: Iterable[Look], taken: Collection[Look]) -> Look:
+    """The first look that is not taken; should all be, the last."""
+    seen = {look.seen for look in taken}
+    for look in candidates:
+        if look.seen not in seen:
+            break
+    return look
+
+
+def in_turn(name: str, values: Sequence[Any]) -> list[Any]:
+    """Values to take in turn, of which one may stand alone.
+
+    Raises:
+        ValueError: There is none.
+    """
+    values = [values] if isinstance(values, str) else list(values)
+    if not values:
+        raise ValueError(f"{name} is empty: give at least one")
+    return values
 
 
 def use_svg_display() -> None:
@@ -67,8 +126,9 @@ def plot(
 
     Args:
         X, Y: A vector, or a list of vectors, of any framework; one ``X`` may serve several ``Y``.
-        fmts: Matplotlib format strings, taken in turn.
-        axes: Draw here instead of into the current axes, of which each cell of a notebook has new ones.
+        fmts: Matplotlib format strings, taken in turn; a curve that would look like an earlier one has markers.
+        axes: Draw here instead of into the current axes, of which each cell of a notebook has new ones, and so does a
+            script after a `ProgressBoard` has drawn.
     """
     if Y is None:
         ys = _curves(X)
@@ -77,10 +137,17 @@ def plot(
         xs, ys = _curves(X), _curves(Y)
         xs = xs * len(ys) if len(xs) == 1 else xs
     set_figsize(figsize)
-    axes = axes if axes is not None else plt.gca()
+    if axes is None:
+        axes = (plt.figure() if plt.gcf().get_label() == OF_BOARD else plt.gcf()).gca()
     axes.cla()
+    fmts = in_turn("fmts", fmts)
+    taken: list[Look] = []
     for i, (x, y) in enumerate(zip(xs, ys, strict=True)):
-        axes.plot(x, y, fmts[i % len(fmts)])
+        for line in axes.plot(x, y, fmts[i % len(fmts)]):
+            style, color, marker = look_of(line)
+            look = free_look(looks([style], [color], [marker, *MARKERS]), taken)
+            line.set_marker(look.marker)
+            taken.append(look)
     set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend)
 
 

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,12 +26,13 @@ class Progress:
         total: Number of training and validation batches in the whole run.
         slow: Whether to say early, should the run be long, how long it will take.
         shown: Whether to draw the line.
+        after_batch: Called after each batch.
     """
 
-    def __init__(self, total: int, slow: bool, shown: bool = True):
+    def __init__(self, total: int, slow: bool, shown: bool = True, after_batch: Callable[[], None] = lambda: None):
         self.examples = 0  # in the batch that was handed out last
         self.all_examples = 0  # in that batch, with the parts of it that other processes have
-        self._shown = shown
+        self._shown, self._after_batch = shown, after_batch
         self.train_examples = 0
         self.train_seconds = 0.0
         self._paused_seconds = 0.0  # since the batch before
@@ -84,9 +85,10 @@ class Progress:
                 self.train_examples += self.all_examples
                 self.train_seconds += now - start - self._paused_seconds
                 self._bar.set_postfix_str(f"{self.examples_per_second:,.0f} examples/s", refresh=False)
-            start, self._paused_seconds = now, 0.0
             self._bar.update()
             self._announce()
+            self._after_batch()
+            start, self._paused_seconds = time.monotonic(), 0.0
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -130,6 +132,8 @@ class CountedLoader:
 
 class _NotebookLine:
     """The stream that tqdm writes its line to in a notebook."""
+
+    encoding = "utf-8"  # without it, tqdm would draw the bar with number signs
 
     def __init__(self, progress: Progress):
         self._progress = progress

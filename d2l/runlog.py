@@ -25,12 +25,15 @@ class RunLog:
 
     def __init__(self, path: Path | None):
         self.path, self._file = path, None
+        self._of_earlier_run = self._begun = False
+        self._prepared = b""
         if path is None:
             return
         kept = path.read_bytes() if path.is_file() else b""
         self._file = path.open("ab", buffering=0)  # a line is one call of the system, which a signal does not part
+        self._of_earlier_run = bool(kept)
         if kept and not kept.endswith(b"\n"):
-            self._append(b"\n")  # the disk was full, or the power went
+            self._prepared = b"\n"  # the disk was full, or the power went
 
     def __enter__(self) -> "RunLog":
         return self
@@ -44,10 +47,26 @@ class RunLog:
             self._file.close()
             self._file = None
 
+    def prepare(self, **line: Any) -> None:
+        """Have a line with the time of now and these values written before all others, when there is another."""
+        self._prepared += _as_line(line)
+
+    def begin(self) -> None:
+        """Write what has been prepared: the run has begun."""
+        prepared, self._prepared = self._prepared, b""
+        for line in prepared.splitlines(keepends=True):
+            self._append(line)
+        self._begun = True
+
     def write(self, **line: Any) -> None:
         """Append a line with the time and these values. Numbers that are not finite, which JSON lacks, become null."""
-        time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._append(json.dumps(finite({"time": time, **line}), default=str).encode() + b"\n")
+        self.begin()
+        self._append(_as_line(line))
+
+    def conclude(self, **line: Any) -> None:
+        """Write how a run has ended; one that never began leaves the log of an earlier run as it is."""
+        if self._begun or not self._of_earlier_run:
+            self.write(**line)
 
     def _append(self, line: bytes) -> None:
         if self._file is None:
@@ -57,6 +76,11 @@ class RunLog:
         except OSError as error:
             print(f"{self.path}: the log ends here, the training goes on: {error}", file=sys.stderr)
             self.close()
+
+
+def _as_line(values: Mapping[str, Any]) -> bytes:
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps(finite({"time": time, **values}), default=str).encode() + b"\n"
 
 
 class LoggedBoard(ProgressBoard):

@@ -6,9 +6,11 @@ import math
 import os
 import platform
 import random
+import re
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -85,6 +87,31 @@ class Network(NamedTuple):
 NETWORKS = {"alexnet": Network("AlexNet", 224, 0.01), "lenet": Network("LeNet", 28, 0.5)}
 
 
+# The arguments of the trainer, and the options that they come from.
+TRAINER_OPTIONS = {
+    "max_epochs": "epochs",
+    "num_gpus": "devices",
+    "precision": "precision",
+    "checkpoint_dir": "checkpoint_dir",
+    "every": "checkpoint_every",
+}
+# How the helper's messages call what is an option here.
+OPTIONS = {
+    name: f"--{option.replace('_', '-')}"
+    for name, option in {
+        **TRAINER_OPTIONS,
+        "batch_size": "batch_size",
+        "val_split": "val_split",
+        "lr": "lr",
+        "resume": "resume",
+    }.items()
+}
+# Not within names of files. Some of these names are words, too, if no value follows them.
+VALUE = re.compile(rf"(?<![\w/.-])({'|'.join(OPTIONS)})=(?>True\b|('[^']*'|[\w+-]+(?:\.\w+)*))(?!/)")
+NAME = re.compile(r"(?<![\w/.-])(max_epochs|num_gpus|checkpoint_dir|batch_size|lr)(?![\w/=-]|\.\w)")
+PHRASES = {"learning rate": "--lr", "SCRIPT.py": "-m d2l.train"}
+
+
 class UsageError(Exception):
     """The command is not right. The message says what to give."""
 
@@ -123,7 +150,7 @@ def make_parser() -> Parser:
     group.add_argument("--model", choices=NETWORKS, default="alexnet", help="the network (default: %(default)s)")
     group.add_argument(
         "--data",
-        type=os.path.expanduser,
+        type=_data,
         default=FASHION_MNIST,
         help=f"{FASHION_MNIST}, or a FOLDER of images: FOLDER/train/CLASS/*.jpg and FOLDER/val/CLASS/*.jpg, or "
         "WebDataset shards FOLDER/train/*.tar and FOLDER/val/*.tar (default: %(default)s)",
@@ -196,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _on_signals(_raise):
             return _run(options)
     except UsageError as error:
-        parser.error(str(error))
+        parser.error(_in_options(str(error), options))
     except Stopped as stopped:
         place = "there" if stopped.saved else "the last checkpoint, if there is one"
         kept = f"the same command with --resume goes on from {place}"
@@ -212,13 +239,14 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
 
     Raises:
         UsageError: The framework lacks the precision, or ``D2L_PROFILE`` is no profile.
-        ImportError: The framework is not installed.
+        ImportError: The framework is not installed, or another package is installed over this one.
+        ValueError: The run cannot be as asked for on this machine.
         DataError, CheckpointError, FloatingPointError: As `d2l.core.ImageFolder` and `d2l.core.Trainer.fit` say.
         Stopped: A signal has come.
     """
     import numpy as np
 
-    from . import __version__
+    from .distribution import VERSION
     from .profile import current_profile
     from .runlog import LoggedBoard
 
@@ -226,13 +254,7 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
     framework, network = FRAMEWORKS[options.framework], NETWORKS[options.model]
     try:
         d2l = importlib.import_module(f"d2l.{framework.module}")
-        trainer = d2l.Trainer(
-            options.epochs,
-            num_gpus=options.devices,
-            precision=options.precision,
-            checkpoint_dir=options.checkpoint_dir,
-            every=options.checkpoint_every,
-        )
+        trainer = _make_trainer(d2l, options, log)
     except ValueError as error:
         raise UsageError(str(error)) from error
     if not trainer.workers.first:
@@ -247,7 +269,7 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
         model = getattr(d2l, network.name)(lr=options.lr or network.lr, num_classes=classes)
         model.top_k = (5,) if classes > TOP_5_ABOVE else ()
         model.board = LoggedBoard(log, lambda: trainer.epochs_done)
-        log.write(
+        log.prepare(
             event="start",
             settings={**vars(options), "lr": model.lr},
             classes=classes,
@@ -255,7 +277,7 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
             device=str(trainer.device),
             versions={
                 "python": platform.python_version(),
-                "d2l": __version__,
+                "d2l": VERSION,
                 trainer.framework: sys.modules[trainer.framework].__version__,
             },
         )
@@ -273,6 +295,11 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
 
 def _run(options: argparse.Namespace) -> int:
     """Train with a log, which says how it ended; return the exit code."""
+    try:
+        from . import distribution  # noqa: F401, which sees that this package is whole
+    except ImportError as error:
+        print(error, file=sys.stderr)
+        return 1
     # Only now, since they take a second to import.
     from .checkpoint import CheckpointError
     from .data import DataError
@@ -287,21 +314,68 @@ def _run(options: argparse.Namespace) -> int:
         try:
             train(options, log)
         except Stopped as stopped:
-            log.write(event="stopped", signal=str(stopped), epoch=stopped.epochs)
+            log.conclude(event="stopped", signal=str(stopped), epoch=stopped.epochs)
             raise
         except Exception as error:
-            log.write(event="failed", error=f"{type(error).__name__}: {error}")
-            if not isinstance(error, (ImportError, DataError, CheckpointError, FloatingPointError)):
+            message = _in_options(str(error), options)
+            log.conclude(event="failed", error=f"{type(error).__name__}: {message}")
+            error.__notes__ = notes = [_in_options(note, options) for note in getattr(error, "__notes__", ())]
+            named = isinstance(error, (ImportError, DataError, CheckpointError, FloatingPointError))
+            if not (named or _is_of_ours(error) or _is_out_of_memory(error)):
                 raise
-            print(error, file=sys.stderr)
+            print(message, *notes, sep="\n", file=sys.stderr)
             return 1
     return 0
+
+
+def _make_trainer(d2l: Any, options: argparse.Namespace, log: "RunLog") -> Any:
+    """The framework's trainer, which speaks of options, and begins the log when it begins to train."""
+
+    class CommandTrainer(d2l.Trainer):
+        def fit_epoch(self) -> None:
+            log.begin()
+            super().fit_epoch()
+
+        def _say(self, line: str) -> None:
+            super()._say(_in_options(line, options))
+
+    return CommandTrainer(**{name: getattr(options, option) for name, option in TRAINER_OPTIONS.items()})
+
+
+def _in_options(message: str, options: argparse.Namespace) -> str:
+    """A message of the helper in the words of the command: with options in the place of arguments."""
+    paths = [str(path) for path in (options.data, options.checkpoint_dir, options.log_file) if path is not None]
+    parts = re.split(f"({'|'.join(map(re.escape, paths))})", message)  # what the user has named stays as it is
+    for i, text in enumerate(parts[::2]):
+        text = VALUE.sub(lambda match: " ".join(filter(None, (OPTIONS[match[1]], (match[2] or "").strip("'")))), text)
+        text = NAME.sub(lambda match: OPTIONS[match[1]], text)
+        for phrase, words in PHRASES.items():
+            text = text.replace(phrase, words)
+        parts[2 * i] = text
+    return "".join(parts)
+
+
+def _is_of_ours(error: Exception) -> bool:
+    """Whether it is the helper that finds a value wrong, and not a framework that it has called."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return isinstance(error, ValueError) and frame.f_globals["__name__"].startswith(f"{__package__}.")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    from .core import OUT_OF_MEMORY
+
+    return isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def _check(options: argparse.Namespace) -> None:
     """Find what is wrong without importing a framework, which takes seconds."""
     if options.data != FASHION_MNIST and not Path(options.data).is_dir():
-        raise UsageError(f"--data {options.data}: there is no such folder; for Fashion-MNIST, give {FASHION_MNIST}")
+        wrong = "this is no folder" if Path(options.data).exists() else "there is no such folder"
+        raise UsageError(f"--data {options.data}: {wrong}; for Fashion-MNIST, give {FASHION_MNIST}")
+    if options.checkpoint_dir is not None and options.checkpoint_dir.exists() and not options.checkpoint_dir.is_dir():
+        raise UsageError(f"--checkpoint-dir {options.checkpoint_dir}: this is no folder")
+    if options.log_file is not None and options.log_file.is_dir():
+        raise UsageError(f"--log-file {options.log_file}: this is a folder; give a file")
     if options.data == FASHION_MNIST and options.val_split is not None:
         raise UsageError("--val-split: give a folder of images, too, with --data; Fashion-MNIST has images to test on")
     if options.checkpoint_dir is None:
@@ -339,6 +413,10 @@ def _raise(stopped: Stopped) -> NoReturn:
     raise stopped
 
 
+def _data(text: str) -> str:
+    return text if text == FASHION_MNIST else str(_path(text))
+
+
 def _whole(text: str, least: int, most: float = math.inf) -> int:
     if not text.isdecimal() or not least <= int(text) <= most:
         limits = f"{least} or more" if most == math.inf else f"from {least} to {most}"
@@ -347,7 +425,7 @@ def _whole(text: str, least: int, most: float = math.inf) -> int:
 
 
 def _path(text: str) -> Path:
-    return Path(os.path.expanduser(text))
+    return Path(os.path.expanduser(text))  # which a shell leaves to the program in --log-file=~/run.jsonl
 
 
 def _count(text: str) -> int:

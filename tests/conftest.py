@@ -13,6 +13,7 @@ import matplotlib
 import nbformat
 import pytest
 from jupyter_client.connect import LocalPortCache
+from matplotlib import pyplot as plt
 from nbformat import NotebookNode
 from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile
@@ -22,10 +23,11 @@ from processes import free_ports
 from book.comparison import differences
 from book.execute import PATIENCE, own_environment, with_outputs
 from book.handout import hand_out_all
+from book.helper import check_helper
 from book.pages import render
 from book.recordings import show_results
 from book.reference import reference_path
-from book.source import BUILD, Section, compile_sections, is_installed
+from book.source import BUILD, BookError, Section, compile_sections, is_installed
 from d2l import machine
 
 environment = own_environment()
@@ -84,6 +86,13 @@ def sees(record_property, tmp_path) -> Callable[[str], None]:
         record_property("sees", re.sub(r"127\.0\.0\.1:\d+", "SERVER", line))
 
     return take_down
+
+
+@pytest.fixture(autouse=True)
+def no_figures_left() -> Iterator[None]:
+    """Have pyplot forget the figures that a test, or a training in it, has opened."""
+    yield
+    plt.close("all")
 
 
 @pytest.fixture
@@ -160,7 +169,11 @@ RunningKernel._ensure_iopub_up = lambda kernel: None
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have nbval wait for a kernel to start as long as the build does."""
+    """Have nbval wait for a kernel to start as long as the build does; its kernels have to find this helper."""
+    try:
+        check_helper()
+    except BookError as error:
+        raise pytest.UsageError(str(error)) from None
     config.option.nbval_kernel_startup_timeout = PATIENCE
 
 

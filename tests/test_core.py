@@ -1,5 +1,6 @@
 """The part of the helper that touches no tensor library: arguments, profiles, board, progress, trainer, figures."""
 
+import math
 import re
 import xml.etree.ElementTree as ElementTree
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from d2l.board import ProgressBoard
 from d2l.core import OUT_OF_MEMORY
 from d2l.hyperparameters import HyperParameters, add_to_class
 from d2l.media import CURVES_MIME, RUN_MIME
+from d2l.plotting import look_of
 from d2l.profile import Profile, current_profile
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -350,6 +352,235 @@ def test_board_draws_into_the_figure_or_axes_given(shown, give):
     assert "my loss" in texts(shown[-1][1]["image/svg+xml"])
 
 
+def test_point_that_comes_too_soon_is_shown_by_the_next_call(shown, monkeypatch):
+    """Also by one that adds to an average only, and by one for another curve."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(board_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    board = ProgressBoard(xlabel="epoch")
+    board.draw(0, 1.0, "val_loss")
+    board.draw(0, 0.5, "val_acc")
+    assert "val_acc" not in shown[-1][1][CURVES_MIME]["curves"]
+    clock.now += 5
+    board.draw(1, 1.0, "train_loss", every_n=1000)
+    assert shown[-1][1][CURVES_MIME]["curves"] == {"val_loss": [[0, 1.0]], "val_acc": [[0, 0.5]]}
+
+
+@pytest.mark.parametrize("seconds", [0.1, 1, 20])
+def test_each_point_of_a_fit_is_shown_within_seconds(shown, full_run, monkeypatch, seconds):
+    """Though training has a point in half an epoch, and validation two at a time, which come in one picture."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(board_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    known, seen = {}, {}
+
+    class Slow(Mean):
+        def validation_step(self, batch):
+            super().validation_step(batch)
+            self.plot("acc", 0.5, train=False)
+
+    class Board(ProgressBoard):
+        def _settle(self, label):
+            super()._settle(label)
+            known[label, len(self.curves[label])] = clock.now
+
+        def _svg(self):
+            for label, points in self.curves.items():
+                for number in range(len(points)):
+                    seen.setdefault((label, number + 1), clock.now)
+            return super()._svg()
+
+    class SlowTrainer(PlainTrainer):
+        def prepare_batch(self, batch):
+            clock.now += seconds
+            return batch
+
+    model = Slow()
+    model.board = Board(xlabel="epoch")
+    SlowTrainer(max_epochs=3).fit(model, Batches([1.0] * 300, [2.0] * 30))
+    assert known.keys() == seen.keys() and len(known) == 3 * (2 + 1 + 1)
+    late = {point: seen[point] - known[point] for point in known}
+    assert max(late.values()) <= board_module.REDRAW_SECONDS + seconds * (seconds < 1)
+
+
+def test_drawing_during_a_fit_takes_a_small_share_of_the_time(shown, full_run, monkeypatch):
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(board_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    class Slow(ProgressBoard):
+        def _svg(self):
+            clock.now += 0.05
+            return super()._svg()
+
+    class SlowTrainer(PlainTrainer):
+        def prepare_batch(self, batch):
+            clock.now += 0.01
+            return batch
+
+    model = Mean(plot_train_per_epoch=100)
+    model.board = Slow(xlabel="epoch")
+    SlowTrainer(max_epochs=5).fit(model, Batches([1.0] * 300, [2.0] * 30))
+    pictures = sum("image/svg+xml" in bundle for _, bundle in shown)
+    assert pictures >= 2 and pictures * 0.05 <= 0.02 * (clock.now - 100) + 2 * 0.05
+
+
+# Figures of a board in scripts, and figures given
+
+
+def lines_of(axes):
+    return {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+
+
+def test_script_has_a_figure_of_each_fit_with_all_points(full_run, tmp_path, recwarn):
+    for count in range(1, 26):
+        model = Mean()
+        PlainTrainer(max_epochs=2).fit(model, Batches([1.0, 2.0], [3.0]))
+        assert len(plt.get_fignums()) == count
+        (axes,) = plt.gcf().axes
+        assert lines_of(axes) == {label: [list(p) for p in points] for label, points in model.board.curves.items()}
+        assert axes.get_xlim() == (0, 2) and axes.get_xlabel() == "epoch"
+    with plt.rc_context(plotting.SVG_STYLE):
+        plt.savefig(tmp_path / "curves.svg")
+    assert {"train_loss", "val_loss"} <= set(texts((tmp_path / "curves.svg").read_text()))
+    assert not recwarn.list
+
+
+def test_script_has_the_points_of_a_loop_at_once_and_none_of_a_board_without_display():
+    board = ProgressBoard(ylabel="y", figsize=(4, 3))
+    for x in range(100):
+        board.draw(x, x**2, "squares", every_n=2)
+        if x % 2:
+            assert lines_of(plt.gca())["squares"] == [[i + 0.5, (i**2 + (i + 1) ** 2) / 2] for i in range(0, x, 2)]
+    assert plt.gcf().get_size_inches().tolist() == [4, 3]
+    ProgressBoard(display=False).draw(0, 1.0, "loss")
+    assert len(plt.get_fignums()) == 1
+
+
+def test_figure_that_was_closed_is_followed_by_one_with_all_points():
+    board = ProgressBoard()
+    board.draw(0, 1.0, "loss")
+    plt.close()
+    board.draw(1, 2.0, "loss")
+    assert lines_of(plt.gca()) == {"loss": [[0, 1], [1, 2]]}
+
+
+def test_notebook_has_no_figure_of_pyplots_that_would_be_shown_again(shown, full_run):
+    PlainTrainer(max_epochs=2).fit(Mean(), Batches([1.0, 2.0], [3.0]))
+    assert plt.get_fignums() == []
+
+
+def test_training_goes_on_where_there_can_be_no_figure(monkeypatch, capsys):
+    def figure(**_):
+        raise ImportError("Cannot load backend 'TkAgg'")
+
+    monkeypatch.setattr(plt, "figure", figure)
+    board = ProgressBoard()
+    for x in range(3):
+        board.draw(x, 1.0, "loss")
+    assert board.curves["loss"] == [(0, 1), (1, 1), (2, 1)]
+    assert capsys.readouterr().err == "There will be no figure for plt.show(): Cannot load backend 'TkAgg'\n"
+
+
+@pytest.mark.parametrize("give", [("fig",), ("axes",), ("fig", "axes"), ()])
+@pytest.mark.parametrize("place", ["script", "notebook"])
+def test_what_the_user_drew_in_a_figure_given_stays(request, full_run, give, place):
+    if place == "notebook":
+        request.getfixturevalue("shown")
+    figure, mine = plt.figure(), {}
+    given = {"fig": figure}
+    if give:  # else a figure without axes
+        given = {"fig": figure, "axes": figure.subplots()}
+        given["axes"].plot([0, 1], [5.0, 6.0], label="mine")
+        given["axes"].set(yscale="log", title="Ours and mine")
+        mine = {"mine": [[0, 5], [1, 6]]}
+    model = Mean()
+    model.board = ProgressBoard(xlabel="epoch", **{name: given[name] for name in give or ("fig",)})
+    for _ in range(2):  # the second run's curves take the place of the first one's
+        PlainTrainer(max_epochs=2).fit(model, Batches([1.0, 2.0], [3.0]))
+    (axes,) = figure.axes
+    own = {label: [list(p) for p in points] for label, points in model.board.curves.items()}
+    assert lines_of(axes) == mine | own
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [*mine, *own]
+    assert len({look_of(line).seen for line in axes.lines}) == len(axes.lines)
+    assert (axes.get_yscale(), axes.get_title()) == (("log", "Ours and mine") if mine else ("linear", ""))
+    assert plt.get_fignums() == [figure.number]
+
+
+def test_axes_that_the_user_cleared_get_all_points_again():
+    axes = plt.figure().subplots()
+    board = ProgressBoard(axes=axes)
+    board.draw(0, 1.0, "loss")
+    axes.cla()
+    board.draw(1, 2.0, "loss")
+    assert lines_of(axes) == {"loss": [[0, 1], [1, 2]]}
+    axes.cla()
+    board.clear()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (lambda: {"fig": plt.subplots(1, 3)[0]}, "fig has 3 axes: give axes=..., those to draw into"),
+        (lambda: {"axes": plt.subplots(1, 2)[1]}, "axes is of the type ndarray: give one pair of matplotlib's axes"),
+        (lambda: {"fig": plt.subplots()}, "fig is of the type tuple: give a figure of matplotlib's"),
+        (lambda: {"fig": plt.figure(), "axes": plt.subplots()[1]}, "axes belong to another figure than fig"),
+        (lambda: {"ls": []}, "ls is empty: give at least one"),
+        (lambda: {"colors": ()}, "colors is empty: give at least one"),
+    ],
+)
+def test_board_names_what_it_cannot_draw_with(given, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ProgressBoard(**given())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"ls": ["-"]},
+        {"ls": "--"},
+        {"colors": ["k"], "ls": ["-"]},
+        {"colors": "red"},
+        {"ls": ["-", "--"], "colors": ["C0", "C1", "C2"]},
+        {"ls": ["-", ":"], "colors": ["C0", "C1", "C2", "C3"]},
+        {"ls": ["-", "solid", "--"], "colors": ["C0", "#1f77b4", "r"]},
+        {"ls": [(0, (1, 1)), (0, [5, 1])], "colors": ["k"]},
+    ],
+)
+def test_no_two_curves_of_a_board_look_alike(given):
+    board = ProgressBoard(**given)
+    for i in range(20):
+        for x in range(2):
+            board.draw(x, i, i)  # a label that is no text
+    assert list(board.curves) == [str(i) for i in range(20)]
+    drawn = [look.seen for look in board._looks.values()]
+    assert len(set(drawn)) == 20
+    assert [line.get_marker() for line in plt.gca().lines] == [marker for _, _, marker in drawn]
+    if not given:
+        assert [look[:2] for look in board._looks.values()][:4] == [
+            ("-", "C0"),
+            ("--", "C1"),
+            ("-.", "C2"),
+            (":", "C3"),
+        ]
+        assert len({(line.get_linestyle(), line.get_color()) for line in plt.gca().lines[:16]}) == 16
+
+
+def test_points_that_are_no_numbers_leave_gaps_and_a_logarithmic_axis_takes_zeros(recwarn):
+    board = ProgressBoard(xscale="log", yscale="log", xlim=[0, 4])
+    for x, y in enumerate([1.0, 0.0, math.nan, math.inf, 2.0]):
+        board.draw(np.int64(x), y, "loss")
+    plt.gcf().canvas.draw()
+    assert plt.gca().get_xlim()[1] == 4 and 0 < plt.gca().get_ylim()[0] < 1 < 2 < plt.gca().get_ylim()[1] < 3
+    assert len(plt.gca().lines[0].get_xdata()) == 5
+    assert not recwarn.list
+
+
+def test_plot_after_a_fit_leaves_its_curves_alone(full_run):
+    PlainTrainer(max_epochs=1).fit(Mean(), Batches([1.0], [3.0]))
+    figure = plt.gcf()
+    plotting.plot([1, 2], [3, 4])
+    assert plt.gcf() is not figure and set(lines_of(figure.axes[0])) == {"train_loss", "val_loss"}
+
+
 # Progress
 
 
@@ -443,6 +674,15 @@ def test_time_left_is_not_that_of_the_last_batches(clock):
             for _ in run.count([(None, range(4))] * 40, train):
                 clock.now += seconds
         assert "07:20, 11:00 left" in str(run._bar)  # 120 batches at the mean of 5.5 s
+
+
+def test_bar_in_a_notebook_is_drawn_with_blocks_and_takes_one_line(clock, shown):
+    follow(clock, seconds=6.0, batches=40, slow=False, total=1200)
+    with progress.Progress(4, slow=False) as run:
+        run._bar.update(2)
+        run._bar.refresh()
+    line = shown[-1][1]["text/plain"]
+    assert re.fullmatch(r" *50%\|█+ *\| \d\d:\d\d, .* left", line) and len(line) <= 72
 
 
 def test_progress_in_a_notebook_stays_in_one_place(clock, shown):
@@ -725,6 +965,11 @@ class TestFigures:
         plotting.plot([0, 1], [[0, 1], [1, 2], [2, 3]], fmts=("g-", "r:"))
         assert [line.get_linestyle() for line in plt.gca().lines] == ["-", ":", "-"]
         assert all(same_color(line.get_color(), c) for line, c in zip(plt.gca().lines, "grg", strict=True))
+
+    @pytest.mark.parametrize("fmts", [("-", "m--", "g-.", "r:"), ("k-",), "r:", ("o-",), ("b-", "bo-")])
+    def test_no_two_curves_of_a_plot_look_alike(self, fmts):
+        plotting.plot([0, 1], [[i, i + 1] for i in range(10)], fmts=fmts)
+        assert len({look_of(line).seen for line in plt.gca().lines}) == 10
 
     def test_set_axes_sets_what_is_given(self):
         _, axes = plt.subplots()

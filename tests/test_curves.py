@@ -1,9 +1,12 @@
 """Training curves on a page: what is read off the chart is what was recorded, and without it there is the picture."""
 
+import itertools
 import json
 import math
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -11,11 +14,12 @@ from playwright.sync_api import Locator, Page
 
 from book.curves import script_element, with_curves
 from book.recordings import RECORDINGS
-from d2l.media import CURVES_MIME
+from d2l.media import CURVES_MIME, RUN_MIME
 
 NAMES = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "mxnet": "MXNet", "jax": "JAX"}
 COLUMNS = ["train_loss", "val_loss", "val_acc"]
 LENET = "chapter_cnn/lenet.html"
+DATA = re.compile(r'<script type="application/json">({"xlabel".*?)</script>')
 
 
 def recorded(tab: str) -> dict[str, list[list[float]]]:
@@ -126,7 +130,7 @@ def first_epoch(script: re.Match) -> str:
 
 def test_one_epoch_is_a_mark_without_a_line(html, page):
     text = (html / LENET).read_text("utf-8")
-    text, count = re.subn(r'<script type="application/json">({"xlabel".*?)</script>', first_epoch, text)
+    text, count = DATA.subn(first_epoch, text)
     assert count == len(NAMES)
     page.route(f"**/{LENET}", lambda route: route.fulfill(body=text, content_type="text/html"))
     page.goto((html / LENET).as_uri())
@@ -134,6 +138,109 @@ def test_one_epoch_is_a_mark_without_a_line(html, page):
     assert chart.locator(".plot .curve.val").count() == 0
     assert chart.locator(".plot .mark.val").count() == 2
     assert page.problems == []
+
+
+def open_changed(html: Path, page: Page, change: Callable[[dict, int], dict]) -> Locator:
+    """The chart of LeNet's training with other numbers: what ``change`` makes of each framework's."""
+    numbers = itertools.count()
+
+    def changed(script: re.Match) -> str:
+        data = json.dumps(change(json.loads(script[1]), next(numbers)))
+        return f'<script type="application/json">{data}</script>'
+
+    text = DATA.sub(changed, (html / LENET).read_text("utf-8"))
+    page.route(f"**/{LENET}", lambda route: route.fulfill(body=text, content_type="text/html"))
+    page.goto((html / LENET).as_uri())
+    return chart_of(page)
+
+
+def shortened(page: dict, number: int) -> dict:
+    """TensorFlow's run ended after three epochs, and MXNet's was broken off in the middle of the second."""
+    ends = {1: 3, 2: 1.75}
+    end = ends.get(number, 10)
+    page["curves"] = {name: [[x, y] for x, y in points if x <= end] for name, points in page["curves"].items()}
+    page["run"] = {"epochs": end, "note": "shortened run" if end == 3 else ""}
+    if end == 1.75:
+        del page["run"]
+    return page
+
+
+def test_run_that_ended_early_says_so_where_others_go_on(html, page):
+    chart = open_changed(html, page, shortened)
+    for name in ("TensorFlow", "MXNet"):
+        chart.get_by_role("checkbox", name=name).check()
+    slider = chart.get_by_role("slider")
+    rings = chart.locator(".ring")
+    assert row(chart, "PyTorch") == values("pytorch", 10)
+    assert row(chart, "TensorFlow") == ["ended after epoch 3", "", ""]
+    assert row(chart, "MXNet") == ["ended after epoch 1.75", "", ""]
+    assert rings.count() == 3
+    said = slider.get_attribute("aria-valuetext")
+    assert said.endswith("TensorFlow (shortened run) ended after epoch 3; MXNet ended after epoch 1.75")
+    assert chart.get_by_role("img").get_attribute("aria-label").endswith("PyTorch, TensorFlow (shortened run), MXNet")
+    names = chart.locator(".reading label").all_inner_texts()
+    assert [" ".join(name.split()) for name in names] == ["PyTorch", "TensorFlow shortened run", "MXNet", "JAX"]
+    height = page.locator(".curves:visible").bounding_box()["height"]
+    while chart.locator(".reading th").first.inner_text() != "epoch 3":
+        slider.press("ArrowLeft")
+    assert row(chart, "TensorFlow") == values("tensorflow", 3)
+    assert row(chart, "MXNet") == ["ended after epoch 1.75", "", ""]
+    assert page.locator(".curves:visible").bounding_box()["height"] == height
+    assert page.problems == []
+
+
+def test_chart_begins_at_the_end_of_the_pages_own_run(html, page):
+    chart = open_changed(html, page, shortened)
+    page.locator("[role=tab][data-framework=tensorflow]").last.click()
+    assert chart.locator(".reading th").first.inner_text() == "epoch 3"
+    assert row(chart, "TensorFlow") == values("tensorflow", 3)
+    page.locator("[role=tab][data-framework=jax]").last.click()
+    assert chart.locator(".reading th").first.inner_text() == "epoch 10"
+    chart.get_by_role("slider").press("Home")
+    page.locator("[role=tab][data-framework=tensorflow]").last.click()
+    assert chart.locator(".reading th").first.inner_text() == "epoch 0.25"
+
+
+def test_table_of_a_run_that_ended_early_has_one_cell_that_says_so(html, page):
+    chart = open_changed(html, page, shortened)
+    chart.get_by_text("The values as a table").click()
+    table = chart.locator(".values table")
+    table.wait_for()
+    groups = table.locator("thead tr").first.locator("th").all_inner_texts()
+    assert groups == ["epoch", "PyTorch", "TensorFlow, shortened run", "MXNet", "JAX"]
+    ended = table.locator(".ended")
+    assert ended.all_inner_texts() == ["ended after epoch 1.75", "ended after epoch 3"]
+    assert [ended.nth(i).locator("xpath=..").locator("th").inner_text() for i in range(2)] == ["2", "3.25"]
+    for last in ended.all():
+        reach = last.evaluate("cell => cell.parentElement.sectionRowIndex + cell.rowSpan")
+        assert reach == table.locator("tbody tr").count()
+
+
+def test_shortened_run_is_named_on_paper_and_without_scripts(html, browser, page):
+    caption = "Shortened run: 3 of 10 epochs, each of 60,000 examples"
+    address = (html / "chapter_cnn/alexnet.html").as_uri()
+    page.goto(f"{address}?framework=tensorflow")
+    assert page.locator(".caption:visible").count() == 0
+    page.emulate_media(media="print")
+    assert page.locator(".caption:visible").all_inner_texts() == [caption]
+    context = browser.new_context(java_script_enabled=False)
+    plain = context.new_page()
+    plain.goto(address)
+    assert plain.locator(".caption:visible").all_inner_texts() == [caption] * 2  # TensorFlow's and MXNet's
+    context.close()
+
+
+def test_no_two_curves_of_a_chart_look_alike(html, page):
+    def more(page: dict, number: int) -> dict:
+        points = page["curves"]["val_loss"]
+        page["curves"] = {f"{name}_loss": points for name in ("train", "val", "test", "dev", "held")}
+        return page
+
+    chart = open_changed(html, page, more)
+    look = "curve => { const s = getComputedStyle(curve); return [s.stroke, s.strokeWidth, s.strokeDasharray].join(); }"
+    for curves in (chart.locator(".plot .curve"), chart.locator("thead .curve")):
+        looks = [curve.evaluate(look) for curve in curves.all()]
+        assert len(set(looks)) == len(looks) == 5
 
 
 @pytest.mark.parametrize("width", [360, 768, 1000, 1280])
@@ -192,6 +299,29 @@ def test_what_training_lost_has_no_number():
     board = {"xlabel": None, "curves": {"train_loss": [[0, None], [1, math.nan], [2, math.inf], [3, 0.123456789]]}}
     (data,) = Scripts(script_element(board)).inside
     assert json.loads(data)["curves"]["train_loss"] == [[0, None], [1, None], [2, None], [3, 0.12345679]]
+
+
+def test_each_picture_is_that_of_its_own_run():
+    """Of several in a cell, one of them without a picture."""
+
+    def output(run: dict) -> list:
+        board = {"xlabel": "epoch", "curves": {"val_acc": [[run["epochs"], run["metrics"]["val_acc"]]]}}
+        return [
+            nbformat.v4.new_output("display_data", {RUN_MIME: run, "text/plain": "line"}),
+            nbformat.v4.new_output("display_data", {CURVES_MIME: board}),
+        ]
+
+    runs = [
+        {"profile": p, "epochs": e, "max_epochs": 10, "examples_per_epoch": 6000, "metrics": {"val_acc": a}}
+        for p, e, a in (("full run", 10, 0.75), ("shortened run", 3, 0.5), ("full run", 5, 0.25))
+    ]
+    outputs = [*output(runs[0]), *output(runs[1])[:1], *output(runs[2]), *output(runs[1])[1:]]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("fit()", outputs=outputs)])
+    boxes = [o.data["text/html"] for o in with_curves(notebook).cells[0].outputs if "text/html" in o.get("data", {})]
+    found = [json.loads(DATA.search(box)[1])["run"] for box in boxes if DATA.search(box)]
+    assert found == [{"epochs": 10, "note": ""}, {"epochs": 5, "note": ""}, {"epochs": 3, "note": "shortened run"}]
+    caption = '<p class="caption">Shortened run: 3 of 10 epochs, each of 6,000 examples</p>'
+    assert [caption in box for box in boxes[1::2]] == [False, False, True]
 
 
 def test_only_pictures_with_curves_are_boxed_and_the_notebook_stays_as_it_is():

@@ -466,7 +466,7 @@ def test_missing_framework_names_its_extra():
     assert len(lines) == len(NAMES)
     for name, line in zip(NAMES, lines, strict=True):
         assert line.startswith(f"ImportError {name} ")
-        assert f"pip install 'd2l[{EXTRAS[name]}]'" in line
+        assert f"pip install '.[{EXTRAS[name]}]' in the folder of this project's repository" in line
 
 
 # Data

@@ -1,5 +1,6 @@
 """The command `python -m d2l.train`: it trains as the notebooks do, keeps a log, and ends cleanly however it ends."""
 
+import inspect
 import itertools
 import json
 import math
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from photographs import encoded, photograph, write_folder
@@ -17,7 +19,7 @@ from processes import TIME_LIMIT
 from test_frameworks import EXTRAS, NAMES, adapter
 
 from d2l.runlog import LoggedBoard, RunLog
-from d2l.train import main
+from d2l.train import OPTIONS, TRAINER_OPTIONS, _in_options, main, make_parser
 
 EPOCHS, STEPS, VALIDATION_STEPS = 2, 8, 4  # of a smoke run in batches of 32
 LENET = ("--model", "lenet", "--batch-size", "32", "--seed", "1")
@@ -365,9 +367,14 @@ def test_validation_that_was_stopped_is_drawn_once(folder, torch, monkeypatch):
         (("pytorch", "--val-split", "0.1"), "--val-split: give a folder of images, too, with --data"),
         (("pytorch", "--resume"), "--resume: give the folder of the checkpoints, too, with --checkpoint-dir"),
         (("pytorch", "--checkpoint", "kept"), "unrecognized arguments: --checkpoint kept"),
+        (("pytorch", "--data", "file"), "--data file: this is no folder; for Fashion-MNIST, give fashion-mnist"),
+        (("pytorch", "--checkpoint-dir", "file"), "--checkpoint-dir file: this is no folder"),
+        (("pytorch", "--log-file", "."), "--log-file .: this is a folder; give a file"),
+        (("torch",), "argument framework: invalid choice: 'torch' (choose from"),
     ],
 )
 def test_wrong_usage_is_one_line(capsys, arguments, message):
+    Path("file").touch()
     code, said = fails(capsys, *arguments)
     assert code == 2
     assert said.startswith("python -m d2l.train: ") and message in said
@@ -376,7 +383,7 @@ def test_wrong_usage_is_one_line(capsys, arguments, message):
 def test_precision_that_the_framework_lacks_is_wrong_usage(capsys):
     adapter("mxnet")
     code, said = fails(capsys, "mxnet", "--precision", "bfloat16", "--log-file", "run.jsonl")
-    assert code == 2 and "precision='bfloat16': give one of 'auto', 'float32'" in said
+    assert code == 2 and "--precision bfloat16: give one of 'auto', 'float32'" in said
     assert events() == ["failed"]
 
 
@@ -385,7 +392,7 @@ def test_framework_that_is_not_installed_says_what_to_install():
     process = command("mxnet", "--log-file", "run.jsonl", code=code)
     _, said = process.communicate(timeout=TIME_LIMIT)
     assert process.returncode == 1
-    assert said.startswith("mxnet is not installed here: pip install 'd2l[mxnet]'.") and said.count("\n") == 1
+    assert said.startswith("mxnet is not installed here: pip install '.[mxnet]' in the") and said.count("\n") == 1
     assert lines()[-1]["error"] == f"ImportError: {said.strip()}"
 
 
@@ -395,18 +402,180 @@ def test_folder_without_images_is_named(folder, torch, capsys):
     assert code == 1 and said.startswith("images/train: no such folder. Expected: images/train/CLASS/*.jpg")
 
 
-def test_checkpoints_of_an_earlier_run_are_not_mixed_with_this_one(torch, capsys):
+@pytest.mark.fault("The command is to start a run where an earlier one has its checkpoints")
+def test_checkpoints_of_an_earlier_run_are_not_mixed_with_this_one(torch, capsys, sees):
     arguments = ("pytorch", *LENET, "--checkpoint-dir", "kept")
     assert main(arguments) == 0
     capsys.readouterr()
     code, said = fails(capsys, *arguments)
-    assert code == 1 and said.startswith("kept has checkpoints of an earlier run")
+    assert code == 1
+    assert (
+        said
+        == "kept has checkpoints of an earlier run: go on from them with --resume, or give another --checkpoint-dir"
+    )
+    sees(f"(exit code 1) {said}")
+
+
+REFUSED = {
+    "checkpoints of an earlier run": [],
+    "another batch size": ["--resume", "--batch-size", "16"],
+    "another learning rate": ["--resume", "--lr", "0.25"],
+    "no such precision": ["--resume", "--precision", "float32"],
+    "no images": ["--data", "empty"],
+    "no such data": ["--data", "nowhere"],
+    "Ctrl-C before it begins": ["--resume"],
+    "damaged checkpoints": ["--resume"],
+    "no such profile": ["--resume"],
+    "no framework": ["--resume"],
+}
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory):
+    """The folder of a run that has finished."""
+    folder = tmp_path_factory.mktemp("finished")
+    adapter("torch")
+    kept = ("--checkpoint-dir", str(folder / "kept"), "--log-file", str(folder / "run.jsonl"))
+    assert main(["pytorch", *LENET, *kept]) == 0
+    return folder
+
+
+@pytest.fixture
+def finished(finished_run, folder):
+    """The log of a run that has finished, with its checkpoints in ``kept``."""
+    shutil.copytree(finished_run, folder, dirs_exist_ok=True)
+    return Path("run.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+@pytest.mark.fault("The command is refused a start whose log has the lines of a good run")
+def test_start_that_is_refused_leaves_a_good_log_as_it_was(finished, torch, monkeypatch, capsys, sees, reason):
+    before = finished
+    Path("empty").mkdir()
+    if reason == "damaged checkpoints":
+        for path in Path("kept").iterdir():
+            path.write_bytes(path.read_bytes()[:1000])
+        before = finished[:-10]  # and the log is not whole
+        Path("run.jsonl").write_bytes(before)
+    elif reason == "no such profile":
+        monkeypatch.setenv("D2L_PROFILE", "quick")
+    elif reason == "no framework":
+        monkeypatch.setitem(sys.modules, "d2l.torch", None)
+    elif reason == "no such precision":
+        monkeypatch.setattr(torch.d2l.Trainer, "precisions", ("auto",))
+    elif reason == "Ctrl-C before it begins":
+        monkeypatch.setattr(torch.d2l, "FashionMNIST", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    kept = ("--checkpoint-dir", "kept", "--log-file", "run.jsonl")
+    try:
+        code = main(["pytorch", *LENET, *kept, *REFUSED[reason]])
+    except SystemExit as error:
+        code = error.code
+    said = capsys.readouterr().err
+    assert code in (1, 2, 130) and "Traceback" not in said
+    assert not re.search(r"resume=|batch_size|precision=|(?<!--)\blr\b|checkpoint_dir", said)
+    assert Path("run.jsonl").read_bytes() == before
+    if reason == "another batch size":
+        sees(f"(exit code 1) {said}")
+
+
+def options_for(**given):
+    options = {"data": "fashion-mnist", "checkpoint_dir": None, "log_file": None, **given}
+    return SimpleNamespace(**options)
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("num_gpus=4: 1 GPU in use, training on cuda:0", "--devices 4: 1 GPU in use, training on cuda:0"),
+        (
+            "start it with torchrun --nproc-per-node=4 SCRIPT.py",
+            "start it with torchrun --nproc-per-node=4 -m d2l.train",
+        ),
+        ("start them with torchrun, or train with num_gpus=0", "start them with torchrun, or train with --devices 0"),
+        ("num_gpus=0, but processes that TF_CONFIG names", "--devices 0, but processes that TF_CONFIG names"),
+        ("batch_size=33 cannot be divided evenly: 34 can", "--batch-size 33 cannot be divided evenly: 34 can"),
+        ("try a batch_size of 64 instead of 128.", "try a --batch-size of 64 instead of 128."),
+        ("batch_size is 4 there and 5 here, lr is 0.5 there", "--batch-size is 4 there and 5 here, --lr is 0.5 there"),
+        ("precision='bfloat16': give one of 'auto'", "--precision bfloat16: give one of 'auto'"),
+        ("every='hour': give 'epoch' or a number", "--checkpoint-every hour: give 'epoch' or a number"),
+        ("max_epochs=1.5: give a whole number", "--epochs 1.5: give a whole number"),
+        ("max_epochs is 0, and the model stays", "--epochs is 0, and the model stays"),
+        ("make room and go on with resume=True.", "make room and go on with --resume."),
+        ("resume=True: give the trainer a checkpoint_dir", "--resume: give the trainer a --checkpoint-dir"),
+        ("try a lower learning rate, which is 0.1 now", "try a lower --lr, which is 0.1 now"),
+        ("every process, in every epoch: resume it", "every process, in every epoch: resume it"),
+        ("D2L_PROFILE='quick' is not a run profile", "D2L_PROFILE='quick' is not a run profile"),
+        ("lr=0.1/step-1.safetensors: damaged", "lr=0.1/step-1.safetensors: damaged"),
+        ("runs/batch_size/num_gpus=4: damaged", "runs/batch_size/num_gpus=4: damaged"),
+    ],
+)
+def test_messages_of_the_helper_are_said_in_options(message, said):
+    assert _in_options(message, options_for()) == said
+
+
+def test_what_the_user_has_named_stays_as_it_is():
+    options = options_for(data="lr", checkpoint_dir=Path("batch_size"), log_file=Path("max_epochs=3"))
+    message = "batch_size has checkpoints; max_epochs=3: no log; resume=True"
+    assert _in_options(message, options) == "batch_size has checkpoints; max_epochs=3: no log; --resume"
+
+
+def test_every_argument_that_the_command_gives_has_its_option(capsys):
+    fw = adapter("torch")
+    arguments = {*inspect.signature(fw.d2l.Trainer).parameters}
+    assert TRAINER_OPTIONS.keys() == arguments - {"gradient_clip_val", "keep"}
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert {*re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.M)} >= {*OPTIONS.values()}
+
+
+def test_lines_that_the_trainer_prints_name_options(finished, torch, capsys):
+    assert main(["pytorch", *LENET, "--devices", "3", "--resume", "--checkpoint-dir", "kept"]) == 0
+    assert capsys.readouterr().out.startswith("--devices 3: no GPU in use, training on cpu\nNothing to do: kept/step-")
+
+
+@pytest.mark.fault("A batch is too large for the memory in a run of the command")
+def test_full_memory_names_the_option_without_a_traceback(torch, monkeypatch, capsys, sees):
+    def too_large(trainer, batch):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    monkeypatch.setattr(torch.d2l.Trainer, "_train", too_large)
+    assert main(["pytorch", *LENET, "--log-file", "run.jsonl"]) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert said.endswith("The memory does not hold it: try a --batch-size of 16 instead of 32.\n")
+    assert events() == ["start", "failed"]
+    sees(f"(exit code 1) {said[said.index('CUDA') :]}")
+
+
+def test_value_that_the_helper_refuses_in_a_run_is_one_line(torch, monkeypatch, capsys):
+    monkeypatch.setattr(torch.d2l.FashionMNIST, "val_dataloader", lambda data: [])
+    assert main(["pytorch", *LENET]) == 1
+    assert capsys.readouterr().err.startswith("the validation set is empty")
+
+
+def test_failure_before_the_first_point_is_in_the_log_of_a_good_run(finished, torch, monkeypatch):
+    def broken(trainer, batch):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(torch.d2l.Trainer, "_train", broken)
+    with pytest.raises(KeyError, match="a bug"):
+        main(["pytorch", *LENET, "--log-file", "run.jsonl"])
+    assert Path("run.jsonl").read_bytes().startswith(finished)
+    assert events() == ["start", "end", "start", "failed"]
+
+
+def test_home_folder_is_that_of_a_shell(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    options = make_parser().parse_args(["jax", "--log-file=~/run.jsonl", "--checkpoint-dir=~/kept", "--data=~/images"])
+    assert (options.log_file, options.checkpoint_dir) == (folder / "run.jsonl", folder / "kept")
+    assert options.data == str(folder / "images")
 
 
 def test_loss_that_is_lost_is_named_and_logged_as_json_can(torch, capsys):
     assert main(["pytorch", *LENET, "--lr", "1e38", "--log-file", "run.jsonl"]) == 1
     said = capsys.readouterr().err
     assert "the training loss is nan or infinite since step" in said and "Traceback" not in said
+    assert "try a lower --lr, which is 1e+38 now" in said
     assert events() == ["start", "failed"]
     assert points()[-1]["train_loss"] is None
 

@@ -16,7 +16,7 @@ import pytest
 from photographs import write_folder
 from processes import TIME_LIMIT, free_ports
 
-pytest.importorskip("jax", reason="JAX is not installed here: pip install 'd2l[jax]'")
+pytest.importorskip("jax", reason="JAX is not installed here: pip install '.[jax]'")
 
 ROOT = Path(__file__).parent.parent
 

@@ -35,28 +35,40 @@
     // What one framework has recorded; a value that training lost is left out.
     const readRun = (box) => {
         const panel = box.closest(".panel");
-        const { xlabel, curves } = JSON.parse(box.querySelector("script").textContent);
+        const { xlabel, curves, run } = JSON.parse(box.querySelector("script").textContent);
         const { framework } = panel.dataset;
         const number = document.documentElement.dataset.frameworks.split(" ").indexOf(framework);
         // Halves are rounded up, also those that lie a little lower in binary: 0.725 as 1.725.
         const short = (x) => Number((x + 1e-9).toFixed(2));
         const known = (pairs) => pairs.filter(([, y]) => y !== null).map(([x, y]) => ({ x: short(x), y }));
+        const end = Math.max(run?.epochs ?? 0, ...Object.values(curves).flat().map(([x]) => short(x)));
+        // Frameworks beyond the fourth take another mark with the same colours.
+        const [colour, turn] = [number % MARKS.length, Math.floor(number / MARKS.length)];
         return {
             box,
             xlabel: xlabel ?? "x",
             framework,
             name: panel.querySelector(".framework").textContent,
-            mark: MARKS[number % MARKS.length],
-            colour: `--run: var(--run-${number % MARKS.length})`,
-            stagger: number / MARKS.length,
+            note: run?.note ?? "",
+            end,
+            ended: `ended after ${xlabel ?? "x"} ${end}`,
+            mark: MARKS[(colour + turn) % MARKS.length],
+            colour: `--run: var(--run-${colour})`,
+            stagger: colour / MARKS.length,
             curves: new Map(Object.entries(curves).map(([name, pairs]) => [name, known(pairs)])),
         };
     };
+    const called = (run, between, after = "") => (run.note ? `${run.name}${between}${run.note}${after}` : run.name);
     const points = (run) => [...run.curves.values()].flat();
     // By the names that trainers give to curves, such as train_loss and val_acc.
     const quantity = (name) => name.split("_").at(-1);
     const kind = (name) => (name.startsWith("train") ? "train" : "val");
-    const curve = (name, d) => svg("path", { class: `curve ${kind(name)}`, d });
+    // Of several curves of a kind in one plot, those after the first have dashes of their own.
+    const DASHES = ["", "9 3", "2 2", "9 3 2 3", "12 3 2 3 2 3", "4 4"];
+    const curve = (name, d, turn = 0) => {
+        const dashes = turn ? { style: `stroke-dasharray: ${DASHES[1 + (turn - 1) % (DASHES.length - 1)]}` } : {};
+        return svg("path", { class: `curve ${kind(name)}`, d, ...dashes });
+    };
     const mark = (name, d, attributes) => svg("path", { class: `mark ${kind(name)}`, d, ...attributes });
     const sample = (viewBox, ...drawn) => svg("svg", { class: "sample", viewBox, "aria-hidden": "true" }, ...drawn);
     const text = (x, y, words, attributes) => svg("text", { x, y, ...attributes }, words);
@@ -73,6 +85,9 @@
                 return { title: TITLES[title] ?? title, names: own, values: points.map(({ y }) => y) };
             });
             this.names = this.plots.flatMap((plot) => plot.names);
+            this.turns = new Map(this.plots.flatMap(({ names }) => names.map((name) => {
+                return [name, names.filter((other) => kind(other) === kind(name)).indexOf(name)];
+            })));
             this.stops = [...new Set(runs.flatMap(points).map(({ x }) => x))].sort((a, b) => a - b);
             this.at = this.stops.length - 1;
             this.shown = new Set();
@@ -84,9 +99,9 @@
         build() {
             this.picture = svg("svg", { role: "img" });
             this.slider = html("input", { type: "range", max: this.at, value: this.at, "aria-label": this.xlabel });
-            this.slider.addEventListener("input", () => this.read(this.slider.valueAsNumber));
+            this.slider.addEventListener("input", () => this.choose(this.slider.valueAsNumber));
             for (const event of ["pointerdown", "pointermove"]) {
-                this.picture.addEventListener(event, ({ clientX }) => this.read(this.nearest(clientX)));
+                this.picture.addEventListener(event, ({ clientX }) => this.choose(this.nearest(clientX)));
             }
             this.picture.addEventListener("click", () => this.slider.focus({ preventScroll: true }));
             const details = html("details", {}, html("summary", {}, TABLE));
@@ -104,11 +119,14 @@
                     this.draw();
                 });
                 run.cells = this.names.map(() => html("td"));
-                const label = html("label", {}, run.switch, sample("-6 -6 12 12", mark("", run.mark)), run.name);
+                const name = html("span", {}, run.name, ...(run.note ? [html("small", {}, " ", run.note)] : []));
+                const label = html("label", {}, run.switch, sample("-6 -6 12 12", mark("", run.mark)), name);
                 return html("tr", { style: run.colour }, html("th", { scope: "row" }, label), ...run.cells);
             });
             const columns = this.names.map((name) => {
-                const line = sample("-14 -6 28 12", curve(name, "M-14 0h28"), mark(name, MARKS[0]));
+                const line = sample(
+                    "-14 -6 28 12", curve(name, "M-14 0h28", this.turns.get(name)), mark(name, MARKS[0]),
+                );
                 return html("th", { scope: "col" }, line, name);
             });
             this.heading = html("th", { scope: "col" });
@@ -117,12 +135,16 @@
             return html("table", { class: "reading", "aria-label": label }, head, html("tbody", {}, ...rows));
         }
 
-        // The chart stands in the panel of the page's framework. A comparison that the reader has made stays.
+        // The chart stands in the panel of the page's framework, and says where its run had come to in the end. A
+        // comparison that the reader has made stays, and so does the place.
         follow() {
             const run = this.runs.find(({ framework }) => framework === document.documentElement.dataset.framework);
             if (run) {
                 this.shown = new Set(this.shown.size > 1 ? [...this.shown, run] : [run]);
                 run.box.append(this.element);
+                if (!this.chosen) {
+                    this.at = this.stops.findLastIndex((stop) => stop <= run.end);
+                }
                 this.draw();
             }
         }
@@ -136,7 +158,7 @@
             this.reader = svg("g", { class: "reader" });
             this.picture.replaceChildren(...this.drawAxes(width, height), this.reader, ...this.drawCurves());
             const titles = this.plots.map(({ title }) => title).join(" and ");
-            const names = this.runs.filter((run) => this.shown.has(run)).map(({ name }) => name);
+            const names = this.runs.filter((run) => this.shown.has(run)).map((run) => called(run, " (", ")"));
             this.picture.setAttribute("aria-label", `${titles} by ${this.xlabel}: ${names.join(", ") || "none"}`);
             this.read(this.at);
         }
@@ -179,7 +201,7 @@
                 const every = Math.ceil(places.length / MOST_MARKS);
                 const marked = places.filter((_, i) => i % every === Math.floor(every * run.stagger));
                 const marks = marked.map((place) => mark(name, run.mark, { transform: `translate(${place})` }));
-                const line = places.length > 1 ? [curve(name, `M${places.join("L")}`)] : [];
+                const line = places.length > 1 ? [curve(name, `M${places.join("L")}`, this.turns.get(name))] : [];
                 return svg("g", { style: run.colour }, ...line, ...marks);
             })));
         }
@@ -190,7 +212,13 @@
             return away.indexOf(Math.min(...away));
         }
 
-        // Says what each curve had come to at a stop: its last value until then, ringed in the picture.
+        choose(at) {
+            this.chosen = true;
+            this.read(at);
+        }
+
+        // Says what each curve had come to at a stop: its last value until then, ringed in the picture. A run that had
+        // ended by then has no value there.
         read(at) {
             this.at = this.slider.value = at;
             const stop = this.stops[at];
@@ -201,8 +229,9 @@
             this.heading.textContent = `${this.xlabel} ${stop}`;
             const said = [stop];
             for (const run of this.runs) {
+                const ended = stop > run.end;
                 const words = this.plots.flatMap((plot) => plot.names.map((name) => {
-                    const point = run.curves.get(name)?.findLast(({ x }) => x <= stop);
+                    const point = ended ? null : run.curves.get(name)?.findLast(({ x }) => x <= stop);
                     if (!point || !this.shown.has(run)) {
                         return this.shown.has(run) ? "–" : "";
                     }
@@ -210,21 +239,35 @@
                     this.reader.append(svg("circle", { class: "ring", r: 8, style: run.colour, ...place }));
                     return point.y.toFixed(3);
                 }));
-                run.cells.forEach((cell, i) => { cell.textContent = words[i]; });
+                const over = ended && this.shown.has(run);
+                const texts = over ? [run.ended, ...words.slice(1).fill("")] : words;
+                run.cells.forEach((cell, i) => {
+                    cell.textContent = texts[i];
+                    cell.colSpan = over && !i ? words.length : 1;
+                    cell.hidden = over && i > 0;
+                });
                 const values = this.names.map((name, i) => `${name} ${words[i]}`).filter((_, i) => /\d/.test(words[i]));
-                said.push(...(values.length ? [`${run.name} ${values.join(", ")}`] : []));
+                const told = over ? run.ended : values.join(", ");
+                said.push(...(told ? [`${called(run, " (", ")")} ${told}`] : []));
             }
             this.slider.setAttribute("aria-valuetext", said.join("; "));
         }
 
         makeTable() {
-            const columns = this.runs.flatMap(({ curves }) => this.names.map((name) => curves.get(name) ?? []));
             const value = (points, stop) => points.find(({ x }) => x === stop)?.y.toFixed(4) ?? "";
-            const group = { scope: "colgroup", colspan: this.names.length };
-            const groups = this.runs.map(({ name }) => html("th", group, name));
+            const span = this.names.length;
+            const groups = this.runs.map((run) => html("th", { scope: "colgroup", colspan: span }, called(run, ", ")));
             const names = this.runs.flatMap(() => this.names.map((name) => html("th", { scope: "col" }, name)));
-            const rows = this.stops.map((stop) => {
-                const cells = columns.map((points) => html("td", {}, value(points, stop)));
+            // After a run's end, one cell down to the last row says that it has ended.
+            const rows = this.stops.map((stop, at) => {
+                const cells = this.runs.flatMap((run) => {
+                    if (stop <= run.end) {
+                        return this.names.map((name) => html("td", {}, value(run.curves.get(name) ?? [], stop)));
+                    }
+                    const first = at === 0 || this.stops[at - 1] <= run.end;
+                    const room = { class: "ended", colspan: span, rowspan: this.stops.length - at };
+                    return first ? [html("td", room, html("span", {}, run.ended))] : [];
+                });
                 return html("tr", {}, html("th", { scope: "row" }, stop), ...cells);
             });
             const corner = html("th", { scope: "col", rowspan: 2 }, this.xlabel);
