@@ -19,7 +19,7 @@ from .source import BUILD, ROOT, BookError, write_whole
 
 FILES = ("d2l/**/*.py", "book/**/*.py")
 GENERATED = "#################   WARNING   ################"  # above what d2lbook writes into the helper's modules
-TIMEOUT_SECONDS = 300  # for the tests of one argument, which take a minute
+TIMEOUT_SECONDS = 600  # for the tests of one argument, which take a minute on a machine that does nothing else
 OPERATORS = {
     ast.Lt: ("<", "<="),
     ast.LtE: ("<=", "<"),
