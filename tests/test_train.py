@@ -16,7 +16,7 @@ from processes import TIME_LIMIT
 from test_frameworks import EXTRAS, NAMES, adapter
 
 from d2l.runlog import LoggedBoard, RunLog
-from d2l.train import main
+from d2l.train import main, make_parser
 
 EPOCHS, STEPS, VALIDATION_STEPS = 2, 8, 4  # of a smoke run in batches of 32
 LENET = ("--model", "lenet", "--batch-size", "32", "--seed", "1")
@@ -167,6 +167,13 @@ def test_help_teaches_and_imports_no_framework():
     assert "D2L_PROFILE=smoke python -m d2l.train pytorch --model lenet" in out
     for option in ("--data", "--epochs", "--devices", "--precision", "--checkpoint-dir", "--resume", "--log-file"):
         assert f"\n  {option} " in out
+
+
+def test_what_is_not_asked_for_is_as_the_help_says():
+    expected = {"framework": "jax", "model": "alexnet", "data": "fashion-mnist", "epochs": 10, "batch_size": 128}
+    expected |= {"lr": None, "seed": None, "devices": 1, "precision": "auto", "checkpoint_dir": None}
+    expected |= {"checkpoint_every": "epoch", "resume": False, "log_file": None}
+    assert vars(make_parser().parse_args(["jax"])) == expected
 
 
 def test_examples_of_the_help_and_of_the_readme_are_right(folder, monkeypatch):
