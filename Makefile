@@ -56,8 +56,8 @@ chapters: .venv/installed ## Run the sections that the helper is tested with, an
 faults: .venv/installed ## Make every fault happen that the tests know, and renew the table of what the user sees
 	@$(BOOK) faults
 
-mutants: .venv/installed ## Put in one defect after the other and see which test catches it, in an hour: make mutants [ONLY=resize]
-	@$(BOOK) mutants "$(ONLY)"
+mutants: .venv/installed ## Put in one defect after the other and see which test catches it, in an hour: make mutants [ONLY=resize] [RANDOM=40 SEED=1]
+	@$(BOOK) mutants --random "$(RANDOM)" --seed "$(SEED)" "$(ONLY)"
 
 steady: .venv/installed ## Run all tests again and again, as on unlike machines, 20 minutes each: make steady [RUNS=6]
 	@$(BOOK) steady $(or $(RUNS),6)

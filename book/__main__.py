@@ -165,11 +165,20 @@ def faults() -> None:
     renew_table()
 
 
-def mutants(only: str) -> None:
+def mutants(only: str, count: str, seed: str) -> None:
     """Put defects into copies of the repository, one at a time, and write down which test catches each."""
     from .mutants import try_all
+    from .random_defects import try_random
 
-    try_all(only)
+    if count or seed:
+        if not count.isdecimal() or int(count) == 0 or not seed.isdecimal():
+            raise BookError(
+                f"RANDOM={count} SEED={seed}: give how many defects to draw, one at least, and a whole number to draw "
+                "the same ones again with, such as RANDOM=40 SEED=1"
+            )
+        try_random(int(count), int(seed), only)
+    else:
+        try_all(only)
 
 
 def steady(runs: int) -> None:
@@ -214,8 +223,11 @@ def main() -> int:
     printer.set_defaults(run=lambda args: pdf(args.tab), interrupted=goes_on)
     tester = commands.add_parser("mutants", help=mutants.__doc__)
     tester.add_argument("only", nargs="?", default="", help="a word of the defect's or the file's name")
+    tester.add_argument("--random", default="", help="how many defects to draw at random in place of the chosen ones")
+    tester.add_argument("--seed", default="", help="a whole number; with the same one the same defects are drawn")
     tester.set_defaults(
-        run=lambda args: mutants(args.only), interrupted="what was found is kept; ONLY=... tries some of the others."
+        run=lambda args: mutants(args.only, args.random, args.seed),
+        interrupted="what was found is kept; ONLY=... tries some of the others.",
     )
     runner = commands.add_parser("steady", help=steady.__doc__)
     runner.add_argument("runs", type=int, help="how many times")

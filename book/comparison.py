@@ -20,6 +20,26 @@ NUMBER = re.compile(r"[-\u2212]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?")
 
 # Speeds and times are those of the machine.
 MEASURED = re.compile(rf"{NUMBER.pattern}(?= {UNIT}\b)")
+# What may be another in the next run of the same code on the same machine: names that are given by chance, and times.
+# Each is known by the words around it, and stands for what is beside it; a bare number or date is compared as it is.
+VARYING = [
+    (re.compile(pattern, re.M), fixed)
+    for pattern, fixed in (
+        (r"\bat 0x[0-9A-Fa-f]+\b", "at 0x#"),  # where an object lies in memory
+        (r"[^\s\"'(<>]*[/\\]ipykernel_\d+[/\\]\d+\.py\b", "ipykernel/cell.py"),  # a cell's file, in warnings
+        (r"(?<=[/\\])tmp[a-z0-9_]{8}\b", "tmp#"),  # from tempfile
+        (r"\b(pid[ =:]+)\d+\b", r"\1#"),
+        (r"^\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.,]\d{3,6}\b", "#"),  # a log's line begins so
+        (r"^([IWEF])\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ ", r"\1# "),  # and one of TensorFlow's or JAX's
+        (r"^(CPU times|Wall time): .*", r"\1: #"),  # %time
+        (r"^(?:Compiler|Parser) *: .*\n|^The slowest run took .* longer than the fastest\..*\n", ""),  # if it was slow
+        (r"^.* ± .* per loop \((.* of \d+ runs?), [\d,]+ loops? each\)", r"# per loop (\1)"),  # %timeit
+        (r"\[[\d:]+<[\d:?]+, +[\d.?]+ ?(\w+/s|s/\w+)", r"[#, # \1"),  # tqdm
+        (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[14][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b", "#"),  # UUIDs of chance or time
+        (r"\b((?:display|model)_id(?:=|\": \"))[0-9a-f]{32}\b", r"\1#"),  # a display's or widget's
+        (r"(?<=[\"#])T_[0-9a-f]{5}(?=_|\b)", "T_#"),  # a table's styled by pandas
+    )
+]
 SVG_MIME = "image/svg+xml"
 
 
@@ -50,16 +70,30 @@ def _texts(outputs: Sequence[Mapping]) -> list[str]:
             if mime == SVG_MIME:
                 texts["figure"].append(read_figure(value, TOLERANCE).text)
             elif mime not in (CURVES_MIME, RUN_MIME):
-                text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+                text = _settled(value if isinstance(value, str) else json.dumps(value, sort_keys=True))
                 # The line below a training run has its numbers as data beside it.
                 texts[mime].append(NUMBER.sub("#", text) if RUN_MIME in data else text)
         if "text" in output:
             texts[output["name"]].append(output["text"])
         if "ename" in output:
-            texts["error"].append(f"{output['ename']}: {output['evalue']}")
+            texts["error"].append(_settled(f"{output['ename']}: {output['evalue']}"))
     for stream in texts.keys() & {"stdout", "stderr"}:
-        texts[stream] = [MEASURED.sub("#", "".join(texts[stream]))]
+        texts[stream] = [MEASURED.sub("#", _settled(_as_shown("".join(texts[stream]))))]
     return [line for kind in sorted(texts) for text in texts[kind] for line in (f"[{kind}]", *text.split("\n"))]
+
+
+def _settled(text: str) -> str:
+    """A text without what may differ between two runs of the same code."""
+    for pattern, fixed in VARYING:
+        text = pattern.sub(fixed, text)
+    return text
+
+
+def _as_shown(text: str) -> str:
+    """What a terminal shows of a text with carriage returns and backspaces: of a progress bar, how it was last."""
+    while (shown := re.sub(r"[^\n\x08]\x08", "", text)) != text:
+        text = shown
+    return re.sub(r"[^\n]*\r(?!\n)", "", re.sub(r"\r+\n", "\n", text))
 
 
 def _svgs(outputs: Sequence[Mapping]) -> list[str]:

@@ -109,10 +109,10 @@ def _asked_again(get_msg: Callable[..., Awaitable[dict]]) -> Callable[..., Await
 
 def own_environment() -> dict[str, str]:
     """The environment without what users set for other programs: it would change figures, warnings and colours, and
-    which repository git works in.
+    which repository git works in. Sets of texts have the same order in every run.
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS_OF_OTHERS)}
-    return own | {"MATPLOTLIBRC": os.devnull}
+    return own | {"MATPLOTLIBRC": os.devnull, "PYTHONHASHSEED": "0"}
 
 
 def run(section: Section, profile: str) -> NotebookNode:

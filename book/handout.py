@@ -9,6 +9,7 @@ import mimetypes
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,14 +94,18 @@ def hand_out_all(sections: list[Section]) -> None:
 
 
 def hand_out(notebook: NotebookNode, name: Path) -> None:
-    """Write a notebook into ``_build/notebooks``. What people have run or edited there is kept under another name."""
+    """Write a notebook into ``_build/notebooks``. What people have run or edited there is kept under another name.
+
+    One that was only opened and saved, which programs do each in their own layout, is not.
+    """
     compiled, handed_out = COMPILED / name, NOTEBOOKS / name
     new = nbformat.writes(notebook)
     old = compiled.read_text("utf-8") if compiled.exists() else None
     if handed_out.exists() and old == new:
         return
     # Where an earlier run was cut off in between, the new one is there already.
-    if handed_out.exists() and handed_out.read_text("utf-8") not in (old, new):
+    found = handed_out.read_text("utf-8", errors="replace") if handed_out.exists() else None
+    if found not in (None, old, new) and _work_in(found) not in map(_work_in, (old, new)):
         names = (handed_out.with_suffix(f".yours{number or ''}.ipynb") for number in itertools.count())
         kept = next(path for path in names if not path.exists())
         handed_out.replace(kept)
@@ -123,6 +128,31 @@ def listing(notebook: NotebookNode, section: str, names: Collection[str]) -> Not
     for cell in (cell for cell in notebook.cells if cell.cell_type == "markdown"):
         cell.source = CONTENTS.sub(kept, cell.source)
     return notebook
+
+
+def _work_in(text: str | None) -> list[dict[str, Any]] | str | None:
+    """What people make in a notebook: its cells, each with its source, attachments and outputs.
+
+    Ids, counts and metadata are those of the program that saved it last. A file that is no notebook is its text.
+    """
+    if text is None:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of ids that are missing, for example
+            notebook = nbformat.reads(text, as_version=4)
+    except Exception:  # whatever nbformat says of a broken file
+        return text
+    kept = ("cell_type", "source", "attachments")
+    return [
+        {name: cell[name] for name in kept if cell.get(name)}
+        | {"outputs": [_without(output, "metadata", "execution_count") for output in cell.get("outputs", [])]}
+        for cell in notebook.cells
+    ]
+
+
+def _without(output: NotebookNode, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in output.items() if name not in names}
 
 
 def readable(notebook: NotebookNode, section: str) -> NotebookNode:

@@ -1,19 +1,22 @@
 """The defects in ``tests/mutants``: put into copies of the repository one at a time, to see which test catches each."""
 
 import dataclasses
+import functools
 import json
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import yaml
 from tqdm import tqdm
@@ -37,8 +40,15 @@ the stored outputs: that a reference is stale does not count. `make mutants` doe
 table; `make mutants ONLY=resize` with those that have the word in their name or their file's. `make test` tries the
 quickest.
 
+`make mutants RANDOM=40 SEED=1` draws others at random from all of the code in `d2l` and `book`: an operator, a
+condition or a constant is changed, a call, an assignment or a returned value left out, every place as likely as any
+other. It runs the tests that are named for the file here or, if there are none, those that import it; what it finds
+is printed, and not in this table.
+
 """
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.M)  # in a log, more blanks follow
+NOT_STARTED = (4, 5)  # pytest's exit statuses for arguments that it cannot use, and for no test at all
+Defect = TypeVar("Defect")
 
 # Run in a copy: a notebook's stored outputs stay, the code beside them is what its source compiles to now.
 RECOMPILE = """
@@ -87,10 +97,15 @@ def load_mutants() -> list[Mutant]:
     """All mutants, in the order of their files."""
     return [
         Mutant(name, group["file"], **{"tests": group["tests"], **change})
-        for path in sorted(MUTANTS.glob("*.yml"))
-        for group in yaml.safe_load(path.read_text("utf-8"))
+        for group in load_groups()
         for name, change in group["mutants"].items()
     ]
+
+
+@functools.cache
+def load_groups() -> list[dict[str, Any]]:
+    """The groups of mutants as they are written: of a file, with the tests for it."""
+    return [group for path in sorted(MUTANTS.glob("*.yml")) for group in yaml.safe_load(path.read_text("utf-8"))]
 
 
 def try_all(only: str) -> None:
@@ -105,20 +120,25 @@ def try_all(only: str) -> None:
     if not mutants:
         raise BookError(f"ONLY={only!r}: no defect in tests/mutants has that in its name or file")
     found: dict[str, Verdict] = {}
-    with ThreadPoolExecutor(max_workers=min(usable_processors(), 4)) as pool:
-        running = {pool.submit(try_out, mutant): mutant.name for mutant in mutants}
-        try:
-            for done in tqdm(as_completed(running), total=len(mutants), unit="defect"):
-                name, verdict = running[done], done.result()
-                found[name] = verdict
-                _store(found)
-                tqdm.write(f"{name}: {verdict.caught_by or 'SURVIVES'} ({verdict.seconds} s)")
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-    _check_without_defect(verdict.caught_by for verdict in found.values() if verdict.caught_by)
+    for mutant, verdict in tried(try_out, mutants):
+        found[mutant.name] = verdict
+        _store(found)
+        tqdm.write(f"{mutant.name}: {verdict.caught_by or 'SURVIVES'} ({verdict.seconds} s)")
+    check_without_defect([verdict.caught_by for verdict in found.values() if verdict.caught_by])
     if survivors := [mutant.name for mutant in mutants if not found[mutant.name].caught_by and not mutant.survives]:
         raise BookError("\n  ".join([f"No test catches {len(survivors)} of {len(mutants)} defects:", *survivors]))
     print(f"Every defect tried, of {len(mutants)}, is caught or explained: {TABLE.relative_to(ROOT)}")
+
+
+def tried(try_one: Callable[[Defect], Verdict], defects: Collection[Defect]) -> Iterator[tuple[Defect, Verdict]]:
+    """Try defects, several at a time and under a bar; gives each as soon as its verdict is known."""
+    with ThreadPoolExecutor(max_workers=min(usable_processors(), 4)) as pool:
+        running = {pool.submit(try_one, defect): defect for defect in defects}
+        try:
+            for done in tqdm(as_completed(running), total=len(defects), unit="defect"):
+                yield running[done], done.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def try_out(mutant: Mutant) -> Verdict:
@@ -135,15 +155,11 @@ def try_out(mutant: Mutant) -> Verdict:
             times = text.count(mutant.old)
             raise BookError(f"tests/mutants: {mutant.name!r}: {mutant.old!r} stands {times} times in {mutant.file}")
         path.write_text(text.replace(mutant.old, mutant.new), "utf-8")
+        for notebook in (tests for tests in mutant.tests if tests.endswith(".ipynb")):
+            _run(copy, "-c", RECOMPILE, notebook).check_returncode()
         last = stored().get(mutant.name, Verdict("", 0)).caught_by
-        if ".py::" in last:  # a notebook's cells are run in their order
-            write_whole(json.dumps({last: True}), copy / LAST_FAILED)
-        for tests in sorted(mutant.tests, key=lambda tests: not last.startswith(tests.split()[0])):
-            if tests.endswith(".ipynb"):
-                _run(copy, "-c", RECOMPILE, tests).check_returncode()
-            if caught_by := _first_failure(copy, tests):
-                return Verdict(caught_by, round(time.monotonic() - start))
-    return Verdict("", round(time.monotonic() - start))
+        tests = sorted(mutant.tests, key=lambda tests: not last.startswith(tests.split()[0]))
+        return Verdict(first_failure(copy, tests, [last]), round(time.monotonic() - start))
 
 
 @contextmanager
@@ -169,6 +185,7 @@ def copied_repository() -> Iterator[Path]:
         for name in (name for name in names if (ROOT / name).is_file()):
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
+        subprocess.run(["git", "init", "--quiet"], cwd=copy, env=own_environment(), check=True)  # its tests list files
         yield copy
 
 
@@ -202,40 +219,63 @@ def _store(found: dict[str, Verdict]) -> None:
     write_whole(table(), TABLE)
 
 
-def _first_failure(copy: Path, tests: str) -> str:
-    """The first test that fails, as pytest names it; empty if all pass.
+def first_failure(copy: Path, tests: Iterable[str], likely: Iterable[str] = (), timeout: int = TIMEOUT_SECONDS) -> str:
+    """Run tests in a copy of the repository, one argument after the other, until one fails.
+
+    Args:
+        likely: Tests that are run before the others of their file.
+        timeout: Seconds after which an argument's tests count as failed.
+
+    Returns:
+        The test as pytest names it, or what became of pytest itself; empty if all pass.
 
     Raises:
-        BookError: pytest ran no test to its end.
+        BookError: There is no such test.
     """
-    try:
-        run = _run(copy, "-m", "pytest", "-x", "-q", "--failed-first", *shlex.split(tests))
-    except subprocess.TimeoutExpired:
-        return f"{tests}: no end after {TIMEOUT_SECONDS} s"
-    if run.returncode == 0:
-        return ""
-    failed = FAILED.search(run.stdout)
-    if not failed:
-        raise BookError(f"pytest {tests} ran no test to its end:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
-    return failed[1]
+    # A notebook's cells are run in their order.
+    write_whole(json.dumps({test: True for test in likely if ".py::" in test}), copy / LAST_FAILED)
+    for chosen in tests:
+        try:
+            run = _run(copy, "-m", "pytest", "-x", "-q", "--failed-first", *shlex.split(chosen), timeout=timeout)
+        except subprocess.TimeoutExpired:
+            return f"{chosen}: no end after {timeout} s"
+        if failed := FAILED.search(run.stdout):
+            return failed[1]
+        if run.returncode in NOT_STARTED and "while loading conftest" not in run.stderr:
+            raise BookError(f"pytest {chosen} ran no test to its end:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
+        if run.returncode:
+            return f"{chosen}: pytest ends with status {run.returncode}"
+    return ""
 
 
-def _check_without_defect(caught_by: Iterable[str]) -> None:
+def check_without_defect(caught_by: Collection[str]) -> None:
     """Run the tests that caught something once more, without any defect: all are to pass.
 
     Raises:
         BookError: One of them fails.
     """
+    ended = re.compile(r"(.*): (?:no end after|pytest ends with) .*")
+    whole = {match[1] for test in caught_by if (match := ended.fullmatch(test))}
     # A notebook is run as a whole.
-    tests = sorted({re.sub(r"(?<=\.ipynb)::.*|: no end after .*", "", test) for test in caught_by})
+    tests = {re.sub(r"(?<=\.ipynb)::.*", "", test) for test in caught_by if not ended.fullmatch(test)}
     with copied_repository() as copy:
-        if failure := _first_failure(copy, shlex.join(tests)):
+        if failure := first_failure(copy, filter(None, [shlex.join(sorted(tests)), *sorted(whole)])):
             raise BookError(f"{failure} fails without any defect, so it has caught nothing")
 
 
-def _run(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
+def _run(copy: Path, *arguments: str, timeout: int = TIMEOUT_SECONDS) -> subprocess.CompletedProcess:
     """Run Python in a copy of the repository with the copy's modules, also in the kernels that it starts."""
     # One thread each, for as many run as there are cores.
     env = own_environment() | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=copy, env=env, **pipes) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)  # it ends its kernels and other processes, if it can
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=10)
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)

@@ -98,13 +98,10 @@ TRAINER_OPTIONS = {
 # How the helper's messages call what is an option here.
 OPTIONS = {
     name: f"--{option.replace('_', '-')}"
-    for name, option in {
-        **TRAINER_OPTIONS,
-        "batch_size": "batch_size",
-        "val_split": "val_split",
-        "lr": "lr",
-        "resume": "resume",
-    }.items()
+    for name, option in (
+        *TRAINER_OPTIONS.items(),
+        *((name, name) for name in ("batch_size", "val_split", "lr", "resume")),
+    )
 }
 # Not within names of files. Some of these names are words, too, if no value follows them.
 VALUE = re.compile(rf"(?<![\w/.-])({'|'.join(OPTIONS)})=(?>True\b|('[^']*'|[\w+-]+(?:\.\w+)*))(?!/)")

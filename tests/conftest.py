@@ -11,16 +11,15 @@ from typing import Any
 
 import matplotlib
 import nbformat
+import notebooks
 import pytest
 from jupyter_client.connect import LocalPortCache
 from matplotlib import pyplot as plt
 from nbformat import NotebookNode
-from nbval.kernel import RunningKernel
-from nbval.plugin import IPyNbCell, IPyNbFile
+from nbval.plugin import IPyNbCell
 from playwright.sync_api import Browser, Page, sync_playwright
 from processes import free_ports
 
-from book.comparison import differences
 from book.execute import PATIENCE, own_environment, with_outputs
 from book.handout import hand_out_all
 from book.helper import check_helper
@@ -44,36 +43,6 @@ matplotlib.use("agg")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Full runs, too, are compared with others to the last digits.
 machine.CPU_INFO = Path("of a processor without bfloat16")
-
-next_message = IPyNbFile.get_kernel_message
-
-
-def compare_outputs(cell: IPyNbCell, test: list[dict], reference: list[dict], skip_compare: Any = None) -> bool:
-    """The book's comparison in place of nbval's, which knows text only."""
-    cell.comparison_traceback = differences(test, reference, cell.parent.path.stem)
-    return not cell.comparison_traceback
-
-
-def get_kernel_message(notebook: IPyNbFile, timeout: float | None = None, stream: str = "iopub") -> dict:
-    """The kernel's next message; updates of an output shown earlier go into that output, as in a saved notebook."""
-    shown = notebook.__dict__.setdefault("shown_data", {})
-    while True:
-        message = next_message(notebook, timeout=timeout, stream=stream)
-        content = message["content"]
-        display_id = content.get("transient", {}).get("display_id")
-        if message["msg_type"] == "update_display_data":
-            shown[display_id].clear()
-            shown[display_id].update(nbformat.from_dict(content["data"]))
-            continue
-        if display_id:
-            shown[display_id] = content["data"] = nbformat.from_dict(content["data"])
-        return message
-
-
-def execute_cell_input(kernel: RunningKernel, cell_input: str, allow_stdin: bool | None = None) -> str:
-    """Run a cell as in a notebook, with history: without it IPython shows what a closing semicolon should hide."""
-    flags = {"allow_stdin": allow_stdin, "stop_on_error": False}
-    return kernel.kc.execute(cell_input, silent=False, store_history=True, **flags)
 
 
 @pytest.fixture
@@ -161,11 +130,7 @@ def page(browser) -> Iterator[Page]:
 LocalPortCache.find_available_port = lambda cache, ip: free_ports(1)[0]
 os.environ["IPYTHONDIR"] = str(BUILD / "ipython" / os.environ.get("PYTEST_XDIST_WORKER", "alone"))
 Path(os.environ["IPYTHONDIR"]).mkdir(parents=True, exist_ok=True)
-IPyNbCell.compare_outputs = compare_outputs
-IPyNbFile.get_kernel_message = get_kernel_message
-RunningKernel.execute_cell_input = execute_cell_input
-# By then the client has waited for the kernel to be ready. This would wait again, for no more than ten seconds.
-RunningKernel._ensure_iopub_up = lambda kernel: None
+notebooks.install()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import copy
 import dataclasses
 import errno
+import functools
 import itertools
 import os
 import queue
@@ -24,7 +25,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from processes import TIME_LIMIT
 
-from book import execute, pandoc, recordings, source
+from book import __main__, execute, pandoc, recordings, source
 from book.__main__ import main
 from book.execute import _asked_again, cell_code, helper_code, run, run_code, with_outputs
 from book.handout import hand_out
@@ -34,6 +35,7 @@ from book.recordings import load_recording, show_results
 from book.reference import reference_path
 from book.source import (
     BUILD,
+    NOTEBOOKS,
     ROOT,
     TOOLS,
     BookError,
@@ -50,7 +52,9 @@ from book.source import (
     write_whole,
 )
 from book.stale import code_files
+from d2l.data import DataError
 from d2l.media import CURVES_MIME, RUN_MIME
+from d2l.profile import Profile
 
 TABS = configured_tabs()
 
@@ -929,16 +933,78 @@ def test_only_runs_with_results_can_be_recorded(limits, message):
         recordings.record([small_section("fit()")], "pytorch", limits)
 
 
-def test_make_record_hands_over_tab_section_and_limits(monkeypatch):
-    recipe = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "$(BOOK) record" in line)
-    words = {"$(TAB)": "mxnet", "$(SECTION)": "lenet", "$(LIMITS)": "epochs=1 images=6000"}
-    for variable, value in words.items():
-        recipe = recipe.replace(variable, value)
+def test_limits_may_be_parted_by_blanks_or_commas(monkeypatch):
     called = []
-    monkeypatch.setattr(recordings, "record", lambda sections, *rest: called.append(rest))
+    monkeypatch.setattr(__main__, "compile_sections", list)
+    monkeypatch.setattr(recordings, "record", lambda *arguments: called.append(arguments))
+    for limits in (["epochs=1", "images=6000"], ["epochs=1,images=6000"], []):
+        __main__.record("mxnet", limits, "lenet")
+    assert called == [([], "mxnet", limits, "lenet") for limits in (*["epochs=1,images=6000"] * 2, "full")]
+
+
+@pytest.mark.parametrize(
+    ("verb", "handed_over"),
+    [
+        *((verb, ()) for verb in ("build", "data", "notebooks", "slides", "chapters", "faults", "lib", "audit")),
+        ("record", ("mxnet", ["epochs=1", "images=6000"], "lenet")),
+        ("reference", (True,)),
+        ("pdf", ("mxnet",)),
+        ("mutants", ("resize", "40", "7")),
+        ("steady", (3,)),
+    ],
+)
+def test_every_verb_of_make_hands_over_its_variables(monkeypatch, verb, handed_over):
+    text = (ROOT / "Makefile").read_text("utf-8").replace("$(or $(RUNS),6)", "3")
+    words = {"TAB": "mxnet", "SECTION": "lenet", "LIMITS": "epochs=1 images=6000"}
+    words |= {"WRITE": "yes", "ONLY": "resize", "RANDOM": "40", "SEED": "7"}
+    for variable, value in words.items():
+        text = text.replace(f"$({variable})", value)
+    recipe = next(line for line in text.splitlines() if re.search(rf"\$\(BOOK\) {verb}\b", line))
+    called = []
+
+    @functools.wraps(getattr(__main__, verb))
+    def called_instead(*arguments: object) -> None:
+        called.append(arguments)
+
+    monkeypatch.setattr(__main__, verb, called_instead)
     monkeypatch.setattr("sys.argv", ["book", *shlex.split(recipe.partition("$(BOOK)")[2])])
     assert main() == 0
-    assert called == [("mxnet", "epochs=1,images=6000", "lenet")]
+    assert called == [handed_over]
+
+
+def test_make_data_says_whether_the_images_are_here(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["book", "data"])
+    monkeypatch.setattr("d2l.data.load_fashion_mnist", lambda folder, profile: None)
+    assert main() == 0
+    assert capsys.readouterr() == ("Fashion-MNIST is here, whole.\n", "")
+
+    def fails(folder: Path, profile: Profile) -> None:
+        assert (folder, profile) == (ROOT / "data", Profile())
+        raise DataError("no network")
+
+    monkeypatch.setattr("d2l.data.load_fashion_mnist", fails)
+    assert main() == 1
+    assert capsys.readouterr() == ("", "error: no network\n")
+
+
+def test_make_notebooks_and_lib_say_what_they_have_written(tmp_path, monkeypatch, capsys):
+    sections = [small_section("x = 1")]
+    handed_out = []
+    monkeypatch.setattr(__main__, "compile_sections", lambda: sections)
+    monkeypatch.setattr("book.handout.hand_out_all", handed_out.append)
+    monkeypatch.setattr("sys.argv", ["book", "notebooks"])
+    assert main() == 0
+    assert handed_out == [sections]
+    assert capsys.readouterr().out == f"A notebook per section and framework: {NOTEBOOKS}\n"
+    old, new = tmp_path / "old.py", tmp_path / "new.py"
+    for module in (old, new):
+        module.write_text("x = 1\n")
+    monkeypatch.setattr(__main__, "ROOT", tmp_path)
+    monkeypatch.setattr("book.library.library", lambda: {old: "x = 1\n", new: "x = 2\n"})
+    monkeypatch.setattr("sys.argv", ["book", "lib"])
+    assert main() == 0
+    assert capsys.readouterr().out == "Renewed new.py\n"
+    assert (old.read_text(), new.read_text()) == ("x = 1\n", "x = 2\n")
 
 
 def test_only_known_sections_can_be_recorded():

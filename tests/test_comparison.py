@@ -2,8 +2,13 @@
 
 import copy
 import io
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import nbformat
+import notebooks
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
@@ -130,6 +135,188 @@ def test_other_words_or_shapes_fail(outputs, old, new):
 def test_speeds_and_times_may_differ_and_nothing_else(one, other, equal):
     outputs = [[nbformat.v4.new_output("stream", text=text)] for text in (one, other)]
     assert same(*outputs) == equal
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "changed"),
+    [
+        ("<Net object at 0x7f01aB>", "<Net object at 0x55d20>", "<Nut object at 0x7f01aB>"),
+        (
+            "/T/ipykernel_12/345.py:3: UserWarning",
+            "/var/T/ipykernel_9/8.py:3: UserWarning",
+            "/T/ipykernel_12/345.py:4: UserWarning",
+        ),
+        ("saved in /tmp/tmpab12_xyz/net", "saved in /tmp/tmp0123abcd/net", "saved in /tmp/tmpab12_xyz/nat"),
+        (f"<Handle display_id={'0' * 32}>", f"<Handle display_id={'f' * 32}>", f"<Handle display_is={'0' * 32}>"),
+        ("worker (pid 17) ends", "worker (pid 4242) ends", "worker (pod 17) ends"),
+        ("2026-01-31 12:00:00,123 slow", "2026-02-01 08:15:42,003 slow", "2026-01-31 12:00:00,123 fast"),
+        (
+            "W0000 12:00:00.123456  17 a.cc:8] no",
+            "W0000 08:15:42.000001 4242 a.cc:8] no",
+            "E0000 12:00:00.123456  17 a.cc:8] no",
+        ),
+        (
+            "CPU times: user 2 ms, sys: 0 ns\nWall time: 3 µs\n7",
+            "CPU times: user 1min 2s\nCompiler : 157 ms\nWall time: 2 s\n7",
+            "CPU times: user 2 ms, sys: 0 ns\nWall time: 3 µs\n8",
+        ),
+        (
+            "1.2 ms ± 3 µs per loop (mean ± std. dev. of 7 runs, 10 loops each)",
+            "The slowest run took 4.1 times longer than the fastest. Why?\n"
+            "980 ns ± 3 ns per loop (mean ± std. dev. of 7 runs, 1 loop each)",
+            "1.2 ms ± 3 µs per loop (mean ± std. dev. of 8 runs, 10 loops each)",
+        ),
+        (
+            "\r 50%|5 | 1/2 [00:01<00:01, 1.00it/s]\r100%|#| 2/2 [00:02<00:00, 1.00it/s]\n",
+            "\r100%|#| 2/2 [00:01<00:00, 2.31it/s]\n",
+            "\r100%|#| 3/3 [00:01<00:00, 2.31it/s]\n",
+        ),
+        ("1/2\x08\x08\x082/2\n", "2/2\n", "1/2\n"),
+        (
+            "run 0b7c2f6e-4f6d-4b6e-9c39-0e4c7a9d1a55",
+            "run 6fa459ea-ee8a-4ca4-894e-db77e160355e",
+            "ran 0b7c2f6e-4f6d-4b6e-9c39-0e4c7a9d1a55",
+        ),
+    ],
+)
+def test_what_chance_or_the_clock_decides_may_differ_and_nothing_beside_it(one, other, changed):
+    outputs = [[nbformat.v4.new_output("stream", text=text)] for text in (one, other, changed)]
+    assert same(outputs[0], outputs[1])
+    assert not same(outputs[0], outputs[2])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("0xff", "0xfe"),
+        ("2026-01-31", "2026-02-01"),
+        ("on 2026-01-31 12:00:00", "on 2026-01-31 12:00:01"),
+        ("tmp/model", "tmp/models"),
+        ("d41d8cd98f00b204e9800998ecf8427e", "d41d8cd98f00b204e9800998ecf8427f"),
+        ("6fa459ea-ee8a-3ca4-894e-db77e160355e", "6fa459ea-ee8a-3ca4-894e-db77e160355f"),  # computed from a name
+        ("\x1b[31mred\x1b[0m", "\x1b[32mred\x1b[0m"),
+        ("T_00001", "T_00002"),
+        ("{'a', 'b'}", "{'b', 'a'}"),  # the order is the same in every run, see own_environment
+    ],
+)
+def test_what_the_code_decides_is_compared(one, other):
+    assert not same(*([nbformat.v4.new_output("stream", text=text)] for text in (one, other)))
+
+
+def test_addresses_and_names_by_chance_may_differ_in_what_is_shown_as_well_and_in_errors():
+    def shown(address, name, model, x=1):
+        html = f'<style>#T_{name}_row0</style><p id="T_{name}">&lt;Net at 0x{address}&gt; {x}</p>'
+        return [
+            nbformat.v4.new_output("display_data", data={"text/html": html, "text/plain": f"<Net at 0x{address}>"}),
+            nbformat.v4.new_output(
+                "display_data", data={"application/vnd.jupyter.widget-view+json": {"model_id": model, "version": x}}
+            ),
+            nbformat.v4.new_output("error", ename="ValueError", evalue=f"<Net at 0x{address}> has {x}"),
+        ]
+
+    reference = shown("7f1", "0a1b2", "0" * 32)
+    assert same(shown("55e", "fffff", "f" * 32), reference)
+    for part in range(3):
+        changed = [*reference[:part], shown("7f1", "0a1b2", "0" * 32, x=2)[part], *reference[part + 1 :]]
+        assert not same(changed, reference)
+
+
+def message(kind: str, parent: str = "asked", **content: object) -> dict:
+    """A message of a kernel that answers a request."""
+    return {"msg_type": kind, "header": {"msg_type": kind}, "parent_header": {"msg_id": parent}, "content": content}
+
+
+def printed(text: str, parent: str = "asked") -> dict:
+    return message("stream", parent, name="stdout", text=text)
+
+
+def displayed(text: str, display_id: str, kind: str = "display_data") -> dict:
+    return message(kind, data={"text/plain": text}, metadata={}, transient={"display_id": display_id})
+
+
+def updated(text: str, display_id: str) -> dict:
+    return displayed(text, display_id, "update_display_data")
+
+
+def cleared(wait: bool) -> dict:
+    return message("clear_output", wait=wait)
+
+
+class Cell:
+    """A test of a cell as nbval makes it, with the texts that are stored as its outputs."""
+
+    options: ClassVar = {"check": True}
+
+    def __init__(self, parent: SimpleNamespace, session: SimpleNamespace, *texts: str):
+        outputs = [nbformat.v4.new_output("display_data", data={"text/plain": text}) for text in texts]
+        self.parent, self.session = parent, session
+        self.cell = nbformat.v4.new_code_cell(outputs=outputs, execution_count=1)
+
+    def raise_cell_error(self, problem: str, lines: str) -> None:
+        raise ValueError(f"{problem}: {lines}")
+
+
+@pytest.fixture
+def compare(monkeypatch) -> Callable[..., list[str]]:
+    """Compares a notebook's stored texts with a kernel's answers, cell by cell; gives what nbval says of each."""
+
+    def compare(answers: list[list[dict]], *stored: list[str]) -> list[str]:
+        notebook = SimpleNamespace(path=Path("some.ipynb"), kernel=SimpleNamespace(asked="asked"))
+        session = SimpleNamespace(items=[])
+        session.items += [Cell(notebook, session, *texts) for texts in stored]
+        idle = message("status", execution_state="idle")
+        messages = iter([part for answer in answers for part in (*answer, idle)])
+
+        def run_cell(cell: Cell) -> None:
+            while (received := notebooks.get_kernel_message(notebook)) is not idle:
+                assert received["msg_type"] in ("stream", "display_data", "error"), "nbval would not know it"
+                if received["msg_type"] == "error":
+                    raise ValueError(received["content"]["evalue"])
+
+        monkeypatch.setattr(notebooks, "run_cell", run_cell)
+        monkeypatch.setattr(notebooks, "next_message", lambda *args, **kwargs: next(messages))
+        said = []
+        for cell in session.items:
+            try:
+                notebooks.run_and_compare(cell)
+                said.append("")
+            except ValueError as error:
+                said.append(str(error))
+        return said
+
+    return compare
+
+
+@pytest.mark.parametrize(
+    ("answer", "stored"),
+    [
+        ([displayed("a", "1"), cleared(wait=False), displayed("b", "1")], ["b"]),
+        ([displayed("a", "1"), cleared(wait=False)], []),
+        ([displayed("a", "1"), cleared(wait=True), displayed("b", "1")], ["b"]),
+        ([displayed("a", "1"), cleared(wait=True)], ["a"]),
+        ([displayed("a", "1"), displayed("b", "2"), updated("c", "1")], ["c", "b"]),
+        ([displayed("a", "1"), displayed("b", "1"), updated("c", "1")], ["c", "c"]),
+        ([displayed("a", "1"), cleared(wait=False), updated("c", "1"), displayed("b", "2")], ["b"]),
+        ([displayed("a", "1"), updated("c", "unknown")], ["a"]),
+        ([displayed("a", "1"), printed("of an earlier cell", parent="before")], ["a"]),
+    ],
+)
+def test_outputs_are_those_that_jupyter_stores(compare, answer, stored):
+    assert compare([answer, []], stored, []) == ["", ""]
+    assert compare([answer, []], [*stored, "more"], [])[0].startswith("Cell outputs differ: ")
+
+
+def test_display_that_a_later_cell_updates_is_compared_as_it_is_in_the_end(compare):
+    answers = [[displayed("a", "1")], [updated("b", "1"), displayed("other", "2")], [updated("c", "1")]]
+    assert compare(answers, ["c"], ["other"], []) == ["", "", ""]
+    stale = "Cell outputs differ: @@ -1,2 +1,2 @@\n [text/plain]\n-{}\n+{}"
+    assert compare(answers, ["b"], ["other"], []) == [stale.format("b", "c"), "", ""]
+    assert compare([*answers[:2], []], ["c"], ["other"], []) == [stale.format("c", "b"), "", ""]
+
+
+def test_cell_that_fails_says_so_and_the_others_are_compared(compare):
+    error = message("error", ename="ValueError", evalue="no such data", traceback=[])
+    assert compare([[error], [displayed("a", "1")]], [], ["a"]) == ["no such data", ""]
 
 
 X = np.linspace(0, 3, 50)

@@ -1,11 +1,15 @@
 """The notebooks that people work in read well in Jupyter."""
 
+import copy
+import json
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import nbformat
 import pytest
 
-from book.handout import listing, readable
+from book.handout import hand_out, listing, readable
 from book.source import ROOT, BookError, Section, source_files, source_notebook
 
 
@@ -77,3 +81,127 @@ def test_notebook_that_is_compiled_stays_as_it_is(sections: list[Section]):
     before = nbformat.writes(section.notebook)
     assert nbformat.writes(readable(section.notebook, section.name)) != before
     assert nbformat.writes(section.notebook) == before
+
+
+def of(code: str) -> nbformat.NotebookNode:
+    """A notebook as a source is compiled to, with this code, and a picture shown by another cell."""
+    shown = nbformat.v4.new_output("display_data", {"image/svg+xml": "<svg>\n</svg>", "text/plain": "one\ntwo"})
+    cells = [
+        nbformat.v4.new_markdown_cell("# Title\n\nText.", id="jax-0"),
+        nbformat.v4.new_code_cell(f"import jax\n{code}", id="jax-1"),
+        nbformat.v4.new_code_cell("show()", id="jax-2", outputs=[shown]),
+    ]
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "P"}})
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch, capsys) -> Callable[[Callable[[str], str]], list[str]]:
+    """Hands a notebook out, changes its file, and hands out another; gives the files kept beside it."""
+    monkeypatch.setattr("book.handout.COMPILED", tmp_path / "compiled")
+    monkeypatch.setattr("book.handout.NOTEBOOKS", tmp_path / "notebooks")
+
+    def kept(change: Callable[[str], str]) -> list[str]:
+        path = tmp_path / "notebooks" / "a.ipynb"
+        hand_out(of("x = 1"), Path("a.ipynb"))
+        changed = change(path.read_text("utf-8"))
+        path.write_text(changed, "utf-8")
+        hand_out(of("x = 1"), Path("a.ipynb"))
+        assert path.read_text("utf-8") == changed, "nothing has changed in the source"
+        hand_out(of("x = 2"), Path("a.ipynb"))
+        assert "x = 2" in path.read_text("utf-8")
+        others = [other for other in path.parent.iterdir() if other != path]
+        assert [other.read_text("utf-8") for other in others] in ([], [changed])
+        assert ("your version is kept" in capsys.readouterr().out) == bool(others)
+        return [other.name for other in others]
+
+    return kept
+
+
+def saved(change: Callable[[dict], None], **layout: object) -> Callable[[str], str]:
+    """A program's way to save a notebook: what it changes in it, and its layout."""
+
+    def save(text: str) -> str:
+        notebook = json.loads(text)
+        change(notebook)
+        return json.dumps(notebook, **layout) + "\n"
+
+    return save
+
+
+def by_jupyterlab(notebook: dict) -> None:
+    notebook["metadata"]["language_info"] = {"name": "python", "version": "3.11.9"}
+    notebook["metadata"]["kernelspec"]["display_name"] = "Python 3 (ipykernel)"
+    for cell in notebook["cells"]:
+        cell["metadata"] |= {"editable": True, "slideshow": {"slide_type": ""}, "jupyter": {"outputs_hidden": True}}
+        cell["source"] = "".join(cell["source"])
+        for output in cell.get("outputs", []):
+            output["metadata"] = {"image/svg+xml": {"isolated": True}}
+
+
+def by_classic_notebook(notebook: dict) -> None:
+    notebook["nbformat_minor"] = 4
+    for cell in notebook["cells"]:
+        del cell["id"]
+        cell["metadata"] |= {"collapsed": True, "scrolled": False}
+        if cell["cell_type"] == "code":
+            cell["execution_count"] = 7
+
+
+def by_vs_code(notebook: dict) -> None:
+    notebook["metadata"] |= {"vscode": {"interpreter": {"hash": "0"}}, "orig_nbformat": 4}
+    for number, cell in enumerate(notebook["cells"]):
+        cell["id"] = f"{number:08x}"
+        cell["attachments"] = {}
+        cell["source"] = "".join(cell["source"]).splitlines(keepends=True)
+        for output in cell.get("outputs", []):
+            output["data"] = {name: "".join(text) for name, text in reversed(output["data"].items())}
+
+
+def without_ids(notebook: dict) -> None:
+    for cell in notebook["cells"]:
+        del cell["id"]
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        str,
+        lambda text: f"{text}\n",
+        saved(by_jupyterlab, indent=1, ensure_ascii=False),
+        saved(by_classic_notebook, indent=1, sort_keys=True),
+        saved(by_vs_code, indent=2),
+        saved(without_ids, separators=(",", ":")),
+    ],
+    ids=["as it is", "another line end", "JupyterLab", "classic", "VS Code", "without ids"],
+)
+def test_notebook_that_was_only_opened_and_saved_is_not_kept(kept, save):
+    assert kept(save) == []
+
+
+def edited(change: Callable[[list[dict]], None]) -> Callable[[str], str]:
+    return saved(lambda notebook: change(notebook["cells"]), indent=1)
+
+
+PRINTED = {"output_type": "stream", "name": "stdout", "text": ["1\n"]}
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        edited(lambda cells: cells[1].update(source=["import jax\n", "x = 10"])),
+        edited(lambda cells: cells[0].update(source=["My notes."])),
+        edited(lambda cells: cells[0].update(attachments={"a.png": {"image/png": "AAAA"}})),
+        edited(lambda cells: cells[1].update(outputs=[PRINTED], execution_count=1)),
+        edited(lambda cells: cells[2].update(outputs=[])),
+        edited(lambda cells: cells[2]["outputs"][0]["data"].update({"text/plain": "three"})),
+        edited(lambda cells: cells.append(copy.deepcopy(cells[0]) | {"id": "new"})),
+        edited(lambda cells: cells.pop()),
+        edited(lambda cells: cells.reverse()),
+        edited(lambda cells: cells[0].update(cell_type="raw")),
+        lambda text: text[: len(text) // 2],
+        lambda text: "",
+        lambda text: "[]",
+    ],
+)
+def test_notebook_with_other_cells_or_outputs_is_kept(kept, work):
+    assert kept(work) == ["a.yours.ipynb"]

@@ -1,9 +1,17 @@
-"""The defects in tests/mutants fit the code of today, the quickest are caught, and the table says of all what does."""
+"""The defects in tests/mutants fit the code of today, the quickest are caught, and the table says of all what does.
+
+Others, drawn at random, are real changes of the code, and every file has tests to try them with.
+"""
+
+import ast
+import json
 
 import pytest
 
-from book import mutants
+from book import mutants, random_defects
+from book.__main__ import main
 from book.mutants import TABLE, Mutant, Verdict, load_mutants, stored, table, try_all, try_out
+from book.random_defects import Change, changes_bytecode, chosen_tests, draw, try_change, try_random
 from book.source import ROOT, BookError
 
 FAST = [mutant for mutant in load_mutants() if mutant.fast]
@@ -85,3 +93,135 @@ def test_tests_that_do_not_run_catch_nothing():
 def test_unknown_word_is_named():
     with pytest.raises(BookError, match="ONLY='no such defect'"):
         try_all("no such defect")
+
+
+def test_chance_draws_the_same_real_changes_for_the_same_seed():
+    drawn = draw(50, 1)
+    assert drawn == draw(50, 1)
+    assert len(set(drawn)) == 50
+    assert set(drawn).isdisjoint(draw(10, 2))
+    for change in drawn:
+        source = (ROOT / change.file).read_bytes()
+        assert source[change.start : change.end].decode() == change.old != change.new
+        assert source.count(b"\n", 0, change.start) == change.line - 1
+        ast.parse(change.made_in(source))
+        assert changes_bytecode(change)
+    assert {change.file.partition("/")[0] for change in drawn} == {"d2l", "book"}
+
+
+SOURCE = '''"""Text."""
+
+__all__ = ["f"]
+LIMIT: int = 3
+
+
+def f(x: "int | None" = 1, *, keys=("a",)) -> "int | str":
+    """Text."""
+    if x is not None and (x) < (  # <
+        2
+    ) or x in keys:
+        print(f"{x + 1}")
+    x += keys["ä"] * 1.5
+    return x if True else -x
+
+
+#################   WARNING   ################
+LATER = 1
+'''
+CHANGES = """\
+4 assignment: LIMIT: int = 3 -> pass
+4 constant: 3 -> 4
+7 constant: 1 -> 2
+9 condition: x is not None and (x) < ( # < 2 ) or x in keys -> not (x is not None and (x) < ( # < 2 ) or x in keys)
+9 condition: x is not None and (x) < ( # < 2 ) or x in keys -> True
+9 condition: x is not None and (x) < ( # < 2 ) or x in keys -> False
+9 and, or: x is not None and (x) < ( # < 2 ) or x in keys -> x is not None and (x) < ( # < 2 ) and x in keys
+9 and, or: x is not None and (x) < ( # < 2 ) -> x is not None or (x) < ( # < 2 )
+9 comparison: x is not None -> x is None
+9 comparison: (x) < ( # < 2 ) -> (x) <= ( # < 2 )
+10 constant: 2 -> 3
+11 comparison: x in keys -> x not in keys
+12 call: print(f"{x + 1}") -> pass
+13 arithmetic: x += keys["ä"] * 1.5 -> x -= keys["ä"] * 1.5
+13 assignment: x += keys["ä"] * 1.5 -> pass
+13 arithmetic: keys["ä"] * 1.5 -> keys["ä"] / 1.5
+13 constant: "ä" -> 'ä_'
+13 constant: 1.5 -> 2.5
+14 return value: x if True else -x -> None
+14 condition: True -> not (True)
+14 condition: True -> True
+14 condition: True -> False
+14 constant: True -> False
+"""
+
+
+def test_every_kind_of_change_is_made_where_it_may_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(random_defects, "ROOT", tmp_path)
+    (tmp_path / "d2l").mkdir()
+    (tmp_path / "d2l" / "some.py").write_text(SOURCE, "utf-8")
+    places = random_defects._Finder("d2l/some.py").places
+    changes = [
+        f"{change.line} {change.kind}: {' '.join(change.old.split())} -> {' '.join(change.new.split())}"
+        for place in places
+        for change in place
+    ]
+    assert "\n".join(changes) + "\n" == CHANGES
+
+
+def test_every_file_of_code_has_tests():
+    files = {path.relative_to(ROOT).as_posix() for pattern in random_defects.FILES for path in ROOT.glob(pattern)}
+    files = {file for file in files if random_defects._Finder(file).places}
+    names = {tests.split()[0] for file in files for tests in chosen_tests(file)}
+    assert len(files) > 40
+    assert [name for name in names if not (ROOT / name).is_file()] == []
+
+
+def first_change(file, old):
+    places = random_defects._Finder(file).places
+    return next(change for place in places for change in place if change.old == old)
+
+
+def test_share_caught_is_printed_and_each_survivor(tmp_path, monkeypatch, capsys):
+    caught = first_change("d2l/layers.py", "1024")
+    survives = Change("d2l/layers.py", "comment", 1, 3, 3, "", "Not caught. ")
+    monkeypatch.setattr(random_defects, "draw", lambda count, seed, only: [caught, survives])
+    monkeypatch.setattr(random_defects, "chosen_tests", lambda file: ["tests/test_layers.py"])
+    monkeypatch.setattr(random_defects, "BUILD", tmp_path)
+    try_random(2, 7, "")
+    out = capsys.readouterr().out
+    assert f"{caught}: tests/test_layers.py::" in out
+    assert "Of 2 defects drawn with seed 7, 1 are caught, 50.0%" in out
+    assert f"1 survive:\n  {survives}" in out
+    assert len(json.loads((tmp_path / "random-defects-7.json").read_text("utf-8"))) == 2
+
+
+@pytest.mark.parametrize(("count", "seed"), [("0", "1"), ("-1", "1"), ("many", "1"), ("40", ""), ("", "1"), ("4", "x")])
+def test_numbers_that_draw_nothing_are_named(monkeypatch, capsys, count, seed):
+    monkeypatch.setattr("sys.argv", ["book", "mutants", f"--random={count}", f"--seed={seed}", ""])
+    assert main() == 1
+    assert f"error: RANDOM={count} SEED={seed}: give how many defects to draw, one at least" in capsys.readouterr().err
+
+
+def test_more_changes_than_there_are_is_named():
+    with pytest.raises(BookError, match=r"RANDOM=1000: there are \d+ changes to draw from in 1 files"):
+        draw(1000, 1, "d2l/media.py")
+
+
+def test_changes_are_drawn_from_the_files_that_are_picked():
+    assert {change.file for change in draw(5, 1, "d2l/media.py")} == {"d2l/media.py"}
+
+
+def test_file_that_was_edited_after_the_draw_is_named():
+    with pytest.raises(BookError, match=r"d2l/layers\.py was edited meanwhile"):
+        try_change(Change("d2l/layers.py", "constant", 1, 0, 4, "1024", "1025"))
+
+
+def test_tests_without_an_end_catch_a_defect(monkeypatch):
+    monkeypatch.setattr(random_defects, "TIMEOUT_SECONDS", 1)
+    change = first_change("d2l/layers.py", "1024")
+    assert try_change(change).caught_by == "tests/test_layers.py: no end after 1 s"
+
+
+def test_defect_that_ends_the_test_runner_is_caught():
+    change = Change("book/comparison.py", "call", 1, 0, 0, "", "import os; os._exit(3)\n")
+    assert try_change(change).caught_by == "tests/test_comparison.py: pytest ends with status 3"

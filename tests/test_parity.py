@@ -356,15 +356,21 @@ def test_pixels_agree(frameworks, measured):
     assert max(differences.values()) < 1e-6
 
 
+@pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize("block", ["Residual", "ResNeXtBlock"])
-def test_blocks_with_strides_agree(frameworks, block, measured):
-    """Evaluation mode; the batch normalizations' averages are those of a block that has seen nothing."""
+def test_blocks_with_strides_agree(frameworks, block, trained, measured):
+    """Evaluation mode; the batch normalizations' averages are those of a block that has seen nothing, or one batch.
+
+    PyTorch averages another estimate of the variance, so that the latter differ more.
+    """
     rng = np.random.default_rng(2)
     X = rng.normal(size=(2, 8, 9, 9)).astype(np.float32)
     arguments = {"Residual": (16, True, 2), "ResNeXtBlock": (16, 4, 1, True, 2)}[block]
     torch, tf, mx, jax = (frameworks[name] for name in TABS)
     ours = getattr(torch.d2l, block)(*arguments).eval()
-    expected = to_numpy(ours(torch.tensor(X)))
+    if trained:
+        ours.train()(torch.tensor(X))
+    expected = to_numpy(ours.eval()(torch.tensor(X)))
     convolutions = [name for name in ("conv1", "conv2", "conv3", "conv4") if getattr(ours, name, None) is not None]
     weights = {
         name: (to_numpy(getattr(ours, name).weight), to_numpy(getattr(ours, name).bias)) for name in convolutions
@@ -374,6 +380,8 @@ def test_blocks_with_strides_agree(frameworks, block, measured):
     theirs(tf.tensor(X))
     for name, (weight, bias) in weights.items():
         getattr(theirs, name).set_weights([channels_last(weight, None), bias])
+    if trained:
+        theirs(tf.tensor(X), training=True)
     outputs = {"tensorflow": to_numpy(theirs(tf.tensor(X), training=False)).transpose(0, 3, 1, 2)}
 
     theirs = getattr(mx.d2l, block)(*arguments)
@@ -382,14 +390,21 @@ def test_blocks_with_strides_agree(frameworks, block, measured):
     for name, (weight, bias) in weights.items():
         getattr(theirs, name).weight.set_data(mx.tensor(weight))
         getattr(theirs, name).bias.set_data(mx.tensor(bias))
+    if trained:
+        with mx.mx.autograd.record():
+            loss = theirs(mx.tensor(X)).sum()
+        loss.backward()
     outputs["mxnet"] = to_numpy(theirs(mx.tensor(X)))
 
     theirs = getattr(jax.d2l, block)(*arguments, training=False)
     variables = theirs.init(jax.jax.random.PRNGKey(0), jax.tensor(X))
     for name, (weight, bias) in weights.items():
         variables["params"][name] = {"kernel": channels_last(weight, None), "bias": bias}
+    if trained:
+        training = getattr(jax.d2l, block)(*arguments)
+        variables |= training.apply(variables, jax.tensor(X), mutable=["batch_stats"])[1]
     outputs["jax"] = to_numpy(theirs.apply(variables, jax.tensor(X))).transpose(0, 3, 1, 2)
 
     differences = {name: difference(output, expected) for name, output in outputs.items()}
     measured(f"{block} against torch: " + ", ".join(f"{name} {value:.1e}" for name, value in differences.items()))
-    assert max(differences.values()) < 1e-4
+    assert max(differences.values()) < (1e-2 if trained else 1e-4)

@@ -195,6 +195,13 @@ def test_help_teaches_and_imports_no_framework():
         assert f"\n  {option} " in out
 
 
+def test_what_is_not_asked_for_is_as_the_help_says():
+    expected = {"framework": "jax", "model": "alexnet", "data": "fashion-mnist", "epochs": 10, "batch_size": 128}
+    expected |= {"lr": None, "seed": None, "devices": 1, "precision": "auto", "checkpoint_dir": None}
+    expected |= {"checkpoint_every": "epoch", "resume": False, "log_file": None}
+    assert vars(make_parser().parse_args(["jax"])) == expected
+
+
 def test_examples_of_the_help_and_of_the_readme_are_right(folder, monkeypatch):
     """Their options are there, and their values are taken."""
     from d2l import train
