@@ -17,6 +17,7 @@ import numpy as np
 
 from . import core
 from .board import ProgressBoard
+from .checkpoint import Checkpoint
 from .data import as_batch
 from .hyperparameters import HyperParameters, add_to_class
 from .machine import cpu_has_bfloat16, keep_freed_memory
@@ -149,6 +150,7 @@ class Trainer(core.Trainer):
     _parallel: DistributedDataParallel | None = None
     _schedules: Sequence["_Schedule"] = ()  # of the optimizer, for the trainer to step
     _found_schedulers: dict[str, LRScheduler] | None = None
+    _random_after_init: dict[str, Any] | None = None  # where lazy layers have drawn their parameters ahead of the run
 
     def prepare_data(self, data: DataModule) -> None:
         """Get the data loaders and their lengths in batches; those of PyTorch's own class copy ahead to a GPU."""
@@ -268,6 +270,9 @@ class Trainer(core.Trainer):
                 distributed.broadcast(buffer, 0)
 
     def _train(self, batch: Sequence[torch.Tensor]) -> None:
+        if self._random_after_init is not None:  # in the first step, which would have drawn the parameters
+            self._set_random(self._random_after_init)
+            self._random_after_init = None
         loss = self.model.training_step(batch) if self.workers.count == 1 else self._share_of_loss(batch)
         self.optim.zero_grad()
         loss.backward()
@@ -296,6 +301,15 @@ class Trainer(core.Trainer):
     def _validate(self, batch: Sequence[torch.Tensor]) -> None:
         with torch.no_grad():
             self.model.validation_step(batch)
+
+    def _init_parameters(self, example: Callable[[], Sequence[Any]]) -> None:
+        lazy = not self._is_built()
+        super()._init_parameters(example)
+        self._random_after_init = self._random() if lazy else None
+
+    def _take_up(self, checkpoint: Checkpoint) -> None:
+        super()._take_up(checkpoint)
+        self._random_after_init = None
 
     def _is_built(self) -> bool:
         return not any(map(nn.parameter.is_lazy, chain(self.model.parameters(), self.model.buffers())))
