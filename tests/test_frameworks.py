@@ -1233,6 +1233,20 @@ def test_model_predicts_alike_after_fit(fw, full_run, validated):
     np.testing.assert_array_equal(numbers(fw.predict(model, X)), numbers(fw.predict(model, X)))
 
 
+@pytest.mark.parametrize("fw", ["torch"], indirect=True)
+def test_lazy_layers_get_their_shapes_and_then_the_weights_that_are_asked_for(fw):
+    def halves(part):
+        if isinstance(part, fw.lib.nn.Linear):
+            fw.lib.nn.init.constant_(part.weight, 0.5)
+
+    X, _ = batches_of(fw, [4])[0]
+    plain, initialized = fw.d2l.LeNet(), fw.d2l.LeNet()
+    plain.apply_init([X])
+    initialized.apply_init([X], halves)
+    assert plain.net[-1].weight.shape == initialized.net[-1].weight.shape == (10, 84)
+    assert (initialized.net[-1].weight == 0.5).all() and not (plain.net[-1].weight == 0.5).any()
+
+
 @pytest.mark.parametrize(("profile", "beginning"), [("full", ""), ("smoke", "smoke run: ")])
 def test_last_line_states_the_results(fw, monkeypatch, capsys, profile, beginning):
     monkeypatch.setenv("D2L_PROFILE", profile)
