@@ -41,6 +41,7 @@ OPERATORS = {
     ast.MatMult: ("@", "*"),
     ast.BitOr: ("|", "&"),
     ast.BitAnd: ("&", "|"),
+    ast.BitXor: ("^", "&"),
     ast.LShift: ("<<", ">>"),
     ast.RShift: (">>", "<<"),
     ast.And: ("and", "or"),
