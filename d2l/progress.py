@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from .notebook import Output, in_notebook
+from .validation import count_examples
 
 LONG_RUN_SECONDS = 300
 WARM_UP_SECONDS = 10
@@ -74,7 +75,7 @@ class Progress:
         """Hand out the batches of ``loader`` once, counting and timing them."""
         start = time.monotonic()
         for batch in loader:
-            self.examples = self.all_examples = len(batch[-1])
+            self.examples = self.all_examples = count_examples(batch)
             yield batch
             now = time.monotonic()
             if train:
