@@ -13,6 +13,7 @@ import random
 import re
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,9 +143,14 @@ def read(path: Path) -> Checkpoint:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not iterable itself
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        other = _other_kind(path)
+        raise CheckpointError(f"{path}: {f'{other}, not a checkpoint' if other else error}") from error
     if metadata.get("d2l_checkpoint") != FORMAT:
-        raise CheckpointError(f"{path}: not a checkpoint that this version of d2l has written")
+        of = f"of format {metadata['d2l_checkpoint']}" if "d2l_checkpoint" in metadata else "of another program"
+        raise CheckpointError(
+            f"{path}: not a checkpoint that this version of d2l has written, but a safetensors file {of}: "
+            "safetensors.numpy.load_file reads its arrays"
+        )
     if metadata.get("sha256") != _digest(arrays, metadata.get("state", "")):
         raise CheckpointError(f"{path}: its content is not what was saved: the SHA-256 differs")
     return Checkpoint(path, arrays, json.loads(metadata["state"]))
@@ -254,6 +260,52 @@ def _digest(arrays: Mapping[str, np.ndarray], text: str) -> str:
         digest.update(f"{name} {_described(arrays[name])}".encode())
         digest.update(arrays[name].reshape(-1).view(np.uint8))
     return digest.hexdigest()
+
+
+# How files begin that are taken for checkpoints: what each is, and what reads it.
+OTHER_KINDS = (
+    (
+        rb"\x80[\x02-\x05][^\0]",
+        "a pickle, such as an older torch.save makes (torch.load(path, weights_only=True) reads it)",
+    ),
+    (rb"\x93NUMPY", "an array of NumPy (numpy.load reads it)"),
+    (rb"\x89HDF\r\n", "an HDF5 file, such as Keras's weights.h5 (model.load_weights of Keras reads it)"),
+    (rb"\x12\x01\0{14}", "a .params file of MXNet (net.load_parameters reads it)"),
+    (
+        rb"[\x81-\x8f][\xa0-\xbf\xd9][^\0]",
+        "a MessagePack file, as Flax makes (flax.serialization.msgpack_restore reads it)",
+    ),
+    (rb"\x1f\x8b\x08", "a gzip file"),
+    (rb"version https://git-lfs", "a pointer of Git LFS (git lfs pull brings the file)"),
+    (rb"(?i)\s*<(!doctype|html)", "an HTML page, perhaps of a download that failed"),
+    (rb"\s*[{\[][^\0]", "a JSON file"),
+    (rb"(?s).{257}ustar", "a tar file"),
+)
+# And, of a zip file, what it has in it.
+ZIPPED = (
+    (r".*data\.pkl", "a file of torch.save (torch.load(path, weights_only=True) reads it)"),
+    (r"model\.weights\.h5|config\.json", "a .keras file (keras.saving.load_model reads it)"),
+    (r".*\.npy", "an .npz file of NumPy (numpy.load reads it)"),
+)
+
+
+def _other_kind(path: Path) -> str | None:
+    """What a file is that is no safetensors file, if its content says so; nothing of it is decoded."""
+    if path.is_dir():
+        return f"a folder (give a file of it, such as {path / 'step-00000001.safetensors'})"
+    if not path.is_file():
+        return None
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            names = file.namelist()
+        return next((kind for name, kind in ZIPPED if any(re.fullmatch(name, own) for own in names)), "a zip file")
+    with path.open("rb") as file:
+        beginning = file.read(264)
+    if not beginning:
+        return "an empty file"
+    if beginning[8:9] == b"{":  # after the length of a safetensors file's header, of any number
+        return None
+    return next((kind for pattern, kind in OTHER_KINDS if re.match(pattern, beginning)), None)
 
 
 def _sync(folder: Path) -> None:

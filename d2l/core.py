@@ -8,8 +8,8 @@ import re
 import reprlib
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from . import validation
 from .arguments import check_share, check_size, check_whole, is_whole
 from .board import ProgressBoard
 from .checkpoint import (
@@ -83,6 +84,8 @@ class Module(HyperParameters):
         plot_valid_per_epoch: Points that an epoch adds to a validation curve.
     """
 
+    channel_axis: int | None = None  # of a batch of images, as the framework's layers take them unasked
+
     def loss(self, y_hat: Any, y: Any) -> Any:
         """The loss of predictions ``y_hat`` against ``y``, a scalar tensor: for a subclass to define."""
         raise NotImplementedError(f"{type(self).__name__} defines no loss(y_hat, y)")
@@ -90,7 +93,13 @@ class Module(HyperParameters):
     def forward(self, X: Any) -> Any:
         """The model's output for ``X``: by default that of ``self.net``."""
         if not hasattr(self, "net"):
-            raise NotImplementedError(f"{type(self).__name__} defines neither self.net nor forward(X)")
+            raise NotImplementedError(
+                f"{type(self).__name__} defines neither self.net nor forward(X), which is called for model(X) here"
+            )
+        if not callable(self.net):
+            raise TypeError(
+                f"{type(self).__name__}.net is {validation.describe(self.net)}: make it a layer, such as a Sequential"
+            )
         return self.net(X)
 
     def plot(self, key: str, value: Any, train: bool) -> None:
@@ -145,8 +154,9 @@ class Classifier:
 
     def layer_summary(self, X_shape: Sequence[int]) -> None:
         """Print the shape of each layer's output for an input of shape ``X_shape``."""
-        for layer, _, Y in self._walk(X_shape):
-            print(f"{self._layer_name(layer):<20} output shape: {tuple(Y.shape)}")
+        with self._layer_walk(X_shape) as walk:
+            for layer, _, Y in walk:
+                print(f"{self._layer_name(layer):<20} output shape: {tuple(Y.shape)}")
 
     def layer_table(self, X_shape: Sequence[int]) -> LayerTable:
         """What each layer costs for an input of shape ``X_shape``: shapes, parameters, multiply-adds and memory.
@@ -154,18 +164,50 @@ class Classifier:
         Layers without parameters whose output has as many numbers as their input (activations, dropout, flattening)
         have no row of their own, so that all frameworks give the same rows.
         """
-        layers = (
-            Layer(
-                self._layer_name(layer),
-                tuple(Y.shape),
-                math.prod(X.shape),
-                math.prod(Y.shape),
-                self._count_parameters(layer),
-                self._multiply_adds(layer, X),
-            )
-            for layer, X, Y in self._walk(X_shape)
-        )
+        with self._layer_walk(X_shape) as walk:
+            layers = [
+                Layer(
+                    self._layer_name(layer),
+                    tuple(Y.shape),
+                    math.prod(X.shape),
+                    math.prod(Y.shape),
+                    self._count_parameters(layer),
+                    self._multiply_adds(layer, X),
+                )
+                for layer, X, Y in walk
+            ]
         return LayerTable(layer for layer in layers if layer.changes_size)
+
+    @contextmanager
+    def _layer_walk(self, X_shape: Sequence[int]) -> Iterator[Iterator[tuple[Any, Any, Any]]]:
+        """`_walk`, which leaves a model as it was, without weights of that shape, where a layer does not take it."""
+        shape = validation.check_shape("X_shape", X_shape)
+        name = type(self).__name__
+        try:
+            with self._unspoilt(), closing(self._walk(shape)) as walk:
+                yield self._same_examples(walk)
+        except Exception as error:
+            error.add_note(f"{name}'s layers were given an input of shape {shape}.")
+            if re.search(r"'net'|iterable|'layers'", str(error)):
+                error.add_note("They are those of self.net, which has to be a Sequential.")
+            hint = validation.layout(shape, self.channel_axis)
+            if hint:
+                error.add_note(hint)
+            raise
+
+    def _same_examples(self, walk: Iterable[tuple[Any, Any, Any]]) -> Iterator[tuple[Any, Any, Any]]:
+        """The layers, of which each is to give out as many examples as it takes in."""
+        for layer, X, Y in walk:
+            if Y.shape[0] != X.shape[0]:
+                raise ValueError(
+                    f"{type(self).__name__}: {self._layer_name(layer)} gives {tuple(Y.shape)} for {tuple(X.shape)}, "
+                    "another number of examples: the first number of X_shape is to be that of the examples"
+                )
+            yield layer, X, Y
+
+    def _unspoilt(self) -> AbstractContextManager[Any]:
+        """Where layers that have taken their shapes from an input give them back if there is an error."""
+        return nullcontext()
 
     def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[Any, Any, Any]]:
         """Each layer of ``self.net`` with its input and its output, as in validation, for zeros of a shape."""
@@ -222,9 +264,15 @@ class DataModule(HyperParameters):
             indices: The examples to take.
 
         Raises:
+            TypeError: They are no tensors.
             ValueError: The tensors have different numbers of examples.
         """
         tensors = (tensors,) if hasattr(tensors, "shape") else tensors
+        if not validation.is_tensors(tensors):
+            raise TypeError(
+                f"{type(self).__name__}.get_tensorloader got {validation.describe(tensors)}: give a tuple or list of "
+                "tensors, such as (X, y)"
+            )
         tensors = tuple(tensor[indices] for tensor in tensors)
         if len({len(tensor) for tensor in tensors}) != 1:
             raise ValueError(f"tensors with different numbers of examples: {[len(tensor) for tensor in tensors]}")
@@ -236,9 +284,14 @@ class DataModule(HyperParameters):
         Raises:
             ValueError: ``batch_size`` is no positive whole number.
         """
+        if not hasattr(self, "batch_size"):
+            raise AttributeError(
+                f"{type(self).__name__} has no batch_size: set it in __init__, as self.save_hyperparameters() does of "
+                "an argument of that name"
+            )
         check_whole("batch_size", self.batch_size, 1)
         examples = len(tensors[0])
-        tensors = [self._on_device(tensor, self._device) for tensor in tensors]
+        tensors = [self._placed(tensor) for tensor in tensors]
         device, workers = self._device, self._workers
 
         def order() -> Any:
@@ -256,6 +309,16 @@ class DataModule(HyperParameters):
             return make_batch(*(tensor[part] for tensor in tensors))
 
         return BatchLoader(examples, self.batch_size, workers, order, take, example)
+
+    def _placed(self, tensor: Any) -> Any:
+        """A tensor or an array on the device of new loaders; what the framework cannot read is named."""
+        try:
+            return self._on_device(tensor, self._device)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise TypeError(
+                f"{type(self).__name__} has {validation.describe(tensor)} for a loader: give the framework's own "
+                "tensors or NumPy arrays"
+            ) from error
 
     def _on_device(self, tensor: Any, device: Any) -> Any:
         """A tensor or an array as a tensor on the device, or where the framework puts it if that is ``None``."""
@@ -525,6 +588,15 @@ class Trainer(HyperParameters):
     train_batch_idx: int = 0
     num_train_batches: int = 0
     _stop: BaseException | None = None
+    _begun: Iterator[Any] | None = None  # batches of an epoch whose first has been looked at
+    _in_step = False
+    # What to say of a model whose base class's constructor was not called.
+    _constructor_advice = "its __init__ has to call super().__init__() first"
+    # What of the framework's own a batch consists of, what an optimizer can do, and an example of one.
+    tensors: tuple[type, ...] = ()
+    tensors_name = ""
+    optimizer_methods: Sequence[str] = ()
+    optimizer_example = ""
     _captured = _Captured()
 
     def __init__(
@@ -546,6 +618,8 @@ class Trainer(HyperParameters):
         if every != "epoch" and not is_whole(every, 1):
             raise ValueError(f"every={every!r}: give 'epoch' or a number of training batches, 1 or more")
         check_whole("keep", keep, 1)
+        if not (checkpoint_dir is None or (isinstance(checkpoint_dir, (str, os.PathLike)) and str(checkpoint_dir))):
+            raise TypeError(f"checkpoint_dir={checkpoint_dir!r}: give the path of a folder, or None")
         max_epochs, num_gpus = int(max_epochs), int(num_gpus)  # also where they are NumPy's, which JSON cannot hold
         self.save_hyperparameters()
         self.workers = self._find_workers()
@@ -578,6 +652,7 @@ class Trainer(HyperParameters):
         """Get the data loaders and their lengths in batches.
 
         Raises:
+            TypeError: A loader is none, or does not know how many batches it has.
             ValueError: A loader has no batches.
         """
         data._device, data._workers = self.device, self.workers
@@ -586,15 +661,23 @@ class Trainer(HyperParameters):
             self.val_dataloader = data.val_dataloader()
         finally:
             data._device, data._workers = None, Workers()
-        self.num_train_batches = len(self.train_dataloader)
-        self.num_val_batches = len(self.val_dataloader) if self.val_dataloader is not None else 0
+        self.num_train_batches = validation.count_batches(data, "train_dataloader", self.train_dataloader)
+        self.num_val_batches = 0
+        if self.val_dataloader is not None:
+            self.num_val_batches = validation.count_batches(data, "val_dataloader", self.val_dataloader)
         if not self.num_train_batches:
             raise ValueError("the training set is empty: its loader has no batches")
         if self.val_dataloader is not None and not self.num_val_batches:
             raise ValueError("the validation set is empty: its loader has no batches; without one, give None for it")
 
     def prepare_model(self, model: Module) -> None:
-        """Join model and trainer, and set up the board."""
+        """Join model and trainer, and set up the board.
+
+        Raises:
+            ValueError: A number of points is not a positive whole one.
+        """
+        for points in ("plot_train_per_epoch", "plot_valid_per_epoch"):
+            check_whole(f"{type(model).__name__}.{points}", getattr(model, points), 1)
         model.trainer = self
         model.board.xlim = [0, self.num_epochs]
         model.board.add_up = self._add_up
@@ -633,7 +716,10 @@ class Trainer(HyperParameters):
                 validation loss is none, and it names the epoch.
             CheckpointError: There are checkpoints but none is whole, they are of another model, optimizer, learning
                 rate or data, they are there and ``resume`` was not asked for, or one cannot be saved.
+            TypeError: Model or data are something else, or a step or ``configure_optimizers`` returns something else
+                than a loss or an optimizer; the message names it.
         """
+        self._check_given("fit(model, data)", model, data)
         checkpoint = self._open_checkpoints(resume)
         self._part_random_states(data)
         self.prepare_data(data)
@@ -654,8 +740,14 @@ class Trainer(HyperParameters):
             try:
                 for epoch in range(self._first_epoch, self.num_epochs):
                     self.epoch = epoch
+                    examples = self.progress.train_examples
                     self.progress.describe(f"epoch {epoch + 1}/{self.num_epochs}")
                     self.fit_epoch()
+                    if epoch > self._first_epoch and 0 < examples == self.progress.train_examples:
+                        raise ValueError(
+                            f"no training batch in epoch {epoch + 1}: the training loader can be gone through only "
+                            "once; have its __iter__ begin anew"
+                        )
                     model.board.settle()
                     self._check_loss()
                     self._check_validation_loss()
@@ -697,6 +789,8 @@ class Trainer(HyperParameters):
         """Go once through the training data, then once through the validation data."""
         self._set_training(True)
         for batch in self.train_dataloader:
+            if self.train_batch_idx == 0:
+                self._say_layout(batch)
             with self._named_in_errors("training", self.train_batch_idx, batch):
                 self._train(self.prepare_batch(batch))
             self.train_batch_idx += 1
@@ -723,6 +817,9 @@ class Trainer(HyperParameters):
             CheckpointError: The file is not whole, or has other arrays than the model: names, shapes and types that
                 differ are listed, and the weights stay as they were.
         """
+        self._check_given("load_weights(model, data, path)", model, data)
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"load_weights got {validation.describe(path)} for the path: give a checkpoint's file")
         checkpoint = read(Path(os.path.expanduser(path)))
         workers, self.workers = self.workers, Workers()  # the other processes may be busy, or not call this at all
         try:
@@ -742,9 +839,16 @@ class Trainer(HyperParameters):
         Raises:
             ValueError: It is not one number.
         """
-        shape = tuple(getattr(value, "shape", ()))
-        if any(n != 1 for n in shape):
-            raise ValueError(f"{key} has the shape {shape}, and is to be one number: take its mean over the batch")
+        shape = getattr(value, "shape", None)
+        if not isinstance(key, str) or (shape is None and not isinstance(value, Real)):
+            raise TypeError(
+                f"{type(self.model).__name__} plots {validation.describe(value)} as {key!r}: give a name and one "
+                "number, a scalar tensor" + (", which its loss has to return" if key == "loss" else "")
+            )
+        if any(n != 1 for n in shape or ()):
+            raise ValueError(
+                f"{key} has the shape {tuple(shape)}, and is to be one number: take its mean over the batch"
+            )
         if self._captured.metrics is not None:
             self._captured.metrics[key] = value
             return
@@ -789,13 +893,19 @@ class Trainer(HyperParameters):
     @contextmanager
     def _named_in_errors(self, phase: str, index: int, batch: Sequence[Any]) -> Iterator[None]:
         """Add to an error in a step what the framework does not say: the step, the batch, and what to try."""
+        self._in_step = True
         try:
             yield
         except FloatingPointError:  # which names the step that it comes from
             raise
-        except Exception as error:
-            shapes = ", ".join(f"{tuple(part.shape)} {part.dtype}" for part in batch if hasattr(part, "shape"))
-            error.add_note(f"In {phase} step {index + 1} of the run, with a batch of {shapes}.")
+        except Exception as cause:
+            error = self._clearer(cause, batch)
+            parts = [part for part in batch if hasattr(part, "shape")] if isinstance(batch, (tuple, list)) else []
+            shapes = ", ".join(f"{tuple(part.shape)} {part.dtype}" for part in parts)
+            given = f", with a batch of {shapes}" if parts else ""
+            error.add_note(f"In {phase} step {index + 1} of the run{given}.")
+            for hint in validation.hints(error, self.model, [part.shape for part in parts]):
+                error.add_note(hint)
             if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
                 size = len(batch[-1])
                 error.add_note(
@@ -806,7 +916,39 @@ class Trainer(HyperParameters):
                     "Most likely an index, such as a label, is out of range, in this step or shortly before it. The "
                     "GPU is lost to this process: restart the process (in a notebook, the kernel)."
                 )
-            raise
+            if error is cause:
+                raise
+            raise error from cause
+        finally:
+            self._in_step = False
+
+    def _say_layout(self, batch: Any) -> None:
+        """Say so if the first batch has images whose axes are in another order than layers take them in."""
+        shape = getattr(batch[0], "shape", ()) if isinstance(batch, (tuple, list)) and batch else ()
+        note = validation.layout(shape, self.model.channel_axis) if len(shape) == 4 else None
+        if note:
+            self._say(note)
+
+    def _clearer(self, error: Exception, batch: Any) -> Exception:
+        """An error that names the mistake which a framework's error in a step comes from, if that is a known one."""
+        ours = type(self).prepare_batch.__module__.startswith("d2l.")  # another may take any batch
+        mistake = validation.mistake_in_batch(batch, self.tensors, self.tensors_name) if ours else None
+        mistake = mistake or validation.mistake_in_signature(error, self.model, self._module())
+        return TypeError(mistake) if mistake else error
+
+    def _module(self) -> type:
+        """The class of the framework's models."""
+        return getattr(sys.modules.get(validation.home(self)), "Module", Module)
+
+    def _check_given(self, call: str, model: Any, data: Any) -> None:
+        """See that model and data are what a trainer fits, and that it is not in the middle of that."""
+        if self._in_step:
+            raise RuntimeError(
+                f"a step of {type(self.model).__name__} calls {call}, and its trainer is in the middle of fit"
+            )
+        if not hasattr(self, "max_epochs"):
+            raise AttributeError(f"{type(self).__name__}.__init__ has to call super().__init__(max_epochs) first")
+        validation.check_given(call, model, data, self._module(), self._constructor_advice)
 
     @contextmanager
     def _capture(self) -> Iterator[dict[str, Any]]:
@@ -830,10 +972,21 @@ class Trainer(HyperParameters):
             try:
                 compiled = self._compile(step, *arguments)
             except Exception as error:  # whatever a model's own code may raise
-                self._say(f"A step that cannot be compiled runs as it is, slower ({type(error).__name__})")
-                compiled = step
+                compiled = self._uncompiled(step, type(error).__name__)
             steps[step.__name__] = self.model, self.optim, numbers, compiled
         return compiled
+
+    def _uncompiled(self, step: Callable[..., Any], reason: str) -> Callable[..., Any]:
+        """A step as it is, which says so when it has gone through once: an error of its own says more."""
+        lines = [f"A step that cannot be compiled runs as it is, slower ({reason})"]
+
+        def run(*arguments: Any) -> Any:
+            result = step(*arguments)
+            while lines:
+                self._say(lines.pop())
+            return result
+
+        return run
 
     def _compile(self, step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
         """Compile a step for arguments like these."""
@@ -892,6 +1045,8 @@ class Trainer(HyperParameters):
     def _take_up(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
         state = checkpoint.state
+        if isinstance(self.train_dataloader, _BegunLoader):
+            self.train_dataloader = self.train_dataloader.loader
         other = [
             f"{name} is {state['run'][name]} there and {fact} here"
             for name, fact in self._run.items()
@@ -983,7 +1138,9 @@ class Trainer(HyperParameters):
 
     def _find_unsaved(self, data: DataModule) -> list[str]:
         """What a run depends on and no checkpoint holds: random generators of the data's own."""
-        loader = getattr(self.train_dataloader, "loader", self.train_dataloader)
+        loader = self.train_dataloader
+        while isinstance(loader, _TrainersLoader):
+            loader = loader.loader
         owners = {"data": data, "train_dataloader": loader}
         owners |= {f"train_dataloader.{name}": getattr(loader, name, None) for name in ("dataset", "sampler")}
         generators: dict[int, str] = {}
@@ -1126,11 +1283,28 @@ class Trainer(HyperParameters):
         """Get the optimizer, which may need the parameters, and what a step of it needs."""
         # What steps do may have changed since the last fit, also where model and optimizer are the same.
         self._steps: dict[str, tuple[Any, ...]] = {}
-        # Drawn after the first batch, as in the first step, parameters are those of a run that has not looked ahead.
-        example = self._first_batch if self._exposes_random_state else self._example_batch
+        self._look_ahead()
+        self._configure_optimizer()
+
+    def _configure_optimizer(self) -> None:
+        """Get the optimizer from the model."""
+        with validation.configuring(self.model):
+            configured = self.model.configure_optimizers()
+        self.optim = self._configured_optimizer(configured)
+        self._check_optimizer()
+
+    def _look_ahead(self) -> None:
+        """Give lazy layers their parameters before the first step, whose random numbers stay those that they were.
+
+        Drawn after what an epoch draws before its first batch, parameters are those that the first step would draw.
+        """
+        if self._is_built():
+            return
         with self._random_states_kept():
-            self._init_parameters(example)
-        self.optim = self._configured_optimizer(self.model.configure_optimizers())
+            self._init_parameters(self._first_batch if self._exposes_random_state else self._example_batch)
+            go_on = self._random_states_of_now()
+        begun, self._begun = self._begun, None
+        self.train_dataloader = _BegunLoader(self.train_dataloader, self, go_on, begun)
 
     def _init_parameters(self, example: Callable[[], Sequence[Any]]) -> None:
         """Give layers that lack them the shapes of their parameters, which ``example`` gives a batch for."""
@@ -1146,28 +1320,32 @@ class Trainer(HyperParameters):
         if isinstance(loader, (BatchLoader, ImageLoader)):
             loader.draw()
             return loader.example()
-        return as_batch(next(iter(loader)))
+        batches = iter(loader)
+        first = next(batches)
+        self._begun = chain([first], batches)  # for the epoch that this begins, since a loader may be good for one
+        return as_batch(first)
 
     def _example_batch(self) -> Sequence[Any]:
-        """A batch with the shapes of training, which loaders of our own give without reading or drawing anything.
-
-        Of other loaders, that of validation is asked, since it has no order to draw.
-        """
-        loaders = [loader for loader in (self.train_dataloader, self.val_dataloader) if loader is not None]
-        own = next((loader for loader in loaders if isinstance(loader, (BatchLoader, ImageLoader))), None)
-        return own.example() if own is not None else as_batch(next(iter(loaders[-1])))
+        """A batch with the shapes of training, which loaders of our own give without reading or drawing anything."""
+        for loader in (self.train_dataloader, self.val_dataloader):
+            if isinstance(loader, (BatchLoader, ImageLoader)):
+                return loader.example()
+        return self._first_batch()
 
     @contextmanager
     def _random_states_kept(self) -> Iterator[None]:
         """Have the random states afterwards as they are now, those that can be read."""
-        if self._exposes_random_state:
-            kept, restore = self._random(), self._set_random
-        else:
-            kept, restore = random_states(), set_random_states
+        restore = self._random_states_of_now()
         try:
             yield
         finally:
-            restore(kept)
+            restore()
+
+    def _random_states_of_now(self) -> Callable[[], None]:
+        """A function that brings back the random states as they are now, those that can be read."""
+        if self._exposes_random_state:
+            return partial(self._set_random, self._random())
+        return partial(set_random_states, random_states())
 
     def _configured_optimizer(self, configured: Any) -> Any:
         """The optimizer in what the model's ``configure_optimizers`` has returned.
@@ -1177,13 +1355,19 @@ class Trainer(HyperParameters):
         """
         if type(configured) in (tuple, list, dict):
             raise TypeError(
-                f"{type(self.model).__name__}.configure_optimizers returned a {type(configured).__name__}: return one "
-                f"optimizer, which has its schedule as an argument, such as {self._schedule_example}"
+                f"{type(self.model).__name__}.configure_optimizers returned {validation.describe(configured)}: return "
+                f"one optimizer, such as {self.optimizer_example}. A schedule is an argument of it: "
+                f"{self._schedule_example}"
             )
         return configured
 
     def _step_schedulers(self) -> None:
         """Have learning-rate schedulers of their own go on by an epoch, where the framework has such."""
+
+    def _check_optimizer(self) -> None:
+        """See that the model has given an optimizer, and one for its parameters."""
+        if self.optimizer_methods:
+            validation.check_optimizer(self.model, self.optim, self.optimizer_methods, self.optimizer_example)
 
     def _set_training(self, training: bool) -> None:
         """Switch layers such as dropout between training and validation."""
@@ -1261,6 +1445,11 @@ class _TrainersLoader:
     def __len__(self) -> int:
         return len(self.loader)
 
+    @property
+    def examples(self) -> int | None:
+        """Examples in the data set, if the loader tells."""
+        return getattr(self.loader, "examples", None)
+
 
 class _PartLoader(_TrainersLoader):
     """A loader of which each process takes its part of every batch.
@@ -1285,6 +1474,29 @@ class _PartLoader(_TrainersLoader):
 
 def _parted(loader: Any, trainer: Trainer) -> Any:
     return loader if loader is None or isinstance(loader, (BatchLoader, ImageLoader)) else _PartLoader(loader, trainer)
+
+
+@dataclass
+class _BegunLoader(_TrainersLoader):
+    """A training loader that has been looked ahead into, for shapes.
+
+    Attributes:
+        go_on: Brings the random states to where the look has left them, once its draws have been repeated.
+        begun: The batches of the first epoch, if the loader has been asked for them.
+    """
+
+    go_on: Callable[[], None] | None
+    begun: Iterator[Any] | None
+
+    def __iter__(self) -> Iterator[Any]:
+        batches = iter(self.loader) if self.begun is None else self.begun
+        go_on = self.go_on
+        self.begun = self.go_on = None
+        for batch in batches:
+            if go_on is not None:
+                go_on()
+                go_on = None
+            yield batch
 
 
 class _CheckpointedLoader(_TrainersLoader):

@@ -15,7 +15,7 @@ NAME = "alexnet-d2l"
 PUBLISHED = "d2l"
 # Modules that the published package has, too. Ours build on the core.
 SHARED = ("torch.py", "tensorflow.py", "mxnet.py", "jax.py", "paddle.py")
-OURS = re.compile(rb"^from \. import core$|^from \.distribution import VERSION\b", re.M)
+OURS = re.compile(rb"^from \. import core\b|^from \.distribution import VERSION\b", re.M)
 
 
 def installed() -> "list[Distribution]":

@@ -2,6 +2,7 @@
 
 import atexit
 import faulthandler
+import inspect
 import math
 import os
 import random
@@ -19,10 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from . import core
+from . import core, validation
 from .board import ProgressBoard
 from .checkpoint import CheckpointError, check_fits
+from .data import BatchLoader
 from .hyperparameters import HyperParameters, add_to_class
+from .images import ImageLoader
 from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
 from .workers import Workers
@@ -121,13 +124,47 @@ class Module(core.Module, nn.Module):
     A model whose layers differ between training and validation declares a field ``training: bool = True``.
     """
 
+    channel_axis = 3
+
     plot_train_per_epoch: int = field(default=2, init=False)
     plot_valid_per_epoch: int = field(default=1, init=False)
     board: ProgressBoard = field(default_factory=lambda: ProgressBoard(xlabel="epoch"), init=False)
 
     def __call__(self, X: jax.Array, *args: Any, **kwargs: Any) -> jax.Array:
         """What Flax runs for ``model.apply(variables, X)``: `forward`."""
-        return self.forward(X, *args, **kwargs)
+        try:
+            return self.forward(X, *args, **kwargs)
+        except (TypeError, AttributeError) as error:
+            inputs = (X, *args)
+            mistake = validation.mistake_in_inputs(error, self, inputs, (jax.Array, np.ndarray), "jax.numpy.asarray(X)")
+            if mistake is None:
+                raise
+            raise TypeError(mistake) from error
+
+    def forward(self, X: jax.Array) -> jax.Array:
+        """The model's output for ``X``: by default that of ``self.net``.
+
+        Raises:
+            RuntimeError: It was called without parameters; the message says how to predict.
+        """
+        if self.scope is None:
+            raise RuntimeError(self._how_to_predict())
+        return super().forward(X)
+
+    def _how_to_predict(self) -> str:
+        name = type(self).__name__
+        state = getattr(getattr(self, "trainer", None), "state", None)
+        if state is None:
+            return (
+                f"{name} holds no parameters: fit it, or predict with model.apply(variables, X), where variables = "
+                "model.apply_init((X,), d2l.get_key()). Inside its loss, call state.apply_fn({'params': params}, *X)."
+            )
+        stats = ", 'batch_stats': trainer.state.batch_stats" if state.batch_stats else ""
+        model = "model.clone(training=False)" if getattr(self, "training", False) else "model"
+        return (
+            f"{name} holds no parameters, its trainer does: predict with {model}.apply({{'params': trainer.state.params"
+            f"{stats}}}, X). Inside its loss, call state.apply_fn({{'params': params}}, *X)."
+        )
 
     def loss(self, params: Params, X: Sequence[jax.Array], y: jax.Array, state: TrainState) -> jax.Array:
         """The loss of the predictions for the inputs ``X`` against ``y``, a scalar: for a subclass to define."""
@@ -135,7 +172,7 @@ class Module(core.Module, nn.Module):
 
     def training_step(self, params: Params, batch: Sequence[jax.Array], state: TrainState) -> tuple[jax.Array, Params]:
         """Plot the loss of one training batch, whose last element is the target; return it and its gradients."""
-        loss, grads = jax.value_and_grad(self.loss)(params, batch[:-1], batch[-1], state)
+        loss, grads = jax.value_and_grad(self._checked_loss)(params, batch[:-1], batch[-1], state)
         self.plot("loss", loss, train=True)
         return loss, grads
 
@@ -143,9 +180,24 @@ class Module(core.Module, nn.Module):
         """Plot the loss of one validation batch."""
         self.plot("loss", self.loss(params, batch[:-1], batch[-1], state), train=False)
 
+    def _checked_loss(self, *args: Any) -> Any:
+        """What `loss` gives, if it is what gradients are taken of.
+
+        Raises:
+            TypeError: It is something else.
+        """
+        loss = self.loss(*args)
+        if getattr(loss, "shape", None) != ():
+            mean = ", such as the mean over the batch" if getattr(loss, "shape", ()) else ""
+            raise TypeError(
+                f"{type(self).__name__}.loss returned {validation.describe(loss)}: return the loss itself, a scalar "
+                f"array{mean}"
+            )
+        return loss
+
     def configure_optimizers(self) -> optax.GradientTransformation:
         """Stochastic gradient descent with the learning rate ``self.lr``."""
-        return optax.sgd(self.lr)
+        return optax.sgd(validation.learning_rate(self, "declare lr: float = 0.1 in the class"))
 
     def apply_init(self, dummy_input: Sequence[jax.Array], key: Any) -> Params:
         """The model's variables, drawn with ``key``, their shapes from a pass of ``dummy_input``."""
@@ -191,7 +243,12 @@ class Trainer(core.Trainer):
 
     framework = "jax"
     _schedule_example = "optax.sgd(schedule)"
+    tensors = (jax.Array, np.ndarray)
+    tensors_name = "arrays of jax or NumPy"
+    optimizer_methods = ("init", "update")
+    optimizer_example = "optax.sgd(self.lr)"
     _resumes_lr = False
+    _constructor_advice = "in place of an __init__, declare fields, such as lr: float = 0.1, and make layers in setup()"
     precisions = ("auto", "float32", "bfloat16")
     _mesh: Mesh | None = None  # the devices in use of all processes, while a model is trained on more than one
 
@@ -334,7 +391,15 @@ class Trainer(core.Trainer):
         """Nothing to do: all processes do the same step of the whole batch, with the same random numbers."""
 
     def _key_of_first(self, key: jax.Array) -> jax.Array:
-        """The first process's key, for all to have."""
+        """The first process's key, for all to have.
+
+        Raises:
+            TypeError: It is no key.
+        """
+        if not isinstance(key, jax.Array):
+            raise TypeError(
+                f"fit(model, data, key) got {validation.describe(key)} for the key: give jax.random.PRNGKey(0), or none"
+            )
         return _like(key, jnp.asarray(self.workers.from_first(jax.random.key_data(key))))
 
     def _find_gpus(self) -> list[jax.Device]:
@@ -348,13 +413,19 @@ class Trainer(core.Trainer):
 
     def _prepare_optimizer(self) -> None:
         self._steps = {}
-        self._init_parameters(self._first_batch)
-        self.optim = self._configured_optimizer(self.model.configure_optimizers())
+        self._look_ahead()
+        self._configure_optimizer()
         opt_state = self.optim.init(self.state.params)
         # An optimizer without a state may give this class where an object of it is meant.
         opt_state = optax.EmptyState() if opt_state is optax.EmptyState else opt_state
         # On the device before the first step, as it is before the second: the step would be compiled for each.
         self.state = self._replicated(self.state.replace(tx=self.optim, opt_state=opt_state))
+
+    def _look_ahead(self) -> None:
+        if isinstance(self.train_dataloader, (BatchLoader, ImageLoader)):
+            self._init_parameters(self._first_batch)  # the order drawn here is not that of the first epoch
+        else:
+            super()._look_ahead()
 
     def _is_built(self) -> bool:
         return False  # each fit starts from new parameters
@@ -365,6 +436,8 @@ class Trainer(core.Trainer):
         params_key, dropout_key = jax.random.split(self._key)
         keys = {"params": params_key, "dropout": dropout_key}
         variables = self._draw_variables(core.inputs_of(batch), keys)
+        if "params" not in variables:
+            raise ValueError(f"{type(self.model).__name__} has no parameters: make its layers in setup()")
         if not all(map(np.size, jax.tree.leaves(variables["params"]))):  # later versions of JAX would go on
             raise ValueError("a layer is left without inputs: the batch is too small for the layers before it")
         self.state = TrainState.create(
@@ -440,7 +513,7 @@ class Trainer(core.Trainer):
 
     def _train_metrics(self, state: TrainState, batch: Sequence[jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
         with self._capture() as metrics:
-            value, grads = self.model.training_step(state.params, batch, state)
+            value, grads = self._checked_step(state, batch)
         if self.gradient_clip_val > 0:
             grads = self.clip_gradients(self.gradient_clip_val, grads)
         changed = {"dropout_rng": jax.random.split(state.dropout_rng)[0]}
@@ -448,6 +521,41 @@ class Trainer(core.Trainer):
             changed["batch_stats"] = value[1]["batch_stats"]
         loss = jax.tree.leaves(value)[0]
         return _shown_loss(state, loss).apply_gradients(grads=grads, **changed).replace(tx=state.tx), _widened(metrics)
+
+    def _checked_step(self, state: TrainState, batch: Sequence[jax.Array]) -> tuple[Any, Params]:
+        """What the model's step of training returns: the value of its loss, and gradients.
+
+        Raises:
+            TypeError: It is something else.
+            ValueError: The gradients are not those of the parameters.
+        """
+        result = self.model.training_step(state.params, batch, state)
+        name, got = f"{type(self.model).__name__}.training_step", validation.describe(result)
+        has_stats = bool(state.batch_stats)
+        expected = "(loss, updates), grads" if has_stats else "loss, grads"
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
+            raise TypeError(f"{name} returned {got}: return {expected}, as jax.value_and_grad(self.loss) gives them")
+        value, grads = result
+        if jax.tree.structure(grads) != jax.tree.structure(state.params):
+            raise ValueError(
+                f"{name} returned {validation.describe(grads)} for the gradients, which are none of all parameters: "
+                f"return {expected}, as jax.value_and_grad(self.loss) gives them"
+            )
+        if has_stats and not (isinstance(value, tuple) and len(value) == 2 and "batch_stats" in value[1]):
+            raise TypeError(
+                f"{name} returned {validation.describe(value)} beside the gradients: return {expected}, with the "
+                "'batch_stats' that the model's apply has updated"
+            )
+        return value, grads
+
+    def _check_given(self, call: str, model: Module, data: DataModule) -> None:
+        super()._check_given(call, model, data)
+        # Flax copies a model through its constructor, with arguments of its own.
+        if not {"parent", "args"} & set(inspect.signature(type(model)).parameters):
+            raise TypeError(
+                f"{type(model).__name__} has an __init__ of its own, which Flax cannot copy it with: "
+                f"{self._constructor_advice}"
+            )
 
     def _validate_metrics(self, state: TrainState, batch: Sequence[jax.Array]) -> dict[str, jax.Array]:
         with self._capture() as metrics:
@@ -485,7 +593,7 @@ class LinearRegressionScratch(Module):
 
     def configure_optimizers(self) -> "SGD":
         """`SGD` with the learning rate ``self.lr``."""
-        return SGD(self.lr)
+        return SGD(validation.learning_rate(self, "declare lr: float = 0.1 in the class"))
 
 
 class SGD(HyperParameters):
@@ -529,9 +637,20 @@ class Classifier(core.Classifier, Module):
         self, params: Params, batch: Sequence[jax.Array], state: TrainState
     ) -> tuple[tuple[jax.Array, Params], Params]:
         """Plot the loss of one training batch; return what `loss` does, and the gradients."""
-        value, grads = jax.value_and_grad(self.loss, has_aux=True)(params, batch[:-1], batch[-1], state)
+        value, grads = jax.value_and_grad(self._checked_loss, has_aux=True)(params, batch[:-1], batch[-1], state)
         self.plot("loss", value[0], train=True)
         return value, grads
+
+    def _checked_loss(self, *args: Any) -> Any:
+        value = self.loss(*args)
+        pair = isinstance(value, tuple) and len(value) == 2
+        if not pair or getattr(value[0], "shape", None) != ():
+            got = validation.describe(value[0]) + " first" if pair else validation.describe(value)
+            raise TypeError(
+                f"{type(self).__name__}.loss returned {got}: return (loss, updates), a scalar array and the updated "
+                "statistics, {} where the model has none"
+            )
+        return value
 
     def validation_step(self, params: Params, batch: Sequence[jax.Array], state: TrainState) -> None:
         """Plot loss and accuracy of one validation batch."""
@@ -551,6 +670,9 @@ class Classifier(core.Classifier, Module):
         variables = {"params": params, "batch_stats": state.batch_stats}
         rngs = {"dropout": state.dropout_rng}
         Y_hat, updates = state.apply_fn(variables, *X, mutable=["batch_stats"], rngs=rngs)
+        mistake = validation.mistake_in_labels(Y_hat.shape, Y.shape, validation.dtype_name(Y))
+        if mistake:
+            raise TypeError(mistake)
         Y_hat, Y = Y_hat.reshape(-1, Y_hat.shape[-1]), Y.reshape(-1)
         losses = optax.softmax_cross_entropy_with_integer_labels(Y_hat, Y)
         # A number that is no class gives nan, but for negative ones, which count from the last class.
@@ -582,7 +704,7 @@ class Classifier(core.Classifier, Module):
 
     def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[Any, jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]]:
         model = self.clone(training=False) if "training" in self.__dataclass_fields__ else self
-        X = jax.ShapeDtypeStruct(X_shape, jnp.float32)
+        X = jax.ShapeDtypeStruct(tuple(X_shape), jnp.float32)
         # Shapes are all that is asked for, so no layer is run and no weight drawn.
         variables = jax.eval_shape(model.init, jax.random.PRNGKey(0), X)
         bound = model.bind(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), variables))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as onp  # MXNet's own arrays have the name np here
 
-from . import core
+from . import core, validation
 from .board import ProgressBoard
 from .hyperparameters import HyperParameters, add_to_class
 from .machine import cores_are_shown_twice, keep_freed_memory, usable_processors
@@ -76,9 +76,31 @@ if current_profile().smoke:
 class Module(core.Module, nn.Block):
     """Base class of models: see `d2l.core.Module`."""
 
+    channel_axis = 1
+
     def __init__(self, plot_train_per_epoch: int = 2, plot_valid_per_epoch: int = 1):
         nn.Block.__init__(self)
         self._plot_settings(plot_train_per_epoch, plot_valid_per_epoch)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_children" not in self.__dict__ and isinstance(value, (nn.Block, gluon.Parameter)):
+            raise AttributeError(f"{type(self).__name__}.__init__ has to call super().__init__() before it sets {name}")
+        super().__setattr__(name, value)
+
+    def __call__(self, *args: Any) -> Any:
+        """What ``model(X)`` runs: `forward`."""
+        try:
+            return super().__call__(*args)
+        except (TypeError, AttributeError, ValueError, mx.MXNetError) as error:
+            mistake = validation.mistake_in_inputs(error, self, args, np.ndarray, "mxnet.np.array(X)", self._dtype())
+            if mistake is None:
+                raise
+            raise TypeError(mistake) from error
+
+    def _dtype(self) -> str:
+        """The dtype of the layers' parameters, which inputs have to have."""
+        params = list(self.collect_params().values())
+        return onp.dtype(params[0].dtype).name if params else ""
 
     def plot(self, key: str, value: Any, train: bool) -> None:
         """Add a scalar of this step to the board, without its graph: see `d2l.core.Module.plot`."""
@@ -91,8 +113,8 @@ class Module(core.Module, nn.Block):
         """Stochastic gradient descent with the learning rate ``self.lr``."""
         params = self.parameters()
         if isinstance(params, list):
-            return SGD(params, self.lr)
-        return gluon.Trainer(params, "sgd", {"learning_rate": self.lr})
+            return SGD(params, validation.learning_rate(self))
+        return gluon.Trainer(params, "sgd", {"learning_rate": validation.learning_rate(self)})
 
     def parameters(self) -> Any:
         """The layers' parameters by name or, in a model without layers, its arrays as a list."""
@@ -157,6 +179,10 @@ class Trainer(core.Trainer):
     framework = "mxnet"
     _schedule_example = 'gluon.Trainer(params, "sgd", {"lr_scheduler": schedule})'
     _exposes_random_state = False
+    tensors = (np.ndarray,)
+    tensors_name = "arrays of mxnet.np, such as mxnet.np.array(X)"
+    optimizer_methods = ("step",)
+    optimizer_example = 'gluon.Trainer(self.parameters(), "sgd", {"learning_rate": self.lr})'
     _devices: Sequence[mx.Context] = ()  # that the model has been brought to
 
     @property
@@ -208,6 +234,12 @@ class Trainer(core.Trainer):
             )
         _hybridize(self.model)
 
+    def _check_optimizer(self) -> None:
+        super()._check_optimizer()
+        own = [*self.model.collect_params().values(), *self.model.get_scratch_params()]
+        optimized = getattr(self.optim, "_params", getattr(self.optim, "params", ()))
+        validation.check_trained(self.model, list(optimized), own)
+
     def _check_arrays(self) -> None:
         """See that the optimizer trains what has a gradient: Gluon's has parameters of layers only."""
         if isinstance(self.optim, gluon.Trainer):
@@ -223,6 +255,11 @@ class Trainer(core.Trainer):
         self._devices = devices
         params = self.model.parameters()
         if isinstance(params, gluon.ParameterDict):
+            if any(param._data is None and not param._deferred_init for param in params.values()):
+                raise ValueError(
+                    f"{type(self.model).__name__} has layers that are not initialized: call self.net.initialize() in "
+                    "its __init__"
+                )
             params.reset_ctx(list(devices))
         self.model.set_scratch_params_device(self.device)
 
@@ -236,7 +273,7 @@ class Trainer(core.Trainer):
     def _train(self, batch: Sequence[np.ndarray]) -> None:
         several = len(self.devices) > 1
         with autograd.record():
-            losses = self._shares_of_loss(batch) if several else [self.model.training_step(batch)]
+            losses = self._shares_of_loss(batch) if several else [self._loss(batch)]
         autograd.backward(losses)
         if several:
             self.optim.allreduce_grads()
@@ -249,6 +286,16 @@ class Trainer(core.Trainer):
         # MXNet queues its work: without a pause the queue, and the batches it holds, would grow for an epoch.
         npx.waitall()
 
+    def _loss(self, batch: Sequence[np.ndarray]) -> np.ndarray:
+        """The loss that the model's step of training returns.
+
+        Raises:
+            TypeError, ValueError: It returns something else.
+        """
+        loss = self.model.training_step(batch)
+        validation.check_loss(self.model, loss, mx.nd.NDArray)
+        return loss
+
     def _validate(self, batch: Sequence[np.ndarray]) -> None:
         if len(self.devices) > 1:
             self._in_parts(self.model.validation_step, batch, train=False)
@@ -257,7 +304,7 @@ class Trainer(core.Trainer):
 
     def _shares_of_loss(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
         """What each device adds to the loss of the whole batch. One without examples adds gradients of zero."""
-        losses = [loss * share for loss, share in self._in_parts(self.model.training_step, batch, train=True)]
+        losses = [loss * share for loss, share in self._in_parts(self._loss, batch, train=True)]
         params = [param for param in self.model.parameters().values() if param.grad_req != "null"]
         idle = self.devices[len(losses) :]
         return losses + [sum((param.data(device) * 0).sum() for param in params) for device in idle]
@@ -415,7 +462,7 @@ class LinearRegressionScratch(Module):
 
     def configure_optimizers(self) -> "SGD":
         """`SGD` with the learning rate ``self.lr``."""
-        return SGD([self.w, self.b], self.lr)
+        return SGD([self.w, self.b], validation.learning_rate(self))
 
 
 class SGD(HyperParameters):
@@ -456,8 +503,11 @@ class Classifier(core.Classifier, Module):
         """Cross-entropy of the logits ``Y_hat`` (..., classes) against the class numbers ``Y`` (...).
 
         Raises:
-            ValueError: A label is no class number.
+            ValueError: A label is no class number, or their shape is another than that of the examples.
         """
+        mistake = validation.mistake_in_labels(Y_hat.shape, Y.shape, validation.dtype_name(Y), "u?int|float")
+        if mistake:
+            raise ValueError(mistake)
         # MXNet itself takes the nearest class for a number that is none.
         labels, classes = Y.asnumpy(), Y_hat.shape[-1]
         if labels.size and not (0 <= labels.min() <= labels.max() < classes and (labels % 1 == 0).all()):
@@ -480,6 +530,17 @@ class Classifier(core.Classifier, Module):
             Y = layer(X)
             yield layer, X, Y
             X = Y
+
+    @contextmanager
+    def _unspoilt(self) -> Iterator[None]:
+        params = [param for param in self.collect_params().values() if param._data is None]
+        kept = [dict(vars(param)) for param in params]
+        try:
+            yield
+        except BaseException:
+            for param, attributes in zip(params, kept, strict=True):
+                vars(param).update(attributes)
+            raise
 
     def _device(self) -> mx.Context:
         """Where the parameters are, the first of them if there are several places."""

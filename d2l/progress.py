@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from .data import as_batch
 from .notebook import Output, in_notebook
+from .validation import count_examples
 
 LONG_RUN_SECONDS = 300
 WARM_UP_SECONDS = 10
@@ -78,7 +79,7 @@ class Progress:
         """Hand out the batches of ``loader`` once, counting and timing them."""
         start, self._paused_seconds = time.monotonic(), 0.0
         for batch in map(as_batch, loader):
-            self.examples = self.all_examples = len(batch[-1])
+            self.examples = self.all_examples = count_examples(batch)
             yield batch
             now = time.monotonic()
             if train:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import core
+from . import core, validation
 from .board import ProgressBoard
 from .checkpoint import check_fits
 from .hyperparameters import HyperParameters, add_to_class
@@ -92,6 +92,7 @@ def _join_cluster() -> tf.distribute.MultiWorkerMirroredStrategy | None:
 # TensorFlow's pass over a compiled step that has layers compute in bfloat16 on a CPU, between casts.
 BFLOAT16_REWRITE = "auto_mixed_precision_onednn_bfloat16"
 
+_TENSORS = (tf.Tensor, tf.Variable, np.ndarray, tf.keras.KerasTensor)  # what a model can be called with
 _strategies: dict[tuple[str, ...], tf.distribute.MirroredStrategy] = {}
 _cluster = _join_cluster()  # has to come before anything that TensorFlow computes
 
@@ -101,6 +102,8 @@ if current_profile().smoke:
 
 class Module(core.Module, tf.keras.Model):
     """Base class of models: see `d2l.core.Module`."""
+
+    channel_axis = 3
 
     def __init__(self, plot_train_per_epoch: int = 2, plot_valid_per_epoch: int = 1):
         tf.keras.Model.__init__(self)
@@ -118,7 +121,13 @@ class Module(core.Module, tf.keras.Model):
             self.training = kept
 
     def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> tf.Tensor:
-        return super().__call__(*args, training=self.training if training is None else training, **kwargs)
+        try:
+            return super().__call__(*args, training=self.training if training is None else training, **kwargs)
+        except Exception as error:
+            mistake = validation.mistake_in_inputs(error, self, args, _TENSORS, "tf.convert_to_tensor(X)")
+            if mistake is None:
+                raise
+            raise TypeError(mistake) from error
 
     @property
     def trainable_variables(self) -> list[Any]:
@@ -137,7 +146,7 @@ class Module(core.Module, tf.keras.Model):
 
     def configure_optimizers(self) -> tf.keras.optimizers.Optimizer:
         """Stochastic gradient descent with the learning rate ``self.lr``."""
-        return tf.keras.optimizers.SGD(self.lr)
+        return tf.keras.optimizers.SGD(validation.learning_rate(self))
 
 
 class DataModule(core.DataModule):
@@ -177,6 +186,10 @@ class Trainer(core.Trainer):
     framework = "tensorflow"
     _schedule_example = "tf.keras.optimizers.SGD(schedule)"
     _exposes_random_state = False
+    tensors = _TENSORS
+    tensors_name = "tensors of tensorflow or NumPy arrays"
+    optimizer_methods = ("apply_gradients",)
+    optimizer_example = "tf.keras.optimizers.SGD(self.lr)"
 
     @property
     def strategy(self) -> tf.distribute.Strategy | None:
@@ -344,13 +357,25 @@ class Trainer(core.Trainer):
 
     def _train_metrics(self, batch: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
         with self._capture() as metrics, tf.GradientTape() as tape:
-            loss = self.model.training_step(batch)
+            loss = _loss(self.model, batch)
         variables = self.model.trainable_variables
         grads = tape.gradient(loss, variables)
+        self._check_gradients(grads)
         if self.gradient_clip_val > 0:
             grads = self.clip_gradients(self.gradient_clip_val, grads)
         self.optim.apply_gradients(zip(grads, variables, strict=True))
         return _widened(metrics)
+
+    def _check_gradients(self, grads: Sequence[tf.Tensor | None]) -> None:
+        """See that the loss depends on a variable, and so that there is one."""
+        name = type(self.model).__name__
+        if not grads:
+            raise ValueError(f"{name} has no variable to train: it has no layers with weights, or trainable is False")
+        if all(grad is None for grad in grads):
+            raise ValueError(
+                f"the loss that {name}.training_step returned depends on none of its variables: return it as it is, "
+                "computed by TensorFlow from the model's output"
+            )
 
     def _validate_metrics(self, batch: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
         with self._capture() as metrics:
@@ -368,9 +393,11 @@ class Trainer(core.Trainer):
     def _train_part(self, part: Sequence[tf.Tensor], examples: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """A replica's step of training; it gives the metrics and the number of examples of the whole batch."""
         with self._capture() as metrics, tf.GradientTape() as tape:
-            loss = self.model.training_step(part)
+            loss = _loss(self.model, part)
         variables = self.model.trainable_variables
-        grads = tape.gradient(loss, variables, unconnected_gradients="zero")
+        grads = tape.gradient(loss, variables)
+        self._check_gradients(grads)
+        grads = [tf.zeros_like(x) if grad is None else grad for grad, x in zip(grads, variables, strict=True)]
         metrics, whole = _of_whole(_widened(metrics), examples)
         grads = [_weighted(grad, examples / tf.maximum(whole, 1)) for grad in grads]
         keras = isinstance(self.optim, tf.keras.optimizers.Optimizer)
@@ -487,7 +514,7 @@ class LinearRegressionScratch(Module):
 
     def configure_optimizers(self) -> "SGD":
         """`SGD` with the learning rate ``self.lr``."""
-        return SGD(self.lr)
+        return SGD(validation.learning_rate(self))
 
 
 class SGD(HyperParameters):
@@ -524,8 +551,14 @@ class Classifier(core.Classifier, Module):
 
     def loss(self, Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True) -> tf.Tensor:
         """Cross-entropy of the logits ``Y_hat`` (..., classes) against the class numbers ``Y`` (...)."""
+        if Y_hat.shape.is_fully_defined() and Y.shape.is_fully_defined():
+            mistake = validation.mistake_in_labels(Y_hat.shape, Y.shape, "int")
+            if mistake:
+                raise ValueError(mistake)
         Y_hat, Y = tf.reshape(Y_hat, (-1, Y_hat.shape[-1])), tf.reshape(Y, (-1,))
         losses = tf.keras.losses.sparse_categorical_crossentropy(Y, Y_hat, from_logits=True)
+        if Y.dtype.is_floating:  # Keras would take the whole part of a number that is no class
+            losses = tf.where(tf.floor(Y) == Y, losses, math.nan)
         return tf.reduce_mean(losses) if averaged else losses
 
     def accuracy(self, Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True, top: int = 1) -> tf.Tensor:
@@ -541,6 +574,16 @@ class Classifier(core.Classifier, Module):
             Y = layer(X, training=False)
             yield layer, X, Y
             X = Y
+
+    @contextmanager
+    def _unspoilt(self) -> Iterator[None]:
+        kept = [_Unbuilt(layer) for layer in self.net._flatten_layers() if not layer.built]
+        try:
+            yield
+        except BaseException:
+            for layer in kept:
+                layer.restore()
+            raise
 
     def _count_parameters(self, layer: Any) -> int:
         return sum(math.prod(weight.shape) for weight in layer.trainable_weights)
@@ -679,6 +722,38 @@ class ResNeXtBlock(tf.keras.Model):
         Y = tf.nn.relu(self.bn2(self.conv2(self.pad(Y))))
         Y = self.bn3(self.conv3(Y))
         return tf.nn.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 else X))
+
+
+def _loss(model: Module, batch: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The loss that a model's step of training returns.
+
+    Raises:
+        TypeError, ValueError: It returns something else.
+    """
+    loss = model.training_step(batch)
+    validation.check_loss(model, loss, (tf.Tensor, tf.Variable))
+    return loss
+
+
+class _Unbuilt:
+    """A Keras layer before its first input, to go back to."""
+
+    def __init__(self, layer: tf.keras.layers.Layer):
+        tracker = layer._tracker
+        self.objects = [(thing, dict(vars(thing))) for thing in (layer, tracker)]
+        self.lists = [(tracked, list(tracked)) for _, tracked in tracker.config.values()]
+        self.ids = [(ids, set(ids)) for ids in tracker.stored_ids.values()]
+
+    def restore(self) -> None:
+        """Have the layer make its weights anew."""
+        for thing, attributes in self.objects:
+            vars(thing).clear()
+            vars(thing).update(attributes)
+        for tracked, items in self.lists:
+            tracked[:] = items
+        for ids, known in self.ids:
+            ids.clear()
+            ids.update(known)
 
 
 def _mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:

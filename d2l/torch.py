@@ -1,6 +1,7 @@
 """The helper for PyTorch."""
 
 import atexit
+import copy
 import gc
 import os
 import sys
@@ -15,9 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import core
+from . import core, validation
 from .board import ProgressBoard
-from .checkpoint import Checkpoint
 from .data import as_batch
 from .hyperparameters import HyperParameters, add_to_class
 from .machine import cpu_has_bfloat16, keep_freed_memory
@@ -77,6 +77,7 @@ if current_profile().smoke:
 class Module(core.Module, nn.Module):
     """Base class of models: see `d2l.core.Module`."""
 
+    channel_axis = 1
     autocast_device: str | None = None  # set while a trainer has the layers compute in bfloat16
 
     def __init__(self, plot_train_per_epoch: int = 2, plot_valid_per_epoch: int = 1):
@@ -85,11 +86,23 @@ class Module(core.Module, nn.Module):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What ``model(X)`` runs: `forward`, with its output in ``float32`` whatever the layers compute in."""
-        if self.autocast_device is None:
-            return super().__call__(*args, **kwargs)
-        with torch.autocast(self.autocast_device, torch.bfloat16):
-            output = super().__call__(*args, **kwargs)
+        try:
+            if self.autocast_device is None:
+                return super().__call__(*args, **kwargs)
+            with torch.autocast(self.autocast_device, torch.bfloat16):
+                output = super().__call__(*args, **kwargs)
+        except (TypeError, AttributeError, RuntimeError) as error:
+            own = _dtype_of(self)
+            mistake = validation.mistake_in_inputs(error, self, args, torch.Tensor, "torch.as_tensor(X)", own)
+            if mistake is None:
+                raise
+            raise TypeError(mistake) from error
         return tree_map_only(torch.Tensor, lambda x: x.float() if x.is_floating_point() else x, output)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_modules" not in self.__dict__ and isinstance(value, (nn.Module, nn.Parameter)):
+            raise AttributeError(f"{type(self).__name__}.__init__ has to call super().__init__() before it sets {name}")
+        super().__setattr__(name, value)
 
     def plot(self, key: str, value: Any, train: bool) -> None:
         """Add a scalar of this step to the board, without its graph: see `d2l.core.Module.plot`."""
@@ -104,7 +117,7 @@ class Module(core.Module, nn.Module):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Stochastic gradient descent with the learning rate ``self.lr``."""
-        return torch.optim.SGD(self.parameters(), lr=self.lr)
+        return torch.optim.SGD(self.parameters(), lr=validation.learning_rate(self))
 
     def apply_init(self, inputs: Sequence[torch.Tensor], init: Callable[[nn.Module], None] | None = None) -> None:
         """Give lazy layers their shapes by a pass of ``inputs``, then call ``init`` with every part of ``self.net``."""
@@ -145,12 +158,15 @@ class Trainer(core.Trainer):
     """
 
     framework = "torch"
+    tensors = (torch.Tensor,)
+    tensors_name = "tensors of torch, such as torch.as_tensor(X)"
+    optimizer_methods = ("step", "zero_grad")
+    optimizer_example = "torch.optim.SGD(self.parameters(), lr=self.lr)"
     precisions = ("auto", "float32", "bfloat16")
     _generators = (*core.Trainer._generators, torch.Generator)
     _parallel: DistributedDataParallel | None = None
     _schedules: Sequence["_Schedule"] = ()  # of the optimizer, for the trainer to step
     _found_schedulers: dict[str, LRScheduler] | None = None
-    _random_after_init: dict[str, Any] | None = None  # where lazy layers have drawn their parameters ahead of the run
 
     def prepare_data(self, data: DataModule) -> None:
         """Get the data loaders and their lengths in batches; those of PyTorch's own class copy ahead to a GPU."""
@@ -263,6 +279,12 @@ class Trainer(core.Trainer):
             if schedule.interval == "epoch":
                 schedule.step(self.model.board.last)
 
+    def _check_optimizer(self) -> None:
+        super()._check_optimizer()
+        groups = getattr(self.optim, "param_groups", [{"params": getattr(self.optim, "params", ())}])
+        optimized = [parameter for group in groups for parameter in group["params"]]
+        validation.check_trained(self.model, optimized, list(self.model.parameters()))
+
     def _set_training(self, training: bool) -> None:
         self.model.train(training)
         if not training and self.workers.count > 1:
@@ -270,10 +292,7 @@ class Trainer(core.Trainer):
                 distributed.broadcast(buffer, 0)
 
     def _train(self, batch: Sequence[torch.Tensor]) -> None:
-        if self._random_after_init is not None:  # in the first step, which would have drawn the parameters
-            self._set_random(self._random_after_init)
-            self._random_after_init = None
-        loss = self.model.training_step(batch) if self.workers.count == 1 else self._share_of_loss(batch)
+        loss = _loss(self.model, batch) if self.workers.count == 1 else self._share_of_loss(batch)
         self.optim.zero_grad()
         loss.backward()
         # Optimizers written by hand change parameters in place.
@@ -301,15 +320,6 @@ class Trainer(core.Trainer):
     def _validate(self, batch: Sequence[torch.Tensor]) -> None:
         with torch.no_grad():
             self.model.validation_step(batch)
-
-    def _init_parameters(self, example: Callable[[], Sequence[Any]]) -> None:
-        lazy = not self._is_built()
-        super()._init_parameters(example)
-        self._random_after_init = self._random() if lazy else None
-
-    def _take_up(self, checkpoint: Checkpoint) -> None:
-        super()._take_up(checkpoint)
-        self._random_after_init = None
 
     def _is_built(self) -> bool:
         return not any(map(nn.parameter.is_lazy, chain(self.model.parameters(), self.model.buffers())))
@@ -409,7 +419,7 @@ class LinearRegressionScratch(Module):
 
     def configure_optimizers(self) -> "SGD":
         """`SGD` with the learning rate ``self.lr``."""
-        return SGD([self.w, self.b], self.lr)
+        return SGD([self.w, self.b], validation.learning_rate(self))
 
 
 class SGD(HyperParameters):
@@ -457,14 +467,16 @@ class Classifier(core.Classifier, Module):
 
         A number that is no class is an error on a CPU. On a GPU, which the process would lose by it, it gives nan.
         """
-        Y_hat, Y = Y_hat.reshape(-1, Y_hat.shape[-1]), Y.reshape(-1)
-        reduction = "mean" if averaged else "none"
-        cross_entropy = partial(nn.functional.cross_entropy, Y_hat, reduction=reduction, ignore_index=NO_LABEL)
-        if not Y.is_cuda:
-            return cross_entropy(Y)
-        is_class = (Y >= 0) & (Y_hat.shape[-1] > Y)
-        lost = torch.where(is_class, 0.0, torch.nan)
-        return cross_entropy(torch.where(is_class, Y, 0)) + (lost.mean() if averaged else lost)
+        try:
+            return _cross_entropy(Y_hat.reshape(-1, Y_hat.shape[-1]), Y.reshape(-1), averaged)
+        except IndexError as error:
+            raise IndexError(f"{error} The model has {Y_hat.shape[-1]} classes, numbered from 0.") from error
+        except (RuntimeError, ValueError) as error:
+            dtype = validation.dtype_name(Y)
+            mistake = validation.mistake_in_labels(Y_hat.shape, Y.shape, dtype, "int64|uint8")
+            if mistake is None:
+                raise
+            raise ValueError(mistake) from error
 
     def accuracy(self, Y_hat: torch.Tensor, Y: torch.Tensor, averaged: bool = True, top: int = 1) -> torch.Tensor:
         """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example."""
@@ -474,12 +486,22 @@ class Classifier(core.Classifier, Module):
 
     def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[nn.Module, torch.Tensor, torch.Tensor]]:
         parameter = next(self.parameters(), torch.empty(0))
-        X = torch.zeros(*X_shape, device=parameter.device)
+        X = first = torch.zeros(*X_shape, device=parameter.device)
         with _evaluating(self):
-            for layer in self.net:
-                Y = layer(X)
-                yield layer, X, Y
-                X = Y
+            # Lazy layers take no shape from an input that a later layer refuses: a copy is asked first.
+            lazy = any(map(nn.parameter.is_lazy, self.net.parameters()))
+            net = _copied(self.net) if lazy else self.net
+            with torch.random.fork_rng(self._cuda_devices()) if lazy else nullcontext():
+                for layer in net:
+                    Y = layer(X)
+                    yield layer, X, Y
+                    X = Y
+            if lazy:
+                self.net(first)
+
+    def _cuda_devices(self) -> list[torch.device]:
+        """The GPUs that its parameters are on."""
+        return list({parameter.device for parameter in self.parameters() if parameter.is_cuda})
 
     def _count_parameters(self, layer: nn.Module) -> int:
         return sum(parameter.numel() for parameter in layer.parameters() if parameter.requires_grad)
@@ -649,6 +671,17 @@ class ResNeXtBlock(nn.Module):
         return nn.functional.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 else X))
 
 
+def _cross_entropy(Y_hat: torch.Tensor, Y: torch.Tensor, averaged: bool) -> torch.Tensor:
+    """The loss of the logits (n, classes) and the class numbers (n,)."""
+    reduction = "mean" if averaged else "none"
+    cross_entropy = partial(nn.functional.cross_entropy, Y_hat, reduction=reduction, ignore_index=NO_LABEL)
+    if not Y.is_cuda:
+        return cross_entropy(Y)
+    is_class = (Y >= 0) & (Y_hat.shape[-1] > Y)
+    lost = torch.where(is_class, 0.0, torch.nan)
+    return cross_entropy(torch.where(is_class, Y, 0)) + (lost.mean() if averaged else lost)
+
+
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
     """Run ``model`` as in validation: without gradients, dropout off, batch normalization by its running averages."""
@@ -718,7 +751,7 @@ def _optimizer_and_schedules(configured: Any, source: str) -> tuple[Any, list[_S
         part = rest.pop(0)
         if isinstance(part, (tuple, list)):
             rest = [*part, *rest]
-        elif isinstance(part, Mapping) and "optimizer" in part:
+        elif isinstance(part, Mapping) and isinstance(part.get("optimizer"), torch.optim.Optimizer):
             rest = [part["optimizer"], *([part["lr_scheduler"]] if "lr_scheduler" in part else []), *rest]
         elif isinstance(part, Mapping) and isinstance(part.get("scheduler"), LRScheduler):
             unknown = part.keys() - set(_Schedule._fields)
@@ -734,7 +767,7 @@ def _optimizer_and_schedules(configured: Any, source: str) -> tuple[Any, list[_S
             optimizers.append(part)
     if len(optimizers) != 1:
         kinds = ", ".join(type(part).__name__ for part in optimizers) or "none"
-        raise TypeError(f"{source} is to return one optimizer, alone or with schedulers; the optimizers here: {kinds}")
+        raise TypeError(f"{source} has to return one optimizer, alone or with schedulers; the optimizers here: {kinds}")
     for schedule in schedules:
         if schedule.scheduler.optimizer is not optimizers[0]:
             raise ValueError(f"{source} returned a {type(schedule.scheduler).__name__} of another optimizer")
@@ -764,6 +797,13 @@ def _schedulers_of(optimizer: Any) -> dict[str, LRScheduler]:
     return named
 
 
+def _copied(net: nn.Module) -> nn.Module:
+    """A copy of a net, also of its lazy buffers, such as those of batch normalization, which PyTorch does not copy."""
+    lazy = filter(nn.parameter.is_lazy, net.buffers())
+    new = {id(x): nn.parameter.UninitializedBuffer(device=x.data.device, dtype=x.data.dtype) for x in lazy}
+    return copy.deepcopy(net, new)
+
+
 class _TrainingStep(nn.Module):
     """A model's step of training as a forward pass, which is what can be made parallel."""
 
@@ -772,7 +812,24 @@ class _TrainingStep(nn.Module):
         self.model = model
 
     def forward(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
-        return self.model.training_step(batch)
+        return _loss(self.model, batch)
+
+
+def _loss(model: Module, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The loss that a model's step of training returns.
+
+    Raises:
+        TypeError, ValueError: It returns something else.
+    """
+    loss = model.training_step(batch)
+    validation.check_loss(model, loss, torch.Tensor)
+    return loss
+
+
+def _dtype_of(model: nn.Module) -> str:
+    """The dtype of the parameters, where inputs have to have the same."""
+    parameter = next(model.parameters(), None)
+    return "" if parameter is None else str(parameter.dtype).removeprefix("torch.")
 
 
 def _join_processes() -> None:

@@ -260,7 +260,7 @@ def test_schedule_beside_the_optimizer_is_refused_with_where_it_belongs(name, se
     model = tiny(fw)
     plain = type(model).configure_optimizers
     type(model).configure_optimizers = lambda self: (plain(self), object())
-    with pytest.raises(TypeError, match=r"configure_optimizers returned a tuple: return one optimizer") as raised:
+    with pytest.raises(TypeError, match=r"configure_optimizers returned a tuple of 2: return one optimizer") as raised:
         fw.d2l.Trainer(1).fit(model, Loaders(batches_of(fw, [4]), None))
     sees(f"TypeError: {raised.value}")
 
