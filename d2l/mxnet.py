@@ -236,9 +236,8 @@ class Trainer(core.Trainer):
 
     def _check_optimizer(self) -> None:
         super()._check_optimizer()
-        own = [*self.model.collect_params().values(), *self.model.get_scratch_params()]
-        optimized = getattr(self.optim, "_params", getattr(self.optim, "params", ()))
-        validation.check_trained(self.model, list(optimized), own)
+        if isinstance(self.optim, gluon.Trainer):
+            validation.check_trained(self.model, self.optim._params, list(self.model.collect_params().values()))
 
     def _check_arrays(self) -> None:
         """See that the optimizer trains what has a gradient: Gluon's has parameters of layers only."""

@@ -281,9 +281,11 @@ class Trainer(core.Trainer):
 
     def _check_optimizer(self) -> None:
         super()._check_optimizer()
-        groups = getattr(self.optim, "param_groups", [{"params": getattr(self.optim, "params", ())}])
+        groups = getattr(self.optim, "param_groups", ())  # one written by hand has them where it likes
         optimized = [parameter for group in groups for parameter in group["params"]]
-        validation.check_trained(self.model, optimized, list(self.model.parameters()))
+        # A model may have tensors that are no parameters, too.
+        own = [value for module in self.model.modules() for value in vars(module).values()]
+        validation.check_trained(self.model, optimized, [*self.model.parameters(), *own])
 
     def _set_training(self, training: bool) -> None:
         self.model.train(training)

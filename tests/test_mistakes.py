@@ -615,6 +615,26 @@ def test_optimizer_of_another_models_parameters_is_named(name):
         fit(fw, net)
 
 
+def test_optimizer_may_have_tensors_of_the_model_that_are_no_parameters():
+    fw = adapter("torch")
+
+    class Net(fw.d2l.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = fw.lib.zeros(1, requires_grad=True)
+
+        def forward(self, X):
+            return X.mean() * self.w
+
+        def loss(self, y_hat, y):
+            return (y_hat - 1).square().mean()
+
+        def configure_optimizers(self):
+            return fw.lib.optim.SGD([self.w], lr=0.1)
+
+    assert fit(fw, Net()).model.w.item() > 0
+
+
 def test_parameters_that_were_not_called_are_named():
     fw = adapter("torch")
     net = changed(fw, configure_optimizers=lambda self: fw.lib.optim.SGD(self.parameters, lr=0.1))
