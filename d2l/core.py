@@ -1383,7 +1383,7 @@ class Trainer(HyperParameters):
 
     def _is_built(self) -> bool:
         """Whether all parameters have their shapes."""
-        raise NotImplementedError
+        return True
 
     def _build(self, batch: Sequence[Any]) -> None:
         """Give layers that take their shapes from a batch their parameters."""
@@ -1435,7 +1435,7 @@ class Trainer(HyperParameters):
         """Have the framework draw from such a state."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _TrainersLoader:
     """A loader that a trainer goes through in a way of its own."""
 

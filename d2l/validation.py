@@ -8,6 +8,7 @@ import inspect
 import math
 import re
 import reprlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Real
@@ -109,9 +110,13 @@ def check_given(call: str, model: Any, data: Any, base: type, advice: str) -> No
 
 
 def home(thing: Any) -> str:
-    """The module of the helper that a class, or an object's class, is of or is made from."""
+    """The framework's module of the helper, or the core, that a class or an object's class is of or is made from."""
     kinds = (thing if isinstance(thing, type) else type(thing)).__mro__
-    modules = [kind.__module__ for kind in kinds if kind.__module__.startswith("d2l.")]
+    modules = [
+        kind.__module__
+        for kind in kinds
+        if kind.__module__.startswith("d2l.") and hasattr(sys.modules[kind.__module__], "Module")
+    ]
     return next((name for name in modules if name != "d2l.core"), modules[0] if modules else "")
 
 
