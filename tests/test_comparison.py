@@ -268,10 +268,13 @@ def compare(monkeypatch) -> Callable[..., list[str]]:
         messages = iter([part for answer in answers for part in (*answer, idle)])
 
         def run_cell(cell: Cell) -> None:
+            errors = []
             while (received := notebooks.get_kernel_message(notebook)) is not idle:
                 assert received["msg_type"] in ("stream", "display_data", "error"), "nbval would not know it"
                 if received["msg_type"] == "error":
-                    raise ValueError(received["content"]["evalue"])
+                    errors.append(received["content"]["evalue"])
+            if errors:
+                raise ValueError(errors[0])
 
         monkeypatch.setattr(notebooks, "run_cell", run_cell)
         monkeypatch.setattr(notebooks, "next_message", lambda *args, **kwargs: next(messages))
