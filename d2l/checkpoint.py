@@ -233,7 +233,7 @@ def unpack(packed: Any, arrays: Mapping[str, np.ndarray], tensor: Callable[[np.n
 
 def as_json(state: Any) -> str:
     """A state as JSON; numbers may be NumPy's or a framework's."""
-    return json.dumps(state, default=lambda number: to_numpy(number).item())
+    return json.dumps(state, default=lambda number: to_numpy(number).tolist())
 
 
 def random_states() -> dict[str, Any]:
@@ -247,6 +247,26 @@ def set_random_states(states: Mapping[str, Any]) -> None:
     version, numbers, gauss = states["python"]
     random.setstate((version, tuple(numbers), gauss))
     np.random.set_state(tuple(states["numpy"]))
+
+
+def generator_state(generator: Any) -> Any:
+    """The state of a random generator of Python's or NumPy's, as JSON can hold it."""
+    if isinstance(generator, random.Random):
+        return generator.getstate()
+    if isinstance(generator, np.random.RandomState):
+        return generator.get_state(legacy=False)
+    return generator.bit_generator.state
+
+
+def set_generator_state(generator: Any, state: Any) -> None:
+    """Have such a generator go on from such a state."""
+    if isinstance(generator, random.Random):
+        version, numbers, gauss = state
+        generator.setstate((version, tuple(numbers), gauss))
+    elif isinstance(generator, np.random.RandomState):
+        generator.set_state(state)
+    else:
+        generator.bit_generator.state = state
 
 
 def _described(array: Any) -> str:

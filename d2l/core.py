@@ -9,12 +9,13 @@ import reprlib
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from numbers import Real
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,12 @@ from .checkpoint import (
     CheckpointFolder,
     as_json,
     check_fits,
+    generator_state,
     pack,
     pack_entries,
     random_states,
     read,
+    set_generator_state,
     set_random_states,
     unpack,
 )
@@ -49,6 +52,9 @@ from .profile import current_profile
 from .progress import CountedLoader, Progress
 from .workers import Workers
 
+# Attributes that a model has for its trainer.
+OF_TRAINER = {"trainer", "board", "hparams"}
+DEPTH, MOST_PARTS = 4, 20  # how far attributes are looked into for a state of their own, and how many parts of a list
 # How the frameworks say it.
 OUT_OF_MEMORY = re.compile(
     r"out of memory|RESOURCE_EXHAUSTED|OOM when|(can't|unable to|failed to) allocate|bad_alloc|memory exhausted", re.I
@@ -72,6 +78,35 @@ def missing_framework(error: ModuleNotFoundError, packages: Sequence[str], extra
         return error
     command = f"pip install '.[{extra}]' in the folder of this project's repository"
     return ImportError(f"{error.name} is not installed here: {command}. {note}".rstrip())
+
+
+def attributes(owners: Mapping[str, Any], held: Iterable[Any] = ()) -> Iterator[tuple[str, Any]]:
+    """What objects have as attributes, and what these have, by names such as ``data.transform.rng``.
+
+    Left out are tensors, what begins with an underscore, what the trainer adds, and all that ``held`` is of.
+    """
+    seen = {id(thing) for thing in held}
+    waiting = [(name, owner, DEPTH) for name, owner in owners.items()]
+    while waiting:
+        name, owner, depth = waiting.pop(0)
+        if isinstance(owner, (list, tuple)):
+            parts = {f"{name}[{i}]": part for i, part in enumerate(owner[:MOST_PARTS])}
+        else:
+            own = getattr(owner, "__dict__", {})
+            parts = {f"{name}.{key}": part for key, part in own.items() if key[:1] != "_" and key not in OF_TRAINER}
+        for path, part in parts.items():
+            if type(part) in (int, float):
+                yield path, part
+            elif not (hasattr(part, "shape") or isinstance(part, (type, ModuleType)) or id(part) in seen):
+                seen.add(id(part))
+                yield path, part
+                if depth > 1:
+                    waiting.append((path, part, depth - 1))
+
+
+def counters(owners: Mapping[str, Any], held: Iterable[Any] = ()) -> dict[str, float]:
+    """The plain numbers among the attributes of objects, by name: see `attributes`."""
+    return {name: value for name, value in attributes(owners, held) if type(value) in (int, float)}
 
 
 class Module(HyperParameters):
@@ -580,7 +615,8 @@ class Trainer(HyperParameters):
     progress: Progress | None = None
     _resumes_lr = True  # whether an optimizer goes on with the learning rate of a checkpoint, whatever its own is
     _schedule_example = ""  # how an optimizer is given a learning-rate schedule
-    _generators: tuple[type, ...] = (random.Random, np.random.Generator, np.random.RandomState)
+    generator_types: tuple[type, ...] = (random.Random, np.random.Generator, np.random.RandomState)
+    _generators: Mapping[str, Any] = {}  # random generators that model and data have of their own, by name
     _exposes_random_state = True  # whether the framework's random state can be read and set
     _checkpoints: CheckpointFolder | None = None
     _epoch_random: Any = None  # the random states that an epoch with checkpoints began with
@@ -588,7 +624,7 @@ class Trainer(HyperParameters):
     train_batch_idx: int = 0
     num_train_batches: int = 0
     _stop: BaseException | None = None
-    _begun: Iterator[Any] | None = None  # batches of an epoch whose first has been looked at
+    _begun: tuple[Iterator[Any], Iterator[Any]] | None = None
     _in_step = False
     # What to say of a model whose base class's constructor was not called.
     _constructor_advice = "its __init__ has to call super().__init__() first"
@@ -727,6 +763,7 @@ class Trainer(HyperParameters):
         self._part_batches()
         model.board.clear()
         self.prepare_model(model)
+        self._generators = self._find_generators(data)
         self._prepare_optimizer()
         self.train_batch_idx = self.val_batch_idx = self._first_epoch = 0
         total = self.num_epochs * (self.num_train_batches + self.num_val_batches)
@@ -740,12 +777,17 @@ class Trainer(HyperParameters):
             try:
                 for epoch in range(self._first_epoch, self.num_epochs):
                     self.epoch = epoch
-                    examples = self.progress.train_examples
+                    examples, validated = self.progress.train_examples, self.progress.val_examples
                     self.progress.describe(f"epoch {epoch + 1}/{self.num_epochs}")
                     self.fit_epoch()
                     if epoch > self._first_epoch and 0 < examples == self.progress.train_examples:
                         raise ValueError(
                             f"no training batch in epoch {epoch + 1}: the training loader can be gone through only "
+                            "once; have its __iter__ begin anew"
+                        )
+                    if epoch > self._first_epoch and 0 < validated == self.progress.val_examples:
+                        raise ValueError(
+                            f"no validation batch in epoch {epoch + 1}: the validation loader can be gone through only "
                             "once; have its __iter__ begin anew"
                         )
                     model.board.settle()
@@ -825,7 +867,9 @@ class Trainer(HyperParameters):
         try:
             with self._random_states_kept():
                 self.prepare_data(data)
-                self.prepare_model(model)
+            self.prepare_model(model)
+            self._generators = self._find_generators(data)
+            with self._random_states_kept():
                 self._init_parameters(self._example_batch)
             self._take_weights(checkpoint)
             self._set_training(False)
@@ -1031,7 +1075,9 @@ class Trainer(HyperParameters):
         }
         self._run = {name: fact for name, fact in facts.items() if fact is not None} | self._schedule_facts()
         self._skip = 0
-        self._unsaved = self._find_unsaved(data)
+        self._owners = self._find_owners(data)
+        self._counters = counters(self._owners)
+        self._first_schedulers = list(self._scheduler_states())
         self._said_lost = False
         if not self._keeps_optimizer():
             name = self._optimizer_name()
@@ -1045,7 +1091,7 @@ class Trainer(HyperParameters):
     def _take_up(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
         state = checkpoint.state
-        if isinstance(self.train_dataloader, _BegunLoader):
+        if isinstance(self.train_dataloader, BegunLoader):
             self.train_dataloader = self.train_dataloader.loader
         other = [
             f"{name} is {state['run'][name]} there and {fact} here"
@@ -1109,7 +1155,13 @@ class Trainer(HyperParameters):
         loss = board["pending"].get("train_loss", {"y": 0.0})["y"]
         if not math.isfinite(loss):  # the run is about to be stopped; the last good checkpoints are to be kept
             return
-        lost = [*self._unsaved]
+        lost = [] if self._said_lost else self._find_unsaved()
+        schedulers = self._scheduler_states()
+        lost += [
+            f"{name}, which the model makes after the run has begun (configure_optimizers can)"
+            for name in schedulers
+            if name not in self._first_schedulers
+        ]
         arrays: dict[str, Any] = {f"model/{name}": to_numpy(weight) for name, weight in self._weights().items()}
         hyperparameters = {**getattr(self, "hparams", {}), **getattr(self.model, "hparams", {})}
         state = {
@@ -1117,9 +1169,7 @@ class Trainer(HyperParameters):
             "epoch": epoch,
             "batch": batch,
             "optimizer": pack(self._optimizer_state(), "optimizer", arrays),
-            "schedulers": {
-                name: pack_entries(entries, name, arrays, lost) for name, entries in self._scheduler_states().items()
-            },
+            "schedulers": {name: pack_entries(schedulers[name], name, arrays, lost) for name in self._first_schedulers},
             "epoch_random": self._of_all(self._epoch_random),
             "random": self._of_all(self._random()),
             "board": board,
@@ -1136,19 +1186,39 @@ class Trainer(HyperParameters):
             self._checkpoints.save(epoch * self.num_train_batches + batch, arrays, state)
         self.workers.add_up(np.zeros(1))  # the others go on when it is there
 
-    def _find_unsaved(self, data: DataModule) -> list[str]:
-        """What a run depends on and no checkpoint holds: random generators of the data's own."""
+    def _find_owners(self, data: DataModule) -> dict[str, Any]:
+        """What may keep a state of its own, by name: the model, the data, and what gives batches."""
         loader = self.train_dataloader
         while isinstance(loader, _TrainersLoader):
             loader = loader.loader
-        owners = {"data": data, "train_dataloader": loader}
-        owners |= {f"train_dataloader.{name}": getattr(loader, name, None) for name in ("dataset", "sampler")}
-        generators: dict[int, str] = {}
-        for owner, thing in owners.items():
-            for name, value in getattr(thing, "__dict__", {}).items():
-                if isinstance(value, self._generators):
-                    generators.setdefault(id(value), f"{owner}.{name} ({type(value).__name__})")
-        return list(generators.values())
+        return {type(self.model).__name__: self.model, "data": data, "train_dataloader": loader}
+
+    def _find_generators(self, data: DataModule) -> dict[str, Any]:
+        """The random generators that model and data have of their own, by name."""
+        found = attributes(self._find_owners(data))
+        return {name: value for name, value in found if isinstance(value, self.generator_types)}
+
+    def _generator_states(self) -> dict[str, Any]:
+        """The states of these generators, as JSON can hold them."""
+        return {name: self._generator_state(generator) for name, generator in self._generators.items()}
+
+    def _set_generator_states(self, states: Mapping[str, Any]) -> None:
+        """Have these generators go on from such states, as far as there are any."""
+        for name in self._generators.keys() & states.keys():
+            self._set_generator_state(self._generators[name], states[name])
+
+    def _find_unsaved(self) -> list[str]:
+        """What the run depends on and no checkpoint holds, in words: numbers that model and data count in."""
+        now = counters(self._owners, self._held())
+        return [
+            f"{name} ({type(number).__name__})"
+            for name, number in now.items()
+            if self._counters.get(name, number) != number
+        ]
+
+    def _held(self) -> list[Any]:
+        """Objects whose state is in a checkpoint."""
+        return [self.optim]
 
     def _say_lost(self, lost: Sequence[str]) -> None:
         """Say once in a run what its checkpoints cannot hold."""
@@ -1176,12 +1246,13 @@ class Trainer(HyperParameters):
 
     def _random(self) -> dict[str, Any]:
         """The random states of now, as JSON can hold them."""
-        return {**random_states(), "framework": self._random_state()}
+        return {**random_states(), "framework": self._random_state(), "generators": self._generator_states()}
 
     def _set_random(self, states: Mapping[str, Any]) -> None:
         """Go on from such random states."""
         set_random_states(states)
         self._set_random_state(states["framework"])
+        self._set_generator_states(states.get("generators", {}))
 
     def _part_random_states(self, data: DataModule) -> None:
         """Have each process draw random numbers of its own, such as those of dropout; the first, as it would alone."""
@@ -1300,11 +1371,12 @@ class Trainer(HyperParameters):
         """
         if self._is_built():
             return
+        self._begun = None
         with self._random_states_kept():
             self._init_parameters(self._first_batch if self._exposes_random_state else self._example_batch)
             go_on = self._random_states_of_now()
-        begun, self._begun = self._begun, None
-        self.train_dataloader = _BegunLoader(self.train_dataloader, self, go_on, begun)
+        begun, _ = self._begun or (None, None)
+        self.train_dataloader = BegunLoader(self.train_dataloader, self, go_on, begun)
 
     def _init_parameters(self, example: Callable[[], Sequence[Any]]) -> None:
         """Give layers that lack them the shapes of their parameters, which ``example`` gives a batch for."""
@@ -1314,15 +1386,29 @@ class Trainer(HyperParameters):
         with self._named_in_errors("training", 0, batch):
             self._build(self.prepare_batch(batch))
 
+    def _run_once(self, batch: Sequence[Any], **options: Any) -> None:
+        """Call the model with a batch's inputs or, if it is not made for that, have its step of training do so."""
+        try:
+            self.model(*inputs_of(batch), **options)
+        except Exception:
+            with suppress(Exception), self._capture():
+                self.model.training_step(batch)
+                return
+            raise
+
     def _first_batch(self) -> Sequence[Any]:
         """A batch like the first of an epoch that begins now, after drawing all that is drawn until then."""
         loader = self.train_dataloader
         if isinstance(loader, (BatchLoader, ImageLoader)):
             loader.draw()
             return loader.example()
-        batches = iter(loader)
+        return self._begin()
+
+    def _begin(self) -> Sequence[Any]:
+        """The first batch of the training loader; ``_begun`` has all of them, and the iterator that has the rest."""
+        batches = iter(self.train_dataloader)
         first = next(batches)
-        self._begun = chain([first], batches)  # for the epoch that this begins, since a loader may be good for one
+        self._begun = chain([first], batches), batches
         return as_batch(first)
 
     def _example_batch(self) -> Sequence[Any]:
@@ -1345,7 +1431,13 @@ class Trainer(HyperParameters):
         """A function that brings back the random states as they are now, those that can be read."""
         if self._exposes_random_state:
             return partial(self._set_random, self._random())
-        return partial(set_random_states, random_states())
+        own, generators = random_states(), self._generator_states()
+
+        def restore() -> None:
+            set_random_states(own)
+            self._set_generator_states(generators)
+
+        return restore
 
     def _configured_optimizer(self, configured: Any) -> Any:
         """The optimizer in what the model's ``configure_optimizers`` has returned.
@@ -1368,6 +1460,14 @@ class Trainer(HyperParameters):
         """See that the model has given an optimizer, and one for its parameters."""
         if self.optimizer_methods:
             validation.check_optimizer(self.model, self.optim, self.optimizer_methods, self.optimizer_example)
+
+    def _generator_state(self, generator: Any) -> Any:
+        """The state of a random generator, as JSON can hold it."""
+        return generator_state(generator)
+
+    def _set_generator_state(self, generator: Any, state: Any) -> None:
+        """Have a random generator go on from such a state."""
+        set_generator_state(generator, state)
 
     def _set_training(self, training: bool) -> None:
         """Switch layers such as dropout between training and validation."""
@@ -1477,7 +1577,7 @@ def _parted(loader: Any, trainer: Trainer) -> Any:
 
 
 @dataclass
-class _BegunLoader(_TrainersLoader):
+class BegunLoader(_TrainersLoader):
     """A training loader that has been looked ahead into, for shapes.
 
     Attributes:

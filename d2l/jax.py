@@ -422,10 +422,14 @@ class Trainer(core.Trainer):
         self.state = self._replicated(self.state.replace(tx=self.optim, opt_state=opt_state))
 
     def _look_ahead(self) -> None:
-        if isinstance(self.train_dataloader, (BatchLoader, ImageLoader)):
-            self._init_parameters(self._first_batch)  # the order drawn here is not that of the first epoch
-        else:
-            super()._look_ahead()
+        self._init_parameters(self._first_batch)
+        # The batches of the first epoch are others, unless the loader gives its batches only once.
+        loader, (begun, batches) = self.train_dataloader, self._begun
+        if not isinstance(loader, (BatchLoader, ImageLoader)) and iter(loader) is batches:
+            self.train_dataloader = core.BegunLoader(loader, self, None, begun)
+
+    def _first_batch(self) -> Sequence[Any]:
+        return self._begin()
 
     def _is_built(self) -> bool:
         return False  # each fit starts from new parameters

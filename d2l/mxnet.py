@@ -341,7 +341,7 @@ class Trainer(core.Trainer):
         for param, (_, devices, _, _) in deferred.items():
             param._deferred_init = init.Zero(), devices, init.Zero(), None
         try:
-            self.model(*core.inputs_of(batch))
+            self._run_once(batch)
         finally:
             for param, drawing in deferred.items():
                 param._data = param._grad = param._ctx_list = param._ctx_map = None

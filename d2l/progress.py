@@ -34,7 +34,7 @@ class Progress:
         self.examples = 0  # in the batch that was handed out last
         self.all_examples = 0  # in that batch, with the parts of it that other processes have
         self._shown, self._after_batch = shown, after_batch
-        self.train_examples = 0
+        self.train_examples = self.val_examples = 0
         self.train_seconds = 0.0
         self._paused_seconds = 0.0  # since the batch before
         self.output = Output()
@@ -86,6 +86,8 @@ class Progress:
                 self.train_examples += self.all_examples
                 self.train_seconds += now - start - self._paused_seconds
                 self._bar.set_postfix_str(f"{self.examples_per_second:,.0f} examples/s", refresh=False)
+            else:
+                self.val_examples += self.all_examples
             self._bar.update()
             self._announce()
             self._after_batch()

@@ -304,7 +304,7 @@ class Trainer(core.Trainer):
 
     def _build(self, batch: Sequence[tf.Tensor]) -> None:
         with self._scope(), self._arithmetic():
-            self.model(*core.inputs_of(batch), training=False)
+            self._run_once(batch, training=False)
 
     def _build_optimizer(self) -> None:
         """Make what the optimizer keeps of each variable, which one that is written by hand may do itself."""

@@ -18,6 +18,7 @@ import numpy as np
 
 from . import core, validation
 from .board import ProgressBoard
+from .checkpoint import CheckpointError
 from .data import as_batch
 from .hyperparameters import HyperParameters, add_to_class
 from .machine import cpu_has_bfloat16, keep_freed_memory
@@ -163,7 +164,7 @@ class Trainer(core.Trainer):
     optimizer_methods = ("step", "zero_grad")
     optimizer_example = "torch.optim.SGD(self.parameters(), lr=self.lr)"
     precisions = ("auto", "float32", "bfloat16")
-    _generators = (*core.Trainer._generators, torch.Generator)
+    generator_types = (*core.Trainer.generator_types, torch.Generator)
     _parallel: DistributedDataParallel | None = None
     _schedules: Sequence["_Schedule"] = ()  # of the optimizer, for the trainer to step
     _found_schedulers: dict[str, LRScheduler] | None = None
@@ -328,7 +329,7 @@ class Trainer(core.Trainer):
 
     def _build(self, batch: Sequence[torch.Tensor]) -> None:
         with _evaluating(self.model):
-            self.model(*core.inputs_of(batch))
+            self._run_once(batch)
 
     def _weights(self) -> dict[str, torch.Tensor]:
         return self.model.state_dict()
@@ -344,8 +345,15 @@ class Trainer(core.Trainer):
         return self.optim.state_dict() if hasattr(self.optim, "state_dict") else None
 
     def _set_optimizer_state(self, state: Any, path: Path) -> None:
-        if state is not None:
+        if state is None:
+            return
+        try:
             self.optim.load_state_dict(state)
+        except ValueError as error:
+            raise CheckpointError(
+                f"{path} does not fit this optimizer: {error}. Groups of parameters that are added in a run have to be "
+                "there when it is resumed: have configure_optimizers add them"
+            ) from error
 
     def _schedulers(self) -> dict[str, LRScheduler]:
         """All schedulers of the optimizer, by their names in a checkpoint, the oldest of a class first.
@@ -362,24 +370,47 @@ class Trainer(core.Trainer):
         return {
             f"{name} {setting}": value
             for name, state in self._scheduler_states().items()
+            if not state.get("last_epoch")  # one that has taken steps in an earlier run has counts beside its settings
             for setting, value in state.items()
             if isinstance(value, (int, float, str)) and value == value  # nan is equal to nothing
         }
 
     def _scheduler_states(self) -> dict[str, dict[str, Any]]:
-        return {name: scheduler.state_dict() for name, scheduler in self._schedulers().items()}
+        schedulers = self._schedulers()
+        held = {id(scheduler) for scheduler in schedulers.values()}
+        return {
+            name: {key: value for key, value in scheduler.state_dict().items() if id(value) not in held}
+            for name, scheduler in schedulers.items()
+        }
 
     def _set_scheduler_state(self, name: str, state: dict[str, Any]) -> None:
         self._schedulers()[name].load_state_dict(state)
 
-    def _find_unsaved(self, data: DataModule) -> list[str]:
-        known = (nn.Module, torch.optim.Optimizer, LRScheduler)
+    def _find_unsaved(self) -> list[str]:
         stateful = [
-            f"{type(self.model).__name__}.{name} ({type(value).__name__})"
-            for name, value in vars(self.model).items()
-            if hasattr(value, "state_dict") and not isinstance(value, (*known, type(self)))
+            f"{name} ({type(value).__name__})"
+            for name, value in core.attributes(self._owners, self._held())
+            if hasattr(value, "state_dict") and not isinstance(value, nn.Module)
         ]
-        return [*super()._find_unsaved(data), *stateful]
+        if getattr(self._owners["train_dataloader"], "persistent_workers", False):
+            stateful.append("the random states of train_dataloader's persistent workers")
+        return [*super()._find_unsaved(), *stateful]
+
+    def _held(self) -> list[Any]:
+        return [*super()._held(), *self._schedulers().values()]
+
+    def _generator_state(self, generator: Any) -> Any:
+        return (
+            generator.get_state().tolist()
+            if isinstance(generator, torch.Generator)
+            else super()._generator_state(generator)
+        )
+
+    def _set_generator_state(self, generator: Any, state: Any) -> None:
+        if isinstance(generator, torch.Generator):
+            generator.set_state(torch.tensor(state, dtype=torch.uint8))
+        else:
+            super()._set_generator_state(generator, state)
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.tensor(array)
@@ -732,6 +763,8 @@ class _Schedule(NamedTuple):
             self.scheduler.step()
             return
         monitor = self.monitor or ("val_loss" if "val_loss" in last else "train_loss")
+        if monitor not in last and self.interval == "step":  # the curve's first point is yet to come
+            return
         if monitor not in last:
             raise ValueError(f"ReduceLROnPlateau is to look at {monitor!r}, and the curves so far are {[*last]}")
         self.scheduler.step(last[monitor])
@@ -769,7 +802,10 @@ def _optimizer_and_schedules(configured: Any, source: str) -> tuple[Any, list[_S
             optimizers.append(part)
     if len(optimizers) != 1:
         kinds = ", ".join(type(part).__name__ for part in optimizers) or "none"
-        raise TypeError(f"{source} has to return one optimizer, alone or with schedulers; the optimizers here: {kinds}")
+        raise TypeError(
+            f"{source} has to return one optimizer, alone or with schedulers, which are objects of PyTorch's "
+            f"LRScheduler; beside these there are here: {kinds}"
+        )
     for schedule in schedules:
         if schedule.scheduler.optimizer is not optimizers[0]:
             raise ValueError(f"{source} returned a {type(schedule.scheduler).__name__} of another optimizer")

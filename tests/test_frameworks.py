@@ -919,6 +919,29 @@ def compressing(fw):
     return Net()
 
 
+def weighing(fw):
+    """A model whose step of training takes three parts of a batch, the last of them weights of the examples."""
+
+    class Net(fw.d2l.SoftmaxRegression):
+        def training_step(self, batch):
+            X, y, weights = batch
+            loss = (self.loss(self(X), y, averaged=False) * weights)[0]
+            self.plot("loss", loss, train=True)
+            return loss
+
+    return Net(num_outputs=10, lr=0.1)
+
+
+def test_lazy_layers_have_their_shapes_from_the_step_of_training_where_that_calls_the_model_otherwise(
+    stateful, full_run
+):
+    ((X, y),) = batches_of(stateful, [4])
+    weights = stateful.tensor(np.ones(4, np.float32))
+    model = weighing(stateful)
+    stateful.d2l.Trainer(1).fit(model, Loaders([(X, y, weights)], None))
+    assert sorted(weight.size for weight in stateful.weights(model)) == [10, 28 * 28 * 10]
+
+
 @pytest.mark.parametrize("alone", [True, False])
 def test_data_of_one_tensor_are_trained_on(fw, full_run, alone):
     """From the helper's loader, and from one that gives its batches as tensors alone, as PyTorch's does."""
@@ -927,7 +950,7 @@ def test_data_of_one_tensor_are_trained_on(fw, full_run, alone):
     class Data(fw.d2l.DataModule):
         def get_dataloader(self, train):
             self.batch_size = 4
-            return [X[:4], X[4:8]] if alone else self.get_tensorloader(X, train)
+            return Watched([X[:4], X[4:8]]) if alone else self.get_tensorloader(X, train)
 
     trainer, model = fw.d2l.Trainer(5), compressing(fw)
     trainer.fit(model, Data())

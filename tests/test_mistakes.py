@@ -303,6 +303,18 @@ def test_loader_that_is_used_up_is_noticed(name, sees):
     sees(f"ValueError: {e.value}")
 
 
+@pytest.mark.fault("The validation loader gives its batches only once")
+def test_validation_loader_that_is_used_up_is_noticed(fw, sees):
+    class Once:
+        batches = iter(batches_of(fw, [4]))
+        __len__ = lambda self: 1  # noqa: E731
+        __iter__ = lambda self: self.batches  # noqa: E731
+
+    with pytest.raises(ValueError, match=r"no validation batch in epoch 2: .* only once; have its") as caught:
+        fit(fw, data=Loaders(batches_of(fw, [4]), Once()), epochs=3)
+    sees(f"ValueError: {caught.value}")
+
+
 NO_BATCH = r"a batch is {}: have the loader give tuples \(X, y\), the inputs first and the target last"
 
 

@@ -229,8 +229,8 @@ def test_plateau_looks_at_the_curve_asked_for(torch, capsys):
 
 
 WRONG = {
-    "no optimizer": (lambda s, optimizer: [s.StepLR(optimizer, 1)], TypeError, "the optimizers here: none"),
-    "two optimizers": (lambda s, optimizer: (optimizer, optimizer), TypeError, "the optimizers here: SGD, SGD"),
+    "no optimizer": (lambda s, optimizer: [s.StepLR(optimizer, 1)], TypeError, "there are here: none"),
+    "two optimizers": (lambda s, optimizer: (optimizer, optimizer), TypeError, "there are here: SGD, SGD"),
     "another's scheduler": (
         lambda s, optimizer: (type(optimizer)(optimizer.param_groups[0]["params"], 0.1), s.StepLR(optimizer, 1)),
         ValueError,
@@ -278,26 +278,123 @@ def test_resuming_with_another_schedule_names_both(torch, sees):
 
 @pytest.mark.fault("A checkpoint cannot hold something that the run goes on from")
 def test_what_a_checkpoint_cannot_hold_is_said_once(torch, capsys, sees):
-    def configure(schedulers, optimizer):
-        scheduler = schedulers.StepLR(optimizer, 1)
-        scheduler.note = object()
-        return optimizer, scheduler
+    schedulers = torch.lib.optim.lr_scheduler
 
-    generator = torch.lib.Generator()
-    model = tiny(torch)
-    model.scaler = torch.lib.amp.GradScaler("cpu")
-    type(model).configure_optimizers = lambda self: configure(
-        torch.lib.optim.lr_scheduler, torch.lib.optim.SGD(self.parameters(), 0.1)
-    )
-    batches = [(torch.lib.rand(1, 28, 28), 1)] * 4
-    loader = torch.lib.utils.data.DataLoader(batches, 2, shuffle=True, generator=generator)
-    torch.d2l.Trainer(2, checkpoint_dir=FOLDER, every=1).fit(model, Loaders(loader, None))
+    class Net(torch.d2l.SoftmaxRegression):
+        def __init__(self):
+            super().__init__(10, 0.1)
+            self.scaler = torch.lib.amp.GradScaler("cpu")
+            self.others = [torch.lib.optim.SGD([torch.lib.zeros(1)], 0.1)]
+            self.steps = 0
+
+        def configure_optimizers(self):
+            optimizer = torch.lib.optim.SGD(self.parameters(), 0.1)
+            self.scheduler = schedulers.StepLR(optimizer, 1)
+            self.scheduler.note = object()
+            return optimizer, self.scheduler
+
+        def training_step(self, batch):
+            self.steps += 1
+            if self.steps == 1:
+                self.late = schedulers.ConstantLR(self.trainer.optim)
+            return super().training_step(batch)
+
+    batches = batches_of(torch, [4, 4])
+    torch.d2l.Trainer(2, checkpoint_dir=FOLDER, every=1).fit(Net(), Loaders(batches, None))
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Checkpoints cannot hold")]
     assert said == [
-        "Checkpoints cannot hold train_dataloader.generator (Generator), Tiny.scaler (GradScaler), "
-        "StepLR 1/note (object): a resumed run has this as it is made anew"
+        "Checkpoints cannot hold Net.steps (int), Net.scaler (GradScaler), Net.late (ConstantLR), "
+        "Net.others[0] (SGD), StepLR 1/note (object): a resumed run has this as it is made anew"
     ]
     sees(said[0])
+
+
+@pytest.mark.parametrize("kind", ["torch.Generator", "default_rng", "RandomState", "random.Random"])
+def test_random_generators_of_ones_own_go_on_where_they_were(torch, kind):
+    """In the model, in a loader and deep in its data set; the run is broken off within an epoch."""
+    make = {
+        "torch.Generator": lambda: torch.lib.Generator().manual_seed(1),
+        "default_rng": lambda: np.random.default_rng(1),
+        "RandomState": lambda: np.random.RandomState(1),
+        "random.Random": lambda: random.Random(1),
+    }[kind]
+
+    class Noise:
+        def __init__(self):
+            self.generator = make()
+
+        def draw(self):
+            if kind == "torch.Generator":
+                return float(torch.lib.rand((), generator=self.generator))
+            return self.generator.random() if hasattr(self.generator, "random") else self.generator.rand()
+
+    class Noisy(torch.lib.utils.data.Dataset):
+        def __init__(self):
+            self.noise = Noise()
+
+        def __len__(self):
+            return BATCHES * BATCH_SIZE
+
+        def __getitem__(self, i):
+            return torch.lib.full((1, 28, 28), i / 16 + self.noise.draw()), i % 10
+
+    class Net(torch.d2l.SoftmaxRegression):
+        def __init__(self):
+            super().__init__(10, 0.1)
+            self.noise = Noise()
+
+        def training_step(self, batch):
+            return super().training_step((batch[0] * self.noise.draw(), batch[1]))
+
+    def run(folder, stop=None, resume=False):
+        seed(torch, 99 if resume else 1)
+        order = torch.lib.Generator().manual_seed(2)
+        loader = torch.lib.utils.data.DataLoader(Noisy(), BATCH_SIZE, shuffle=True, generator=order)
+        model, trainer = Net(), torch.d2l.Trainer(EPOCHS, checkpoint_dir=folder, every=1)
+        trainer.fit(model, Loaders(Stopping(loader, trainer, stop), None), resume=resume)
+        return [weight.tolist() for weight in torch.weights(model)]
+
+    expected = run("whole")
+    with pytest.raises(Interrupted):
+        run(FOLDER, stop=STOP)
+    assert run(FOLDER, resume=True) == expected
+
+
+@pytest.mark.fault("A group of parameters was added in the run that is resumed")
+def test_groups_added_in_a_run_are_to_be_there_when_it_is_resumed(torch, sees):
+    def run(**options):
+        model, trainer = tiny(torch), torch.d2l.Trainer(2, checkpoint_dir=FOLDER, every=1)
+        trainer.fit(model, Loaders(batches_of(torch, [4]), None), **options)
+
+    def add(self):
+        self.trainer.optim.add_param_group({"params": [torch.lib.zeros(1)]})
+
+    seed(torch, 1)
+    torch_run(torch, lambda s, optimizer: optimizer, FOLDER, step=add)
+    with pytest.raises(RuntimeError, match="Groups of parameters that are added in a run have to be there") as raised:
+        torch_run(torch, lambda s, optimizer: optimizer, FOLDER, resume=True)
+    sees(f"CheckpointError: {raised.value}")
+
+
+def test_optimizer_and_scheduler_that_the_model_keeps_are_resumed_in_the_same_process(torch):
+    """The scheduler has taken steps by then, which are no other settings."""
+
+    class Net(torch.d2l.Classifier):
+        def __init__(self):
+            super().__init__()
+            self.net = torch.lib.nn.Sequential(torch.lib.nn.Flatten(), torch.lib.nn.Linear(28 * 28, 10))
+            self.optimizer = torch.lib.optim.SGD(self.parameters(), 0.1)
+            self.scheduler = torch.lib.optim.lr_scheduler.StepLR(self.optimizer, 1, 0.5)
+
+        def configure_optimizers(self):
+            return self.optimizer, self.scheduler
+
+    model, batches = Net(), batches_of(torch, [4, 4])
+    trainer = torch.d2l.Trainer(3, checkpoint_dir=FOLDER, every=1)
+    with pytest.raises(Interrupted):
+        trainer.fit(model, Loaders(Stopping(batches, trainer, 3), None))
+    trainer.fit(model, Loaders(batches, None), resume=True)
+    assert model.optimizer.param_groups[0]["lr"] == 0.1 * 0.5**3
 
 
 # The frameworks whose optimizers have their schedules in themselves
