@@ -428,6 +428,11 @@ class Trainer(core.Trainer):
         if not isinstance(loader, (BatchLoader, ImageLoader)) and iter(loader) is batches:
             self.train_dataloader = core.BegunLoader(loader, self, None, begun)
 
+    def _init_parameters(self, example: Callable[[], Sequence[Any]]) -> None:
+        batch = example()
+        with self._named_in_errors("training", 0, batch):
+            self._build(batch)  # on the first device, whichever a step is to be divided among
+
     def _first_batch(self) -> Sequence[Any]:
         return self._begin()
 
