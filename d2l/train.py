@@ -305,8 +305,14 @@ def _run(options: argparse.Namespace) -> int:
     try:
         log = RunLog(options.log_file)
     except OSError as error:
-        print(f"{options.log_file}: no log can be written here: {error.strerror}", file=sys.stderr)
+        print(
+            f"--log-file {options.log_file}: no log can be written here ({error.strerror}): give a file that can be "
+            "written, in a folder that is there",
+            file=sys.stderr,
+        )
         return 1
+    except ValueError as error:
+        raise UsageError(f"--log-file {error}") from error
     with log:
         try:
             train(options, log)

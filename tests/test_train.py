@@ -603,7 +603,41 @@ def test_error_that_nobody_foresaw_keeps_its_traceback_and_is_logged(torch, monk
 def test_log_that_cannot_be_written_is_named_before_the_training(capsys):
     code, said = fails(capsys, "pytorch", "--log-file", "no/folder/run.jsonl")
     assert code == 1
-    assert said == "no/folder/run.jsonl: no log can be written here: No such file or directory"
+    assert said == (
+        "--log-file no/folder/run.jsonl: no log can be written here (No such file or directory): give a file that can "
+        "be written, in a folder that is there"
+    )
+
+
+@pytest.mark.fault("--log-file names a file that is no log")
+@pytest.mark.parametrize(
+    "content",
+    [
+        encoded(photograph().crop((0, 0, 8, 8))),
+        (36).to_bytes(8, "little") + b'{"__metadata__": {"format": "pt"}}  ',  # as a checkpoint begins
+        b"some notes\n",
+        b"\n",
+        b'{\n "cells": []\n}\n',
+        b"[1, 2]\n",
+        b"7",
+    ],
+)
+def test_file_that_is_no_log_stays_as_it_is(folder, capsys, content, sees):
+    (folder / "file").write_bytes(content)
+    code, said = fails(capsys, "pytorch", "--log-file", "file")
+    assert code == 2
+    assert "--log-file file is there and is no log of a run, and stays as it is: give another file" in said
+    assert (folder / "file").read_bytes() == content
+    if content == b"some notes\n":
+        sees(f"(exit code 2) {said}")
+
+
+@pytest.mark.parametrize("content", ["", '{"ti', '{"time": "2026-11-24T14:5', '{"time": "2026-11-2\n{"epoch": 1}\n'])
+def test_log_whose_first_line_was_cut_off_is_a_log(folder, content):
+    (folder / "run.jsonl").write_text(content)
+    with RunLog(folder / "run.jsonl") as log:
+        log.write(epoch=2.0)
+    assert (folder / "run.jsonl").read_text().startswith(content)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
