@@ -161,10 +161,7 @@ def _require_folders(root: Path, train: Path, val: Path, val_split: float | None
     if not train.is_dir():
         raise DataError(f"{train}: {expected}")
     if val_split is None and not val.is_dir():
-        raise DataError(
-            f"{val}: {expected}. To validate on a part of {train} instead, give ImageFolder val_split=0.1, or the "
-            "command --val-split 0.1"
-        )
+        raise DataError(f"{val}: {expected}. To validate on a part of {train} instead, give val_split=0.1")
     if val_split is not None and os.path.lexists(val):
         raise DataError(
             f"{val} is there, and val_split={val_split} asks to validate on a part of {train}: leave val_split out, "

@@ -105,8 +105,13 @@ OPTIONS = {
 }
 # Not within names of files. Some of these names are words, too, if no value follows them.
 VALUE = re.compile(rf"(?<![\w/.-])({'|'.join(OPTIONS)})=(?>True\b|('[^']*'|[\w+-]+(?:\.\w+)*))(?!/)")
-NAME = re.compile(r"(?<![\w/.-])(max_epochs|num_gpus|checkpoint_dir|batch_size|lr)(?![\w/=-]|\.\w)")
-PHRASES = {"learning rate": "--lr", "SCRIPT.py": "-m d2l.train"}
+NAME = re.compile(r"(?<![\w/.-])(max_epochs|num_gpus|checkpoint_dir|batch_size|val_split|lr)(?![\w/=-]|\.\w)")
+PHRASES = {
+    "learning rate": "--lr",
+    "SCRIPT.py": "-m d2l.train",
+    "the model's number of weights": "--model's number of weights",
+    "does not fit this model": "does not fit this --model",
+}
 
 
 class UsageError(Exception):
@@ -287,7 +292,9 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
             # One that has come a second time has not waited for a checkpoint.
             stopped.saved = reason is trainer._stop or reason is not stopped
             raise stopped from None
-    log.write(event="end", metrics=model.board.last, epochs=trainer.num_epochs, seconds=time.monotonic() - start)
+    log.write(
+        event="end", metrics=model.board.last, epochs=round(trainer.epochs_done), seconds=time.monotonic() - start
+    )
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -412,7 +412,7 @@ def test_split_beside_a_validation_folder_and_neither_of_them_are_errors(tmp_pat
     with pytest.raises(DataError, match=r"/val is there, and val_split=0\.1 asks to validate on a part of .*/train"):
         list_images(root, FULL, val_split=0.1)
     shutil.rmtree(root / "val")
-    with pytest.raises(DataError, match=r"give ImageFolder val_split=0\.1, or the command --val-split 0\.1$") as caught:
+    with pytest.raises(DataError, match=r"/train instead, give val_split=0\.1$") as caught:
         list_images(root, FULL)
     sees(f"DataError: {caught.value}")
     with pytest.raises(DataError, match="has one image of each class, and none to validate on"):

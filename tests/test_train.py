@@ -284,6 +284,12 @@ def test_run_that_is_complete_has_nothing_to_resume(torch, capsys):
     assert first == second
 
 
+def test_log_of_a_run_that_is_complete_has_the_epochs_that_it_has_done(finished, torch, monkeypatch):
+    monkeypatch.setattr(torch.d2l.Trainer, "num_epochs", 1)
+    assert main(["pytorch", *LENET, "--checkpoint-dir", "kept", "--log-file", "other.jsonl", "--resume"]) == 0
+    assert lines("other.jsonl")[-1]["epochs"] == EPOCHS
+
+
 def test_signal_without_checkpoints_ends_the_run_at_once(torch, monkeypatch, capsys):
     stop_at(monkeypatch, torch, lambda _: signal.raise_signal(signal.SIGTERM), training=3)
     before = signal.getsignal(signal.SIGTERM)
@@ -427,6 +433,7 @@ REFUSED = {
     "checkpoints of an earlier run": [],
     "another batch size": ["--resume", "--batch-size", "16"],
     "another learning rate": ["--resume", "--lr", "0.25"],
+    "another model": ["--resume", "--model", "alexnet", "--lr", "0.25"],
     "no such precision": ["--resume", "--precision", "float32"],
     "no images": ["--data", "empty"],
     "no such data": ["--data", "nowhere"],
@@ -434,6 +441,12 @@ REFUSED = {
     "damaged checkpoints": ["--resume"],
     "no such profile": ["--resume"],
     "no framework": ["--resume"],
+}
+
+
+SAID = {
+    "another model": ("--model's number of weights is 61706 there and ", ", --lr is 0.5 there and 0.25 here"),
+    "damaged checkpoints": ("whole; give another --checkpoint-dir, or remove them to start from the beginning",),
 }
 
 
@@ -480,6 +493,8 @@ def test_start_that_is_refused_leaves_a_good_log_as_it_was(finished, torch, monk
     said = capsys.readouterr().err
     assert code in (1, 2, 130) and "Traceback" not in said
     assert not re.search(r"resume=|batch_size|precision=|(?<!--)\blr\b|checkpoint_dir", said)
+    for option in SAID.get(reason, ()):
+        assert option in said
     assert Path("run.jsonl").read_bytes() == before
     if reason == "another batch size":
         sees(f"(exit code 1) {said}")
@@ -501,6 +516,11 @@ def options_for(**given):
         ("start them with torchrun, or train with num_gpus=0", "start them with torchrun, or train with --devices 0"),
         ("num_gpus=0, but processes that TF_CONFIG names", "--devices 0, but processes that TF_CONFIG names"),
         ("batch_size=33 cannot be divided evenly: 34 can", "--batch-size 33 cannot be divided evenly: 34 can"),
+        ("validate instead, give val_split=0.1", "validate instead, give --val-split 0.1"),
+        ("val_split=0.1 asks to: leave val_split out", "--val-split 0.1 asks to: leave --val-split out"),
+        ("whole; give another checkpoint_dir, or", "whole; give another --checkpoint-dir, or"),
+        ("the model's number of weights is 4 there", "--model's number of weights is 4 there"),
+        ("step-1.safetensors does not fit this model:", "step-1.safetensors does not fit this --model:"),
         ("try a batch_size of 64 instead of 128.", "try a --batch-size of 64 instead of 128."),
         ("batch_size is 4 there and 5 here, lr is 0.5 there", "--batch-size is 4 there and 5 here, --lr is 0.5 there"),
         ("precision='bfloat16': give one of 'auto'", "--precision bfloat16: give one of 'auto'"),
