@@ -355,7 +355,9 @@ def _make_trainer(d2l: Any, options: argparse.Namespace, log: "RunLog") -> Any:
 def _in_options(message: str, options: argparse.Namespace) -> str:
     """A message of the helper in the words of the command: with options in the place of arguments."""
     paths = [str(path) for path in (options.data, options.checkpoint_dir, options.log_file) if path is not None]
-    parts = re.split(f"({'|'.join(map(re.escape, paths))})", message)  # what the user has named stays as it is
+    parts = re.split(
+        rf"(?<!\w)({'|'.join(map(re.escape, paths))})(?!\w)", message
+    )  # what the user has named stays as it is
     for i, text in enumerate(parts[::2]):
         text = VALUE.sub(lambda match: " ".join(filter(None, (OPTIONS[match[1]], (match[2] or "").strip("'")))), text)
         text = NAME.sub(lambda match: OPTIONS[match[1]], text)

@@ -542,6 +542,8 @@ def test_messages_of_the_helper_are_said_in_options(message, said):
 
 def test_what_the_user_has_named_stays_as_it_is():
     options = options_for(data="lr", checkpoint_dir=Path("batch_size"), log_file=Path("max_epochs=3"))
+    short = options_for(checkpoint_dir=Path("k"))
+    assert _in_options("k: give another checkpoint_dir", short) == "k: give another --checkpoint-dir"
     message = "batch_size has checkpoints; max_epochs=3: no log; resume=True"
     assert _in_options(message, options) == "batch_size has checkpoints; max_epochs=3: no log; --resume"
 
