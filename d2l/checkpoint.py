@@ -94,7 +94,8 @@ class CheckpointFolder:
                 damaged.append(str(error))
                 print(f"Passing over a damaged checkpoint: {error}", file=sys.stderr)
         if damaged:
-            raise CheckpointError("\n  ".join([f"{self.path}: none of the checkpoints is whole:", *damaged]))
+            remedy = "give another checkpoint_dir, or remove them to start from the beginning"
+            raise CheckpointError("\n  ".join([f"{self.path}: none of the checkpoints is whole; {remedy}:", *damaged]))
         return None
 
     def save(self, step: int, arrays: Mapping[str, np.ndarray], state: Any) -> None:

@@ -1099,6 +1099,9 @@ class Trainer(HyperParameters):
             if state["run"].get(name, fact) != fact
         ]
         if other:
+            there, here = map(_number_of_weights, (checkpoint.weights, self._weights()))
+            if there != here:
+                other.insert(0, f"the model's number of weights is {there} there and {here} here")
             raise CheckpointError(f"{checkpoint.path} is of another run: {', '.join(other)}")
         self._take_weights(checkpoint)
         self._set_optimizer_state(unpack(state["optimizer"], checkpoint.arrays, self._tensor), checkpoint.path)
@@ -1627,6 +1630,10 @@ class _StoppableLoader(_TrainersLoader):
         for batch in self.loader:
             self.trainer._stop_if_asked(self.trainer.num_train_batches)
             yield batch
+
+
+def _number_of_weights(weights: Mapping[str, Any]) -> int:
+    return sum(math.prod(array.shape) for array in weights.values())
 
 
 def _without_validation(board: Mapping[str, Any], epoch: int) -> dict[str, Any]:

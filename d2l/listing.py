@@ -7,7 +7,7 @@ import posixpath
 import sys
 import tarfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +18,13 @@ from .data import DataError
 from .profile import Profile
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
-READ = "JPEG, PNG, WebP"
-# Of images that are not read. In a shard, they are not taken for what lies beside an image.
+UNNAMED = f"not named *{', *'.join(EXTENSIONS[:-1])} or *{EXTENSIONS[-1]}"
+RENAME = "rename JPEG, PNG and WebP images so"
+# Other names of images. In a shard, they are not taken for what lies beside an image.
 UNREAD = (".avif", ".bmp", ".gif", ".heic", ".heif", ".ico", ".jfif", ".jp2", ".jpe", ".jxl", ".pbm", ".pgm", ".pnm")
 UNREAD += (".ppm", ".psd", ".svg", ".tga", ".tif", ".tiff")
+# Without loss, as masks and depths are stored beside an image.
+LOSSLESS = (".png", ".tif", ".tiff")
 LABEL = ".cls"
 SHARD = ".tar"
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4", ".tar.z")
@@ -39,17 +42,25 @@ LEFT_BEHIND = frozenset(
         "__pycache__",
         "@eadir",
         "@recycle",
+        "@recently-snapshot",
         "@__thumb",
+        "@tmp",
         "#recycle",
         "#snapshot",
+        "~snapshot",
+        "network trash folder",
+        "temporary items",
     }
 )
+# What systems begin the names of their folders with, and people hardly ever those of their classes.
+MARKS = ("@", "#", "~", "$")
 
 LAYOUT = "{0}/train/CLASS/*.jpg and {0}/val/CLASS/*.jpg, or shards {0}/train/*.tar and {0}/val/*.tar"
 MEMBERS = "Expected: for every image KEY.jpg a member KEY.cls"
 
 SMOKE_IMAGES = {"train": 256, "val": 128}
 LABEL_DIGITS = 6
+MOST_UNTRAINED = 21_841  # classes of the whole of ImageNet, of which a small part may lack nearly all
 LABEL_BYTES = 64  # with blanks and line ends
 NAMES_SHOWN = 3
 BYTES_AT_ONCE = 1 << 20
@@ -123,7 +134,8 @@ def list_images(
 ) -> tuple[list[str], ImageSet, ImageSet]:
     """The classes' names, the training set and the validation set that are in a folder.
 
-    Names that begin with a dot, and those of what systems leave in folders, such as ``__MACOSX``, do not count.
+    Names that begin with a dot, and those of what systems leave in folders, such as ``__MACOSX``, do not count; nor do
+    class folders that begin with a mark as folders of systems do, such as ``@``, which is said.
     Of shards, each is read through once, from header to header; the names of their classes are the classes' numbers.
 
     Args:
@@ -145,9 +157,10 @@ def list_images(
         classes, sets = _list([train, val] if val_split is None else [train], passed_over, say)
     except OSError as error:
         raise DataError(f"{root} cannot be read: {error}") from error
-    if passed_over:
-        kinds = "; ".join(f"{kind}: {len(names):,}, such as {names[0]}" for kind, names in passed_over.items())
-        say(f"Passed over in {root}: {kinds}")
+    finally:
+        if passed_over:
+            kinds = "; ".join(f"{kind}: {len(names):,}, such as {names[0]}" for kind, names in passed_over.items())
+            say(f"Passed over in {root}: {kinds}")
     if val_split is not None:
         sets = _split(train, *sets, val_split)
         taken, left = map(len, sets)
@@ -161,10 +174,7 @@ def _require_folders(root: Path, train: Path, val: Path, val_split: float | None
     if not train.is_dir():
         raise DataError(f"{train}: {expected}")
     if val_split is None and not val.is_dir():
-        raise DataError(
-            f"{val}: {expected}. To validate on a part of {train} instead, give ImageFolder val_split=0.1, or the "
-            "command --val-split 0.1"
-        )
+        raise DataError(f"{val}: {expected}. To validate on a part of {train} instead, give val_split=0.1")
     if val_split is not None and os.path.lexists(val):
         raise DataError(
             f"{val} is there, and val_split={val_split} asks to validate on a part of {train}: leave val_split out, "
@@ -176,10 +186,19 @@ def _list(
     folders: Sequence[Path], passed_over: PassedOver, say: Callable[[str], Any]
 ) -> tuple[list[str], list[list[Example]]]:
     """The classes' names, and the images of each folder."""
-    contents = [_entries(folder) for folder in folders]
+    contents = [_contents(folder, passed_over) for folder in folders]
     if any(_is_shard(entry.name) and not entry.is_dir() for entries in contents for entry in entries):
         return _list_shards(folders, contents, passed_over, say)
     return _list_folders(folders, contents, passed_over)
+
+
+def _contents(folder: Path, passed_over: PassedOver) -> list[os.DirEntry]:
+    """What is in the folder of a set, but for folders that look like a system's."""
+    entries = _entries(folder)
+    marked = [entry for entry in entries if entry.name.startswith(MARKS) and entry.is_dir()]
+    kind = f"folders that begin with {', '.join(MARKS[:-1])} or {MARKS[-1]}, as a system's do (rename those of a class)"
+    _note(passed_over, kind, sorted(entry.path for entry in marked))
+    return [entry for entry in entries if entry not in marked]
 
 
 def _entries(folder: str | Path) -> list[os.DirEntry]:
@@ -225,7 +244,7 @@ def _images_by_class(folder: Path, entries: list[os.DirEntry], passed_over: Pass
         images, others, folders = _sorted_out(entry)
         if images:
             found[entry.name] = images
-            _note(passed_over, f"files of other formats than {READ}", others)
+            _note(passed_over, f"files {UNNAMED} ({RENAME})", others)
             _note(passed_over, "folders in class folders", folders)
         else:
             empty.append(f"{entry.path} {_why_empty(others, folders)}")
@@ -261,7 +280,7 @@ def _why_empty(others: Sequence[str], folders: Sequence[str]) -> str:
     reasons = []
     if others:
         hint = "; shards belong in the folder above" if any(map(_is_shard, others)) else ""
-        reasons.append(f"files of other formats than {READ} ({len(others):,}, such as {others[0]}{hint})")
+        reasons.append(f"files {UNNAMED} ({len(others):,}, such as {others[0]}: {RENAME}{hint})")
     if folders:
         reasons.append(f"folders, in which no images are looked for ({len(folders):,}, such as {folders[0]})")
     return f"has only {' and '.join(reasons)}" if reasons else "is empty"
@@ -303,6 +322,12 @@ def _list_shards(
         _require_same_classes(folders[::-1], labels, train)
     classes = range(max(train) + 1)
     untrained = [str(label) for label in classes if label not in train]
+    if len(untrained) > MOST_UNTRAINED:
+        last = max(sets[0], key=lambda example: example.label)
+        raise DataError(
+            f"{last.name} is of class {last.label}, and {len(untrained):,} classes of a lower number have no training "
+            "image. Expected: classes numbered from 0"
+        )
     if untrained:
         names = first_few(untrained)
         say(f"Classes without a training image, of the {len(classes):,} numbered from 0: {names}")
@@ -336,34 +361,37 @@ def _list_shard(file: str, passed_over: PassedOver) -> list[Example]:
     images: dict[str, tarfile.TarInfo] = {}
     labels: dict[str, tarfile.TarInfo] = {}
     contents: dict[str, bytes] = {}
+    others: dict[str, list[str]] = defaultdict(list)
     try:
         with tarfile.open(file, "r:") as tar:
             for member in tar:
-                key, extension = posixpath.splitext(posixpath.normpath(member.name))
+                name = posixpath.normpath(member.name)
+                key, extension = posixpath.splitext(name)
                 extension = extension.lower()
-                if member.isdir() or any(map(_is_left_behind, _parts(key))):
+                if member.isdir() or any(map(_is_left_behind, _parts(name))):
                     continue
                 if extension in EXTENSIONS or extension in UNREAD:
                     _add(file, images, key, member, "images")
                 elif extension == LABEL:
                     _add(file, labels, key, member, "labels")
                     contents[key] = tar.extractfile(member).read(LABEL_BYTES).strip()
+                else:
+                    others[key].append(member.name)
             _require_end(tar)
     except tarfile.TarError as error:
         raise DataError(f"{file}: not a whole, uncompressed tar file ({error})") from error
     whole = images.keys() & labels.keys()
-    further = {key for key in images.keys() ^ labels.keys() if _is_further(key, whole)}
-    _note(
-        passed_over,
-        "further members of a key in shards",
-        [f"{file}: {member.name}" for found in (images, labels) for key, member in found.items() if key in further],
-    )
-    _require_pairs(file, images.keys() - further, labels.keys() - further)
+    for key in [key for key, member in images.items() if key not in whole and _is_further(key, member.name, whole)]:
+        others[key].append(images.pop(key).name)
+    _require_pairs(file, images, labels)
+    for key, names in others.items():
+        kind = "further members of a key" if _belongs(key, whole) else "members whose key has neither image nor label"
+        _note(passed_over, f"{kind} in shards", [f"{file}: {name}" for name in names])
     examples = []
     for key, member in images.items():
         if key in whole:
             if not _is_image(member.name):
-                raise DataError(f"{file}: {member.name} is an image of a format that is not read: make it a JPEG")
+                raise DataError(f"{file}: {member.name} is an image {UNNAMED}: {RENAME}, and make others a JPEG")
             label = _read_label(file, labels[key], contents[key])
             examples.append(Example(file, label, member.name, member.offset_data, member.size))
     if not examples:
@@ -375,10 +403,19 @@ def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in (".", "..")]
 
 
-def _is_further(key: str, whole: Set[str]) -> bool:
-    """Whether it belongs to another key's example, as KEY.mask does: WebDataset's own keys end at the first dot."""
-    stem, rest = posixpath.splitext(key)
-    return bool(rest) and (stem in whole or _is_further(stem, whole))
+def _belongs(key: str, whole: Set[str]) -> bool:
+    """Whether it is a whole key or begins with one, as KEY.mask does: WebDataset's own keys end at the first dot."""
+    while key not in whole:
+        key, rest = posixpath.splitext(key)
+        if not rest:
+            return False
+    return True
+
+
+def _is_further(key: str, name: str, whole: Set[str]) -> bool:
+    """Whether an image without a label is a mask or the like of another; KEY.5.png has lost its label."""
+    _, rest = posixpath.splitext(key)
+    return rest[1:2].isalpha() and name.lower().endswith(LOSSLESS) and _belongs(key, whole)
 
 
 def _add(file: str, found: dict[str, tarfile.TarInfo], key: str, member: tarfile.TarInfo, kind: str) -> None:
@@ -404,11 +441,12 @@ def _require_end(tar: tarfile.TarFile) -> None:
         mark = tar.fileobj.read(BYTES_AT_ONCE)
 
 
-def _require_pairs(file: str, images: Set[str], labels: Set[str]) -> None:
+def _require_pairs(file: str, images: Mapping[str, tarfile.TarInfo], labels: Mapping[str, tarfile.TarInfo]) -> None:
     """Raises a `DataError` for an image without a label and for a label without an image."""
-    for alone, kind in ((images - labels, "no label"), (labels - images, "a label and no image")):
+    for found, there, lack in ((images, labels, "label"), (labels, images, "image")):
+        alone = found.keys() - there.keys()
         if alone:
-            raise DataError(f"{file}: {min(alone)} has {kind}. {MEMBERS}")
+            raise DataError(f"{file}: {found[min(alone)].name} has no {lack}. {MEMBERS}")
 
 
 def _read_label(file: str, member: tarfile.TarInfo, content: bytes) -> int:

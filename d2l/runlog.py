@@ -10,6 +10,8 @@ from typing import Any
 from .board import ProgressBoard
 from .media import finite
 
+TIME = b'{"time": "'  # what each line begins with
+
 
 class RunLog:
     """Lines of JSON, appended to a file, each of them whole as soon as it is written.
@@ -21,6 +23,7 @@ class RunLog:
 
     Raises:
         OSError: The file cannot be opened.
+        ValueError: It has something else in it than lines of JSON objects, and stays as it is.
     """
 
     def __init__(self, path: Path | None):
@@ -30,6 +33,8 @@ class RunLog:
         if path is None:
             return
         kept = path.read_bytes() if path.is_file() else b""
+        if not _is_log(kept):
+            raise ValueError(f"{path} is there and is no log of a run, and stays as it is: give another file")
         self._file = path.open("ab", buffering=0)  # a line is one call of the system, which a signal does not part
         self._of_earlier_run = bool(kept)
         if kept and not kept.endswith(b"\n"):
@@ -76,6 +81,16 @@ class RunLog:
         except OSError as error:
             print(f"{self.path}: the log ends here, the training goes on: {error}", file=sys.stderr)
             self.close()
+
+
+def _is_log(content: bytes) -> bool:
+    """Whether a file's first line is a JSON object, or one of a log's own lines that was cut off."""
+    if content[: len(TIME)] == TIME[: len(content)]:
+        return True
+    try:
+        return isinstance(json.loads(content.split(b"\n", 1)[0]), dict)
+    except ValueError:
+        return False
 
 
 def _as_line(values: Mapping[str, Any]) -> bytes:

@@ -105,8 +105,13 @@ OPTIONS = {
 }
 # Not within names of files. Some of these names are words, too, if no value follows them.
 VALUE = re.compile(rf"(?<![\w/.-])({'|'.join(OPTIONS)})=(?>True\b|('[^']*'|[\w+-]+(?:\.\w+)*))(?!/)")
-NAME = re.compile(r"(?<![\w/.-])(max_epochs|num_gpus|checkpoint_dir|batch_size|lr)(?![\w/=-]|\.\w)")
-PHRASES = {"learning rate": "--lr", "SCRIPT.py": "-m d2l.train"}
+NAME = re.compile(r"(?<![\w/.-])(max_epochs|num_gpus|checkpoint_dir|batch_size|val_split|lr)(?![\w/=-]|\.\w)")
+PHRASES = {
+    "learning rate": "--lr",
+    "SCRIPT.py": "-m d2l.train",
+    "the model's number of weights": "--model's number of weights",
+    "does not fit this model": "does not fit this --model",
+}
 
 
 class UsageError(Exception):
@@ -287,7 +292,9 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
             # One that has come a second time has not waited for a checkpoint.
             stopped.saved = reason is trainer._stop or reason is not stopped
             raise stopped from None
-    log.write(event="end", metrics=model.board.last, epochs=trainer.num_epochs, seconds=time.monotonic() - start)
+    log.write(
+        event="end", metrics=model.board.last, epochs=round(trainer.epochs_done), seconds=time.monotonic() - start
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -305,8 +312,14 @@ def _run(options: argparse.Namespace) -> int:
     try:
         log = RunLog(options.log_file)
     except OSError as error:
-        print(f"{options.log_file}: no log can be written here: {error.strerror}", file=sys.stderr)
+        print(
+            f"--log-file {options.log_file}: no log can be written here ({error.strerror}): give a file that can be "
+            "written, in a folder that is there",
+            file=sys.stderr,
+        )
         return 1
+    except ValueError as error:
+        raise UsageError(f"--log-file {error}") from error
     with log:
         try:
             train(options, log)
@@ -342,7 +355,9 @@ def _make_trainer(d2l: Any, options: argparse.Namespace, log: "RunLog") -> Any:
 def _in_options(message: str, options: argparse.Namespace) -> str:
     """A message of the helper in the words of the command: with options in the place of arguments."""
     paths = [str(path) for path in (options.data, options.checkpoint_dir, options.log_file) if path is not None]
-    parts = re.split(f"({'|'.join(map(re.escape, paths))})", message)  # what the user has named stays as it is
+    parts = re.split(
+        rf"(?<!\w)({'|'.join(map(re.escape, paths))})(?!\w)", message
+    )  # what the user has named stays as it is
     for i, text in enumerate(parts[::2]):
         text = VALUE.sub(lambda match: " ".join(filter(None, (OPTIONS[match[1]], (match[2] or "").strip("'")))), text)
         text = NAME.sub(lambda match: OPTIONS[match[1]], text)

@@ -36,6 +36,8 @@ from d2l.profile import Profile
 from d2l.workers import Workers
 
 FULL = Profile()
+UNNAMED = "not named *.jpg, *.jpeg, *.png or *.webp"
+RENAME = "rename JPEG, PNG and WebP images so"
 
 
 def loader(image_set, seed=None, batch_size=4, resize=64, crop=56, augment=True, num_workers=2, make_batch=None):
@@ -197,6 +199,11 @@ LEFT_BEHIND_FOLDERS = (".ipynb_checkpoints", ".git", "__MACOSX", "__pycache__", 
 LEFT_BEHIND_FOLDERS += (
     "$RECYCLE.BIN",
     "System Volume Information",
+    "Network Trash Folder",
+    "Temporary Items",
+    "@tmp",
+    "@Recently-Snapshot",
+    "~snapshot",
     "@eaDir",
     "@Recycle",
     "@__thumb",
@@ -229,11 +236,45 @@ def test_what_systems_and_programs_leave_behind_does_not_count(tmp_path, write):
     assert (again, littered, said) == (classes, clean, [])
 
 
+@pytest.mark.fault("A class folder is named as systems name theirs")
+@pytest.mark.parametrize("write", [write_folder, write_shards])
+def test_folder_that_begins_with_a_mark_of_systems_is_passed_over_and_said(tmp_path, write, sees):
+    said = []
+    found = list_images(write(tmp_path), FULL)
+    for name in ("@appstore", "#1", "~b", "$c"):
+        (tmp_path / "train" / name).mkdir()
+        (tmp_path / "train" / name / "0.jpg").write_bytes(b"x")
+    assert list_images(tmp_path, FULL, say=said.append) == found
+    (line,) = said
+    assert line == (
+        f"Passed over in {tmp_path}: folders that begin with @, #, ~ or $, as a system's do (rename those of a class): "
+        f"4, such as {tmp_path}/train/#1"
+    )
+    sees(line)
+
+
+def test_image_may_begin_with_a_mark_of_systems(tmp_path):
+    write_folder(tmp_path)
+    path = tmp_path / "train" / "cat" / "#1.jpg"
+    path.write_bytes(b"x")
+    assert str(path) in [example.name for example in list_images(tmp_path, FULL)[1].examples]
+
+
+def test_what_is_passed_over_is_said_beside_an_error(tmp_path):
+    said = []
+    for part in ("train", "val"):
+        (tmp_path / part / "#1").mkdir(parents=True)
+    with pytest.raises(DataError, match="no images"):
+        list_images(tmp_path, FULL, say=said.append)
+    assert f": 2, such as {tmp_path}/train/#1" in said[0]
+
+
 def test_what_is_left_behind_in_a_shard_does_not_count(tmp_path):
     said = []
     cat = encoded(view("cat", 0))
-    places = ("._{}", "__MACOSX/{}", "a/@eaDir/{}", ".hidden/b/{}", "./a/.ipynb_checkpoints/{}")
+    places = ("._{}", "__MACOSX/{}", "@tmp/{}", "a/@eaDir/{}", ".hidden/b/{}", "./a/.ipynb_checkpoints/{}")
     left = [(place.format(name), b"x") for place in places for name in ("a.jpg", "a.cls", "b.gif", "c.jpg")]
+    left.append(("a/Thumbs.db", b"x"))
     for part in ("train", "val"):
         write_shard(tmp_path / part / "0.tar", [*left, ("./a/b.jpg", cat), ("./a/b.cls", b"0")])
     _, train, _ = list_images(tmp_path, FULL, say=said.append)
@@ -257,17 +298,14 @@ def only_folders(folder):
 
 
 def other_formats(folder):
-    for name in ("a.jpg.part", "b.gif", "c.bmp", "d.tif", "e.heic", "f"):
+    for name in ("a.jpg.part", "b.gif", "c.bmp", "d.jfif", "e.jpe", "f"):
         (folder / name).write_bytes(b"x")
-    return f"has only files of other formats than JPEG, PNG, WebP (6, such as {folder}/a.jpg.part)"
+    return f"has only files {UNNAMED} (6, such as {folder}/a.jpg.part: {RENAME})"
 
 
 def shards_in_a_class_folder(folder):
     write_shard(folder / "0.tar", [])
-    return (
-        "has only files of other formats than JPEG, PNG, WebP "
-        f"(1, such as {folder}/0.tar; shards belong in the folder above)"
-    )
+    return f"has only files {UNNAMED} (1, such as {folder}/0.tar: {RENAME}; shards belong in the folder above)"
 
 
 @pytest.mark.fault("A class folder has no images")
@@ -290,7 +328,7 @@ def test_reasons_are_given_too_where_no_class_has_an_image(tmp_path):
     for path in write_folder(tmp_path).glob("train/*/*"):
         path.rename(path.with_suffix(".gif"))
     with pytest.raises(
-        DataError, match=r"/train: no images\. Expected: .*/train/cat has only files of other formats .* \(6, such"
+        DataError, match=r"/train: no images\. Expected: .*/train/cat has only files not named .* \(6, such"
     ):
         list_images(tmp_path, FULL)
 
@@ -308,7 +346,7 @@ def test_what_is_passed_over_is_counted_and_said_in_one_line(tmp_path, capsys, s
     assert list_images(root, FULL)[:2] == (classes, train)
     line = capsys.readouterr().err
     assert line == (
-        f"Passed over in {root}: files of other formats than JPEG, PNG, WebP: 4, such as {root}/train/cat/a.gif; "
+        f"Passed over in {root}: files {UNNAMED} ({RENAME}): 4, such as {root}/train/cat/a.gif; "
         f"folders in class folders: 1, such as {root}/train/coffee/more; "
         f"files in no class folder: 1, such as {root}/val/loose.jpg\n"
     )
@@ -412,7 +450,7 @@ def test_split_beside_a_validation_folder_and_neither_of_them_are_errors(tmp_pat
     with pytest.raises(DataError, match=r"/val is there, and val_split=0\.1 asks to validate on a part of .*/train"):
         list_images(root, FULL, val_split=0.1)
     shutil.rmtree(root / "val")
-    with pytest.raises(DataError, match=r"give ImageFolder val_split=0\.1, or the command --val-split 0\.1$") as caught:
+    with pytest.raises(DataError, match=r"/train instead, give val_split=0\.1$") as caught:
         list_images(root, FULL)
     sees(f"DataError: {caught.value}")
     with pytest.raises(DataError, match="has one image of each class, and none to validate on"):
@@ -428,17 +466,24 @@ def test_key_with_dots_has_its_own_label_and_what_belongs_to_another_key_is_said
     members += [
         ("v1.0/x.y.z.CLS", b" 03\r\n"),
         ("a.b.mask.png", b"x"),
-        ("a.coarse.cls", b"animal"),
+        ("a.coarse.json", b"{}"),
+        ("a.json", b"{}"),
         ("a.depth.tif", b"x"),
+        ("x", b"an image"),
+        ("y.", b"x"),
+        ("q.img", b"x"),
+        ("q.npy", b"x"),
+        ("deep/a.json", b"{}"),
     ]
     for part in ("train", "val"):
         write_shard(tmp_path / part / "0.TAR", members)
     _, train, _ = list_images(tmp_path, FULL, say=said.append)
     assert {e.member: e.label for e in train.examples} == {"a.b.jpg": 1, "a.jpg": 0, "v1.0/x.y.z.JPG": 3}
-    first = f"{tmp_path}/train/0.TAR: a.b.mask.png"
+    first = f"{tmp_path}/train/0.TAR: a.coarse.json"
     assert said == [
         "Classes without a training image, of the 4 numbered from 0: 2",
-        f"Passed over in {tmp_path}: further members of a key in shards: 6, such as {first}",
+        f"Passed over in {tmp_path}: further members of a key in shards: 8, such as {first}; "
+        f"members whose key has neither image nor label in shards: 10, such as {tmp_path}/train/0.TAR: x",
     ]
 
 
@@ -447,7 +492,7 @@ def test_image_of_a_format_that_is_not_read_is_named_in_a_shard(tmp_path):
     others = "avif bmp gif heic heif ico jfif jp2 jpe jxl pbm pgm pnm ppm psd svg tga tif tiff GIF"
     for extension in others.split():
         write_shard(tmp_path / "train" / "0.tar", [(f"x.{extension}", b"0"), ("x.cls", b"0")])
-        with pytest.raises(DataError, match=rf"0\.tar: x\.{extension} is an image of a format that is not read"):
+        with pytest.raises(DataError, match=rf"0\.tar: x\.{extension} is an image not named .*: {RENAME}, and make"):
             list_images(tmp_path, FULL)
 
 
@@ -498,12 +543,19 @@ def test_compressed_shard_is_named(tmp_path, name, beside):
         (["x.jpg", "x.cls", "./x.jpg"], r"x\.jpg and \./x\.jpg have one key, and two images"),
         (["x.cls", "x.jpg", "x.cls"], r"x\.cls is there twice, and two labels"),
         (["x.cls", "x.jpg", "x.CLS"], r"x\.cls and x\.CLS have one key, and two labels"),
-        (["x.gif", "x.cls"], r"x\.gif is an image of a format that is not read: make it a JPEG"),
+        (["x.gif", "x.cls"], r"x\.gif is an image not named .*, and make others a JPEG$"),
         (["x.jpg", "x.gif", "x.cls"], r"x\.jpg and x\.gif have one key, and two images"),
-        (["x.heic"], r"x has no label"),
-        (["a.b.jpg", "a.cls"], r"a\.b has no label"),
-        (["a.jpg", "a.b.cls"], r"a has no label"),
-        (["a.jpg", "b/a.cls"], r"a has no label"),
+        (["x.heic"], r"x\.heic has no label"),
+        (["a.b.jpg", "a.cls"], r"a\.b\.jpg has no label"),
+        (["a.jpg", "a.b.cls"], r"a\.jpg has no label"),
+        (["a.jpg", "b/a.cls"], r"a\.jpg has no label"),
+        (["0.jpg", "0.cls", "0.5.jpg"], r"0\.5\.jpg has no label"),
+        (["0.jpg", "0.cls", "0.5.png"], r"0\.5\.png has no label"),
+        (["0.jpg", "0.cls", "0.b.jpg"], r"0\.b\.jpg has no label"),
+        (["0.jpg", "0.cls", "0.5.cls"], r"0\.5\.cls has no image"),
+        (["0.jpg", "0.cls", "0.coarse.cls"], r"0\.coarse\.cls has no image"),
+        (["x", "x.cls"], r"x\.cls has no image"),
+        (["q.npy", "./q.CLS"], r"\./q\.CLS has no image"),
     ],
 )
 def test_image_and_label_of_a_key_are_one_each(tmp_path, members, message, sees):
@@ -521,9 +573,16 @@ def test_image_and_label_of_a_key_are_one_each(tmp_path, members, message, sees)
     [
         (
             [("n01440764_10026.jpg", b"x")],
-            r"0\.tar: n01440764_10026 has no label\. Expected: for every image KEY\.jpg a",
+            r"0\.tar: n01440764_10026\.jpg has no label\. Expected: for every image KEY\.jpg a",
         ),
-        ([("a.jpg", b"x"), ("a.cls", b"1"), ("b.cls", b"1")], "b has a label and no image"),
+        (
+            [("a.jpg", b"x"), ("a.cls", b"1"), ("b.cls", b"1")],
+            r"b\.cls has no image\. Expected: for every image KEY\.jpg a",
+        ),
+        (
+            [("a.jpg", b"x"), ("a.cls", b"0"), ("b.jpg", b"x"), ("b.cls", b"999999")],
+            r"0\.tar: b\.jpg is of class 999999, and 999,99\d classes of a lower number have no training image",
+        ),
         ([("a.txt", b"x")], "no images"),
         ([("a.jpg", b"x"), ("a.cls", b"tench")], r"a\.cls is b'tench'\. Expected: a class number of 1 to 6 digits"),
         ([("a.jpg", b"x"), ("a.cls", b"-1")], r"a\.cls is b'-1'"),

@@ -284,6 +284,12 @@ def test_run_that_is_complete_has_nothing_to_resume(torch, capsys):
     assert first == second
 
 
+def test_log_of_a_run_that_is_complete_has_the_epochs_that_it_has_done(finished, torch, monkeypatch):
+    monkeypatch.setattr(torch.d2l.Trainer, "num_epochs", 1)
+    assert main(["pytorch", *LENET, "--checkpoint-dir", "kept", "--log-file", "other.jsonl", "--resume"]) == 0
+    assert lines("other.jsonl")[-1]["epochs"] == EPOCHS
+
+
 def test_signal_without_checkpoints_ends_the_run_at_once(torch, monkeypatch, capsys):
     stop_at(monkeypatch, torch, lambda _: signal.raise_signal(signal.SIGTERM), training=3)
     before = signal.getsignal(signal.SIGTERM)
@@ -427,6 +433,7 @@ REFUSED = {
     "checkpoints of an earlier run": [],
     "another batch size": ["--resume", "--batch-size", "16"],
     "another learning rate": ["--resume", "--lr", "0.25"],
+    "another model": ["--resume", "--model", "alexnet", "--lr", "0.25"],
     "no such precision": ["--resume", "--precision", "float32"],
     "no images": ["--data", "empty"],
     "no such data": ["--data", "nowhere"],
@@ -434,6 +441,12 @@ REFUSED = {
     "damaged checkpoints": ["--resume"],
     "no such profile": ["--resume"],
     "no framework": ["--resume"],
+}
+
+
+SAID = {
+    "another model": ("--model's number of weights is 61706 there and ", ", --lr is 0.5 there and 0.25 here"),
+    "damaged checkpoints": ("whole; give another --checkpoint-dir, or remove them to start from the beginning",),
 }
 
 
@@ -480,6 +493,8 @@ def test_start_that_is_refused_leaves_a_good_log_as_it_was(finished, torch, monk
     said = capsys.readouterr().err
     assert code in (1, 2, 130) and "Traceback" not in said
     assert not re.search(r"resume=|batch_size|precision=|(?<!--)\blr\b|checkpoint_dir", said)
+    for option in SAID.get(reason, ()):
+        assert option in said
     assert Path("run.jsonl").read_bytes() == before
     if reason == "another batch size":
         sees(f"(exit code 1) {said}")
@@ -501,6 +516,11 @@ def options_for(**given):
         ("start them with torchrun, or train with num_gpus=0", "start them with torchrun, or train with --devices 0"),
         ("num_gpus=0, but processes that TF_CONFIG names", "--devices 0, but processes that TF_CONFIG names"),
         ("batch_size=33 cannot be divided evenly: 34 can", "--batch-size 33 cannot be divided evenly: 34 can"),
+        ("validate instead, give val_split=0.1", "validate instead, give --val-split 0.1"),
+        ("val_split=0.1 asks to: leave val_split out", "--val-split 0.1 asks to: leave --val-split out"),
+        ("whole; give another checkpoint_dir, or", "whole; give another --checkpoint-dir, or"),
+        ("the model's number of weights is 4 there", "--model's number of weights is 4 there"),
+        ("step-1.safetensors does not fit this model:", "step-1.safetensors does not fit this --model:"),
         ("try a batch_size of 64 instead of 128.", "try a --batch-size of 64 instead of 128."),
         ("batch_size is 4 there and 5 here, lr is 0.5 there", "--batch-size is 4 there and 5 here, --lr is 0.5 there"),
         ("precision='bfloat16': give one of 'auto'", "--precision bfloat16: give one of 'auto'"),
@@ -522,6 +542,8 @@ def test_messages_of_the_helper_are_said_in_options(message, said):
 
 def test_what_the_user_has_named_stays_as_it_is():
     options = options_for(data="lr", checkpoint_dir=Path("batch_size"), log_file=Path("max_epochs=3"))
+    short = options_for(checkpoint_dir=Path("k"))
+    assert _in_options("k: give another checkpoint_dir", short) == "k: give another --checkpoint-dir"
     message = "batch_size has checkpoints; max_epochs=3: no log; resume=True"
     assert _in_options(message, options) == "batch_size has checkpoints; max_epochs=3: no log; --resume"
 
@@ -603,7 +625,41 @@ def test_error_that_nobody_foresaw_keeps_its_traceback_and_is_logged(torch, monk
 def test_log_that_cannot_be_written_is_named_before_the_training(capsys):
     code, said = fails(capsys, "pytorch", "--log-file", "no/folder/run.jsonl")
     assert code == 1
-    assert said == "no/folder/run.jsonl: no log can be written here: No such file or directory"
+    assert said == (
+        "--log-file no/folder/run.jsonl: no log can be written here (No such file or directory): give a file that can "
+        "be written, in a folder that is there"
+    )
+
+
+@pytest.mark.fault("--log-file names a file that is no log")
+@pytest.mark.parametrize(
+    "content",
+    [
+        encoded(photograph().crop((0, 0, 8, 8))),
+        (36).to_bytes(8, "little") + b'{"__metadata__": {"format": "pt"}}  ',  # as a checkpoint begins
+        b"some notes\n",
+        b"\n",
+        b'{\n "cells": []\n}\n',
+        b"[1, 2]\n",
+        b"7",
+    ],
+)
+def test_file_that_is_no_log_stays_as_it_is(folder, capsys, content, sees):
+    (folder / "file").write_bytes(content)
+    code, said = fails(capsys, "pytorch", "--log-file", "file")
+    assert code == 2
+    assert "--log-file file is there and is no log of a run, and stays as it is: give another file" in said
+    assert (folder / "file").read_bytes() == content
+    if content == b"some notes\n":
+        sees(f"(exit code 2) {said}")
+
+
+@pytest.mark.parametrize("content", ["", '{"ti', '{"time": "2026-11-24T14:5', '{"time": "2026-11-2\n{"epoch": 1}\n'])
+def test_log_whose_first_line_was_cut_off_is_a_log(folder, content):
+    (folder / "run.jsonl").write_text(content)
+    with RunLog(folder / "run.jsonl") as log:
+        log.write(epoch=2.0)
+    assert (folder / "run.jsonl").read_text().startswith(content)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
