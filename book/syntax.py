@@ -97,6 +97,10 @@ class Cell:
         """Whether d2lbook leaves it out of the notebooks."""
         return any(LOAD_MENU in line for line in self.block.lines)
 
+    def is_for(self, tab: str) -> bool:
+        """Whether it is in the notebook of a framework; one without a mark is in all."""
+        return not self.tabs or bool({tab, "all"} & set(self.tabs))
+
     def place(self, node: ast.AST) -> str:
         """The file and the number of the line in which a piece of the code begins."""
         return f"{self.file}:{self.block.first + bool(self.tabs) + node.lineno - 1}"
@@ -373,6 +377,8 @@ def _check_branches(cell: Cell, tabs: list[str]) -> None:
     for function in ("selected", "interact_select"):
         for tab, place in cell.named(function):
             check_tabs([tab], tabs, place)
+            if not cell.is_for(tab):
+                raise BookError(f"{place}: a branch for {tab}, but the mark of this cell does not name {tab}")
     others = [node for node in cell.tree.body if not _is_menus(node)]
     if cell.is_menu and others:
         raise BookError(f"{cell.place(others[0])}: beside {LOAD_MENU}, d2lbook leaves this out of all notebooks")
@@ -435,7 +441,7 @@ def _check_compiled(text: str, blocks: list[Block], cells: list[Cell], file: str
     for tab in tabs:
         _check_text(notebook, blocks, file, tab)
         for cell in cells:
-            if not cell.is_menu and (not cell.tabs or {tab, "all"} & set(cell.tabs)):
+            if not cell.is_menu and cell.is_for(tab):
                 _check_code(cell, tab)
 
 

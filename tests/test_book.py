@@ -298,6 +298,10 @@ def test_branch_that_d2lbook_would_compile_wrongly_is_named_by_file_and_line(tmp
             "chapter.md:3: the menu names jax, but there is no cell for it",
             marks=pytest.mark.fault("A menu names a framework that has no cell"),
         ),
+        (
+            menu("pytorch", "jax") + code("%%tab pytorch", "if tab.selected('jax'):", "    x = 1"),
+            "chapter.md:7: a branch for jax, but the mark of this cell does not name jax",
+        ),
         (f"# T\n\n{menu('jax')}", "chapter.md:5: the menu names jax, but there is no cell for it"),
         (
             menu("jax") + code("%%tab jax, mxnet", "x = 1"),
