@@ -16,9 +16,10 @@ from .compiler import d2lbook
 from .errors import BookError
 
 # What some reader of Markdown takes for a fence, and what all of them do.
-FENCE_LIKE = re.compile(r"(?:[ \t>*+-]|\d+[.)])*(?:`{3,}|~{3,})")
+FENCE_LIKE = re.compile(r"(?:[^\w`~]|\d+[.)])*(?:`{3,}|~{3,})")
 FENCE = re.compile(r"(`{3,})( *\{[^`]*\}|[^`{\s]*)")
 CELL = re.compile(r" *\{ *\.python +\.input(?: +n=\d+)? *\}")
+CELL_LIKE = re.compile(r"\.python\s*\.?input\b|\.input\s*\}", re.I)
 HTML = re.compile(r" {0,3}<(?:(?P<comment>!--)|(?P<code>pre|script|style|textarea)\b|(?P<other>[/?!a-z]))", re.I)
 HTML_ENDS = {
     "comment": re.compile("-->"),
@@ -42,6 +43,10 @@ CONTROL = re.compile("[\0\v\f\x1c-\x1e\x85\u2028\u2029]")
 WRONG_BRANCH = (
     "d2lbook would compile this branch to other code: write `if tab.selected('NAME'):` alone in its line, below it "
     "what it decides, indented by four blanks more, and neither `else` nor another condition"
+)
+WRONG_IMPORTS = (
+    "d2lbook sorts imports that follow each other, which would change what these do: write in two cells what has to be "
+    "in this order, and give what has the same name another one"
 )
 WRONG_CODE = (
     "d2lbook would compile this cell to other code: no string in it may have blanks at the end of a line, or what in a "
@@ -194,6 +199,8 @@ def read_blocks(text: str, file: str, tabs: list[str]) -> list[Block]:
                 raise BookError(f"{place}: a code cell inside the tab block that begins in {begun}")
             blocks.append(Block(kind, number + 1, block.tabs, line))
             fence = (marks, place)
+        elif CELL_LIKE.search(line):
+            raise BookError(f"{place}: no code cell begins here: one begins with a line ```{{.python .input}}")
         elif BLOCK_MARK.search(line):
             match = BLOCK_BEGIN.fullmatch(line)
             if match is None and line != ":end_tab:":
@@ -457,15 +464,20 @@ def _check_text(notebook: NotebookNode, blocks: list[Block], file: str, tab: str
 
 
 def _check_code(cell: Cell, tab: str) -> None:
+    code = _taken(cell.tree, tab)
     try:
-        made = _for_tab(nbformat.v4.new_code_cell("\n".join(cell.block.lines)), tab)
-        same = _meaning(_parsed(d2lbook("library").format_code(made))) == _meaning(_taken(cell.tree, tab))
+        made = _parsed(
+            d2lbook("library").format_code(_for_tab(nbformat.v4.new_code_cell("\n".join(cell.block.lines)), tab))
+        )
     except SyntaxError:  # of half a branch
-        same = False
-    if not same:
+        made = None
+    if made is None or _meaning(made) != _meaning(code):
         branches = [place for _, place in cell.named("selected")]
         place = branches[0] if branches else f"{cell.file}:{cell.block.first}"
         raise BookError(f"{place}: {WRONG_BRANCH if branches else WRONG_CODE}")
+    for (run, below), (after, _) in zip(_import_runs(code), _import_runs(made), strict=True):
+        if _order_matters(run, after, below):
+            raise BookError(f"{cell.place(run[0])}: {WRONG_IMPORTS}")
 
 
 def _for_tab(cell: NotebookNode, tab: str) -> str:
@@ -490,16 +502,107 @@ def _taken(tree: ast.Module, tab: str) -> ast.Module:
     return Take().visit(copy.deepcopy(tree))
 
 
-def _meaning(tree: ast.Module) -> tuple[list[str], str]:
-    """What a code does, whatever the order of its imports, which d2lbook sorts: these, and the rest."""
-    imports = []
+@dataclass(frozen=True)
+class Imported:
+    """What an import gives a name to: ``level``, ``module`` and ``name`` as they are written, and the name."""
 
-    class Rest(ast.NodeTransformer):
-        def visit_Import(self, node: ast.Import) -> None:
-            imports.extend((None, 0, alias.name, alias.asname) for alias in node.names)
+    level: int
+    module: str
+    name: str
+    given: str
 
-        def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-            imports.extend((node.module, node.level, alias.name, alias.asname) for alias in node.names)
 
-    rest = ast.dump(Rest().visit(tree))
-    return sorted(set(map(repr, imports))), rest
+def _meaning(tree: ast.Module) -> str:
+    """What a code does, whatever is the order in a run of imports, which d2lbook sorts."""
+
+    class Sort(ast.NodeTransformer):
+        def generic_visit(self, node: ast.AST) -> ast.AST:
+            super().generic_visit(node)
+            for body in _bodies(node):
+                body[:] = itertools.chain(*(_sorted(run) if imports else run for imports, run in _runs(body)))
+            return node
+
+    return ast.dump(Sort().visit(copy.deepcopy(tree)))
+
+
+def _bodies(node: ast.AST) -> list[list[ast.stmt]]:
+    """The lists of statements in a piece of code."""
+    bodies = (getattr(node, name, None) for name in ("body", "orelse", "finalbody"))
+    return [body for body in bodies if isinstance(body, list)]
+
+
+def _runs(body: list[ast.stmt]) -> Iterator[tuple[bool, list[ast.stmt]]]:
+    """The statements that follow each other and are imports, or are none."""
+    grouped = itertools.groupby(body, lambda node: isinstance(node, ast.Import | ast.ImportFrom))
+    return ((imports, list(run)) for imports, run in grouped)
+
+
+def _sorted(run: list[ast.stmt]) -> list[ast.stmt]:
+    """A run of imports in a fixed order, as an expression that stands for them."""
+    return [ast.Expr(ast.Constant(sorted({repr(imported) for imported in _imported(run)})))]
+
+
+def _imported(run: list[ast.stmt]) -> list[Imported]:
+    """What a run of imports gives names to, in order."""
+    return [
+        Imported(0, alias.name, "", alias.asname or "")
+        if isinstance(node, ast.Import)
+        else Imported(node.level, node.module or "", alias.name, alias.asname or alias.name)
+        for node in run
+        for alias in node.names
+    ]
+
+
+def _import_runs(tree: ast.Module) -> Iterator[tuple[list[ast.stmt], bool]]:
+    """The runs of imports in a code, and whether Python, not only IPython, has something to do above them."""
+    for body in (body for node in ast.walk(tree) for body in _bodies(node)):
+        below = False
+        for imports, run in _runs(body):
+            if imports:
+                yield run, below
+            below = below or (not imports and not all(_is_ipythons(node) for node in run))
+
+
+def _is_ipythons(node: ast.stmt) -> bool:
+    """Whether a statement is a text or a command of IPython."""
+    return isinstance(node, ast.Expr) and (
+        isinstance(node.value, ast.Constant) or ast.unparse(node).startswith("get_ipython().")
+    )
+
+
+def _order_matters(run: list[ast.stmt], after: list[ast.stmt], below: bool) -> bool:
+    """Whether a run of imports in another order may do something else.
+
+    Args:
+        run, after: The imports, and the same in the other order.
+        below: Whether something stands above that may decide what they find.
+    """
+    written, made = _imported(run), _imported(after)
+    if below and _modules(written) != _modules(made):
+        return True
+    # Of those that are there twice, the last one counts.
+    last = [{imported: place for place, imported in enumerate(order)} for order in (written, made)]
+    return any(
+        one.name == "*" or other.name == "*" or _collide(one, other)
+        for one, other in itertools.permutations(set(written), 2)
+        if last[0][one] < last[0][other] and last[1][one] > last[1][other]
+    )
+
+
+def _modules(order: list[Imported]) -> list[tuple[int, str]]:
+    return list(dict.fromkeys((imported.level, imported.module) for imported in order))
+
+
+def _collide(one: Imported, other: Imported) -> bool:
+    """Whether two imports give the same name to two things."""
+    (name, thing), (other_name, other_thing) = map(_binding, (one, other))
+    return name == other_name and thing != other_thing
+
+
+def _binding(imported: Imported) -> tuple[str, str]:
+    """The name that an import gives, and what to."""
+    if not imported.given:  # import a.b, which gives a its name
+        package = imported.module.partition(".")[0]
+        return package, package
+    path = "." * imported.level + ".".join(filter(None, (imported.module, imported.name)))
+    return imported.given, path

@@ -165,6 +165,24 @@ def menu(*tabs: str) -> str:
         (f"- a\n- {CELL}", 2, "d2lbook takes no code from a fence like '- ```{.python .input}'"),
         (f"> {CELL}", 1, "d2lbook takes no code from a fence like '> ```{.python .input}'"),
         ("~~~{.python .input}\nx\n~~~\n", 1, "d2lbook takes no code from a fence like '~~~{.python .input}'"),
+        pytest.param(
+            CELL.replace("```", "\xa0```"),
+            1,
+            r"d2lbook takes no code from a fence like '\xa0```{.python .input}'",
+            marks=pytest.mark.fault("A blank that nobody sees stands before the fences of a cell"),
+        ),
+        *(
+            (
+                f"T\n{CELL.replace('```', f'{blank}```')}",
+                2,
+                f"d2lbook takes no code from a fence like {blank + '```'!r}"[:-1],
+            )
+            for blank in ("\u3000", "\u2009", "\u200b", "\u200d", "\u200e", "\xad", "\ufeff", "| ", "\\")
+        ),
+        *(
+            (CELL.replace("```", fence), 1, "no code cell begins here: one begins with a line ```{.python .input}")
+            for fence in ("Text: ```", "``", "\xb4\xb4\xb4", "'''", "")
+        ),
         ("```x``` is code\n", 1, "d2lbook takes no code from a fence like '```x``` is code'"),
         (CELL.replace("\n```", "\n ```"), 3, "not every program takes ' ```' for the end"),
         ("```\n````\nx\n````\n```\n", 2, "not every program takes '````' for the end"),
@@ -227,6 +245,18 @@ def menu(*tabs: str) -> str:
         (code("%%tab\tjax", "x = 1"), 2, "a cell's mark is its first line"),
         (code("%%tab all, jax", "x = 1"), 2, "`all` stands alone"),
         (code("x = 1") + code("%%tab jax", "x = 1"), 2, "a cell for all frameworks, or for one?"),
+        pytest.param(
+            code("x = 1") + code("y = 1", "from numpy import *", "from math import *"),
+            6,
+            "d2lbook sorts imports that follow each other, which would change what these do",
+            marks=pytest.mark.fault("Two imports with a star follow each other, which d2lbook sorts"),
+        ),
+        (code("from b import x", "from a import x"), 2, "d2lbook sorts imports"),
+        (code("from a import x", "import c as x"), 2, "d2lbook sorts imports"),
+        (code("from a import x", "from b import x", "from a import x"), 2, "d2lbook sorts imports"),
+        (code("from a import *", "import b"), 2, "d2lbook sorts imports"),
+        (code("def f():", "    from b import x", "    from a import x"), 3, "d2lbook sorts imports"),
+        (code("import sys", "sys.path.insert(0, 'x')", "import b", "import a"), 4, "d2lbook sorts imports"),
         (code("s = '''", "a  ", "'''"), 2, "d2lbook would compile this cell to other code"),
         (code("if mytab.selected('jax'):", "    x = 1"), 2, "d2lbook would compile this cell to other code"),
         (code("x = 1", "if d2l.USE_JAX:", "    x = 2"), 2, "d2lbook would compile this cell to other code"),
@@ -357,6 +387,14 @@ def test_menu_and_cells_that_do_not_agree_are_named_by_file_and_line(tmp_path, m
             {tab: ["s = '''\n```\n'''"] for tab in TABS},
         ),
         (":begin_tab:`jax`\n```bash\npip\n```\n:end_tab:\n- a\n    - b\n\n   c\n", {tab: [] for tab in TABS}),
+        (
+            code("%matplotlib inline", "import b.d", "import a", "from c import z, y", "import b.c", "from c import y"),
+            {tab: ["%matplotlib inline\nimport a\nimport b.c\nimport b.d\nfrom c import y, z"] for tab in TABS},
+        ),
+        (
+            code("x = 1", "from a import z, y", "from b import x"),
+            {tab: ["x = 1\nfrom a import y, z\nfrom b import x"] for tab in TABS},
+        ),
         (code("!ls", "%time f?", "await f()"), {tab: ["!ls\n%time f?\nawait f()"] for tab in TABS}),
         (
             menu("jax", "mxnet")
