@@ -27,14 +27,18 @@ HTML_ENDS = {
     "other": re.compile(r"^\s*$"),
 }
 BLOCK_BEGIN = re.compile(r":begin_tab:`([^`]*)`")
-BLOCK_MARK = re.compile(r":(?:begin|end)_tab:")
+BLOCK_MARK = re.compile(r":\s*(?:begin|end)[\W_]*tab|\b(?:begin|end)[_-]tabs?\s*:", re.I)
 CODE_INDENT = re.compile(r" {4}|\t")
 CELL_TABS = re.compile(r"(?:%%tab|# *@tab)(?: +([^\t]*))?")
-CELL_TABS_LIKE = re.compile(r"%%\s*tab\b|#\s*@\s*tab\b", re.I)
+CELL_TABS_LIKE = re.compile(r"%%\s*tab|#\s*@\s*tab|\s*%\s*tabs?\b", re.I)
+# With a framework's name, a mark as well: with its sign and no `tab`, or with `tab` in a comment.
+NAMES_LIKE = re.compile(r"\s*(?:(?:%+|#+\s*@)\s*|#[#%\s]*tabs?[\s:=_-]*)(\w+)", re.I)
 SELECTED_TABS = re.compile(r"tab\.(?:selected|interact_select)\(([^)]*)\)")
 MARK_ENDS = {"[**": "**]", "(**": "**)", "[~~": "~~]", "(~~": "~~)"}
 SLIDE_MARK = re.compile("|".join(map(re.escape, [*MARK_ENDS, *MARK_ENDS.values()])))
 CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
+ASKS = ("selected", "interact_select")
+IMPORTS = ast.Import | ast.ImportFrom
 LOAD_MENU = "%load_ext d2lbook.tab"
 LOADS_MENU = "get_ipython().run_line_magic('load_ext', 'd2lbook.tab')"  # the same, to Python
 # What Python, unlike Markdown, takes for the end of a line, and what is no text.
@@ -152,6 +156,7 @@ def read_source(text: str, file: str, tabs: list[str]) -> list[str]:
         _check_branches(cell, tabs)
     mine = _section_tabs(blocks, cells, file, tabs)
     _check_compiled(text, blocks, cells, file, mine)
+    _check_tab(cells, tabs)
     return mine
 
 
@@ -282,7 +287,9 @@ def _read_cell(block: Block, file: str, tabs: list[str]) -> Cell:
     mark = CELL_TABS.fullmatch(first.rstrip())
     named = tuple(tab.strip() for tab in (mark[1] or "").split(",")) if mark else ()
     for number, line in block.numbered:
-        if CELL_TABS_LIKE.search(line) and not (mark and number == block.first):
+        like = NAMES_LIKE.match(line)
+        wrong = CELL_TABS_LIKE.search(line) or (like and like[1].lower() in [*tabs, "all"])
+        if wrong and not (mark and number == block.first):
             raise BookError(f"{file}:{number}: a cell's mark is its first line, like %%tab pytorch, jax")
     if mark:
         check_tabs(named, [*tabs, "all"], f"{file}:{block.first}")
@@ -381,7 +388,7 @@ def _check_branches(cell: Cell, tabs: list[str]) -> None:
     for node in ast.walk(cell.tree):
         if _is_tab(node, "selected") and node not in known:
             raise BookError(f"{cell.place(node)}: {WRONG_BRANCH}")
-    for function in ("selected", "interact_select"):
+    for function in ASKS:
         for tab, place in cell.named(function):
             check_tabs([tab], tabs, place)
             if not cell.is_for(tab):
@@ -394,6 +401,39 @@ def _check_branches(cell: Cell, tabs: list[str]) -> None:
             f"{cell.file}:{cell.block.first}: {LOAD_MENU} and, below it, tab.interact_select(...) make a menu, "
             "together in a cell of their own"
         )
+
+
+def _check_tab(cells: list[Cell], tabs: list[str]) -> None:
+    """Check that nothing asks for the framework in a way that d2lbook does not see, such as by another name.
+
+    Raises:
+        BookError: Something does.
+    """
+    nodes = [(cell, node) for cell in cells for node in ast.walk(cell.tree)]
+    own = any(_gives_tab_away(node) for _, node in nodes)
+    seen = [node.value for _, node in nodes if any(_is_tab(node, name) for name in ASKS)]
+    for cell, node in nodes:
+        if isinstance(node, IMPORTS):
+            other = any(imported.module.partition(".")[0] == "d2lbook" for imported in _imported([node]))
+        elif isinstance(node, ast.Call):
+            named = any(isinstance(argument, ast.Constant) and argument.value in tabs for argument in node.args)
+            asks = isinstance(node.func, ast.Attribute) and node.func.attr in ASKS
+            other = named and asks and node.func.value not in seen
+        else:
+            other = isinstance(node, ast.Name) and node.id == "tab" and not own and node not in seen
+        if other:
+            raise BookError(
+                f"{cell.place(node)}: d2lbook does not see that this asks for the framework: "
+                "write `if tab.selected('NAME'):` alone in its line"
+            )
+
+
+def _gives_tab_away(node: ast.AST) -> bool:
+    """Whether a source takes the name ``tab`` for something of its own, which is no question for the framework."""
+    if isinstance(node, ast.Name):
+        return node.id == "tab" and isinstance(node.ctx, ast.Store)
+    names = (getattr(node, name, None) for name in ("arg", "name", "asname"))
+    return not isinstance(node, ast.keyword) and "tab" in names
 
 
 def _is_menus(node: ast.stmt) -> bool:
@@ -533,12 +573,12 @@ def _bodies(node: ast.AST) -> list[list[ast.stmt]]:
 
 def _runs(body: list[ast.stmt]) -> Iterator[tuple[bool, list[ast.stmt]]]:
     """The statements that follow each other and are imports, or are none."""
-    grouped = itertools.groupby(body, lambda node: isinstance(node, ast.Import | ast.ImportFrom))
+    grouped = itertools.groupby(body, lambda node: isinstance(node, IMPORTS))
     return ((imports, list(run)) for imports, run in grouped)
 
 
 def _sorted(run: list[ast.stmt]) -> list[ast.stmt]:
-    """A run of imports in a fixed order, as an expression that stands for them."""
+    """What stands for a run of imports whatever their order: a list of what they give names to."""
     return [ast.Expr(ast.Constant(sorted({repr(imported) for imported in _imported(run)})))]
 
 

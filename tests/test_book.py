@@ -243,6 +243,50 @@ def menu(*tabs: str) -> str:
         (code("x = 1", "%%tab jax"), 3, "a cell's mark is its first line, like %%tab pytorch, jax"),
         (code("x = 1  # @tab jax"), 2, "a cell's mark is its first line"),
         (code("%%tab\tjax", "x = 1"), 2, "a cell's mark is its first line"),
+        pytest.param(
+            code("%%tabs pytorch", "x = 1"),
+            2,
+            "a cell's mark is its first line, like %%tab pytorch, jax",
+            marks=pytest.mark.fault("The mark of a cell is misspelt"),
+        ),
+        *(
+            (code(mark, "x = 1"), 2, "a cell's mark is its first line, like %%tab pytorch, jax")
+            for mark in (
+                "%tab pytorch",
+                "%%pytorch",
+                "%%all",
+                "#tab pytorch",
+                "# tab: pytorch, jax",
+                "# Tab all",
+                "#@pytorch",
+                "%%tab_pytorch",
+                "# %tab jax",
+            )
+        ),
+        *(
+            (f"{begin}`jax`\na\n{end}\n", 1, "a tab block begins with a line :begin_tab:`NAME`")
+            for begin, end in (
+                (":begin_tabs:", ":end_tabs:"),
+                (":begin-tab:", ":end-tab:"),
+                (":BEGIN_TAB:", ":END_TAB:"),
+                (":begin_tab", ":end_tab"),
+                ("begin_tab:", "end_tab:"),
+                (":begin tab:", ":end tab:"),
+            )
+        ),
+        (":begin_tab:`jax`\na\n:end_tabs:\n", 3, "a tab block begins with a line :begin_tab:`NAME`"),
+        *(
+            (code(*lines), len(lines) + 1, "d2lbook does not see that this asks for the framework")
+            for lines in (
+                ["x = 1", "T = tab"],
+                ["x = 1", "from d2lbook import tab as T"],
+                ["import d2lbook.tab"],
+                ["x = Tab.selected('jax')"],
+                ["x = tab.select('jax')"],
+                ["x = tab.tab == 'jax'"],
+                ["x = getattr(tab, 'selected')('jax')"],
+            )
+        ),
         (code("%%tab all, jax", "x = 1"), 2, "`all` stands alone"),
         (code("x = 1") + code("%%tab jax", "x = 1"), 2, "a cell for all frameworks, or for one?"),
         pytest.param(
@@ -394,6 +438,13 @@ def test_menu_and_cells_that_do_not_agree_are_named_by_file_and_line(tmp_path, m
         (
             code("x = 1", "from a import z, y", "from b import x"),
             {tab: ["x = 1\nfrom a import y, z\nfrom b import x"] for tab in TABS},
+        ),
+        (
+            code("for tab in tables:  # tabs of all kinds", "    tab.select(tab.rows)  # @save", "    table %tabular"),
+            {
+                tab: ["for tab in tables:  # tabs of all kinds\n    tab.select(tab.rows)  # @save\n    table %tabular"]
+                for tab in TABS
+            },
         ),
         (code("!ls", "%time f?", "await f()"), {tab: ["!ls\n%time f?\nawait f()"] for tab in TABS}),
         (
