@@ -295,6 +295,8 @@ def _read_cell(block: Block, file: str, tabs: list[str]) -> Cell:
         check_tabs(named, [*tabs, "all"], f"{file}:{block.first}")
         if "all" in named and len(named) > 1:
             raise BookError(f"{file}:{block.first}: `all` stands alone; d2lbook would pass it over beside other tabs")
+        if not any(line.strip() for line in block.lines[1:]):
+            raise BookError(f"{file}:{block.first}: there is nothing below the mark of this cell")
     for number, line in block.numbered:
         for match in SELECTED_TABS.finditer(line):
             check_tabs(re.findall(r"['\"]([^'\"]*)['\"]", match[1]), tabs, f"{file}:{number}")
@@ -485,11 +487,17 @@ def _check_compiled(text: str, blocks: list[Block], cells: list[Cell], file: str
             opening = cell.block.first - 1 if cell else text.count("\n", 0, text.index(source))
             raise BookError(f"{file}:{opening}: d2lbook finds another code cell here than the one that is written")
     notebook = d2lbook("notebook").split_markdown_cell(notebook)
+    left = {}
     for tab in tabs:
         _check_text(notebook, blocks, file, tab)
-        for cell in cells:
-            if not cell.is_menu and cell.is_for(tab):
-                _check_code(cell, tab)
+        mine = [cell for cell in cells if not cell.is_menu and cell.is_for(tab)]
+        left[tab] = [(cell, _check_code(cell, tab)) for cell in mine]
+    for tab, mine in left.items():
+        if mine and not any(made for _, made in mine):
+            raise BookError(
+                f"{file}:{mine[0][0].block.first}: of this and all other cells, d2lbook would leave nothing for {tab}: "
+                "name in their marks the frameworks that they are for, like %%tab pytorch, jax"
+            )
 
 
 def _check_text(notebook: NotebookNode, blocks: list[Block], file: str, tab: str) -> None:
@@ -503,12 +511,16 @@ def _check_text(notebook: NotebookNode, blocks: list[Block], file: str, tab: str
             raise BookError(f"{file}:{number}: d2lbook would make {compiled!r} of this text for {tab}")
 
 
-def _check_code(cell: Cell, tab: str) -> None:
+def _check_code(cell: Cell, tab: str) -> str:
+    """Check what d2lbook makes of a cell for a framework, and give it.
+
+    Raises:
+        BookError: It does something else than the cell's code.
+    """
     code = _taken(cell.tree, tab)
     try:
-        made = _parsed(
-            d2lbook("library").format_code(_for_tab(nbformat.v4.new_code_cell("\n".join(cell.block.lines)), tab))
-        )
+        text = _for_tab(nbformat.v4.new_code_cell("\n".join(cell.block.lines)), tab)
+        made = _parsed(d2lbook("library").format_code(text))
     except SyntaxError:  # of half a branch
         made = None
     if made is None or _meaning(made) != _meaning(code):
@@ -518,6 +530,7 @@ def _check_code(cell: Cell, tab: str) -> None:
     for (run, below), (after, _) in zip(_import_runs(code), _import_runs(made), strict=True):
         if _order_matters(run, after, below):
             raise BookError(f"{cell.place(run[0])}: {WRONG_IMPORTS}")
+    return text.strip()
 
 
 def _for_tab(cell: NotebookNode, tab: str) -> str:

@@ -376,6 +376,17 @@ def test_branch_that_d2lbook_would_compile_wrongly_is_named_by_file_and_line(tmp
             menu("pytorch", "jax") + code("%%tab pytorch", "if tab.selected('jax'):", "    x = 1"),
             "chapter.md:7: a branch for jax, but the mark of this cell does not name jax",
         ),
+        pytest.param(
+            menu("pytorch", "jax") + code("%%tab all", "if tab.selected('pytorch'):", "    x = 1"),
+            "chapter.md:6: of this and all other cells, d2lbook would leave nothing for jax",
+            marks=pytest.mark.fault("All cells of a section are for other frameworks than one that its menu names"),
+        ),
+        (
+            code("if tab.selected('jax'):", "    x = 1"),
+            "chapter.md:2: of this and all other cells, d2lbook would leave",
+        ),
+        (code("%%tab all"), "chapter.md:2: there is nothing below the mark of this cell"),
+        (code("%%tab jax", "", ""), "chapter.md:2: there is nothing below the mark of this cell"),
         (f"# T\n\n{menu('jax')}", "chapter.md:5: the menu names jax, but there is no cell for it"),
         (
             menu("jax") + code("%%tab jax, mxnet", "x = 1"),
@@ -445,6 +456,10 @@ def test_menu_and_cells_that_do_not_agree_are_named_by_file_and_line(tmp_path, m
                 tab: ["for tab in tables:  # tabs of all kinds\n    tab.select(tab.rows)  # @save\n    table %tabular"]
                 for tab in TABS
             },
+        ),
+        (
+            code("%%tab all", "if tab.selected('mxnet'):", "    x = 1") + code("%%tab mxnet, jax", "y"),
+            {"mxnet": ["x = 1", "y"], "jax": ["y"]},
         ),
         (code("!ls", "%time f?", "await f()"), {tab: ["!ls\n%time f?\nawait f()"] for tab in TABS}),
         (
