@@ -22,7 +22,7 @@ from tqdm import tqdm
 from traitlets.config import Config
 
 from .source import BUILD, FRAMEWORKS, NOTEBOOKS, ROOT, BookError, Section, write_notebook
-from .stale import bare, contents_hash
+from .stale import bare, bare_file, contents_hash
 
 CACHE = BUILD / "cache"
 SETTINGS_OF_OTHERS = (
@@ -198,7 +198,7 @@ def helper_code(tab: str) -> str:
 
 def run_code(section: Section) -> str:
     """Hash of all that a smoke run of the section depends on: its cells, the helper with its images, the versions."""
-    versions = (ROOT / "constraints.txt").read_text("utf-8")
+    versions = bare_file(ROOT / "constraints.txt").decode()
     return _hash([cell_code(section.notebook), helper_code(section.tab), versions])
 
 

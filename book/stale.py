@@ -9,6 +9,12 @@ from pathlib import Path, PurePosixPath
 
 # In the text that Python makes of a tree: strings, and lists without anything.
 STRING_OR_EMPTY_LIST = re.compile(r"('(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")|(?:, )?\w+=\[\]")
+# What programs keep for themselves: hidden files, compiled code, and copies of a file that is edited or merged.
+KEPT_BY_PROGRAMS = re.compile(r"\.|__pycache__|#.*#$|.*(?:~|\.pyc|\.pyo|\.bak|\.orig|\.rej|\.part)$")
+COMMENTS = {
+    "config.ini": re.compile(rb"^[ \t]*[#;].*\n?", re.M),
+    "constraints.txt": re.compile(rb"^[ \t]*(?:#.*)?\n|[ \t]+#.*$", re.M),
+}
 
 
 @functools.cache
@@ -35,10 +41,29 @@ def contents_hash(root: Path, paths: Iterable[Path], *more: str) -> str:
     digest = hashlib.sha256("\0".join(more).encode())
     for path in sorted({path for path in paths if path.is_file()}):
         name = path.relative_to(root)
-        if not any(part.startswith((".", "__pycache__")) for part in name.parts):
-            content = bare(path.read_text("utf-8")).encode() if path.suffix == ".py" else path.read_bytes()
+        if not any(KEPT_BY_PROGRAMS.match(part) for part in name.parts):
+            content = bare_file(path)
             digest.update(f"{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
+
+
+def bare_file(path: Path) -> bytes:
+    """A file's content, without comments where these are known to decide nothing."""
+    if path.suffix == ".py":
+        return bare(path.read_text("utf-8")).encode()
+    content = path.read_bytes()
+    if path.suffix == ".bib":
+        return b"".join(_without_comments(content.splitlines(keepends=True)))
+    return COMMENTS[path.name].sub(b"", content) if path.name in COMMENTS else content
+
+
+def _without_comments(lines: list[bytes]) -> Iterator[bytes]:
+    """The lines of a bibliography; in an entry, a line may begin with a percent sign."""
+    depth = 0
+    for line in lines:
+        if depth or not line.lstrip().startswith(b"%"):
+            depth += line.count(b"{") - line.count(b"}")
+            yield line
 
 
 def code_files(root: Path, *starts: str) -> list[str]:

@@ -51,7 +51,7 @@ from book.source import (
     source_notebook,
     write_whole,
 )
-from book.stale import code_files
+from book.stale import code_files, contents_hash
 from d2l.data import DataError
 from d2l.media import CURVES_MIME, RUN_MIME
 from d2l.profile import Profile
@@ -705,6 +705,35 @@ def test_helper_code_covers_folders_and_data(tmp_path, monkeypatch):
     (tmp_path / "d2l" / "__pycache__").mkdir()
     (tmp_path / "d2l" / "__pycache__" / "core.pyc").write_text("x")
     assert helper_code("jax") in found
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "same", "other"),
+    [
+        ("config.ini", "[a]\nb = 1\n  # c\n  2\n", "# d\n[a]\nb = 1\n  2\n; e\n", "[a]\nb = 1 # c\n  2\n"),
+        ("constraints.txt", "a==1\nb==2\n", "# c\n\na==1  # d\nb==2\n", "a==1#\nb==2\n"),
+        ("references.bib", "@a{b,\n t = {c\n% d}\n}\n", "% e\n@a{b,\n t = {c\n% d}\n}\n", "@a{b,\n t = {c\n% e}\n}\n"),
+        ("sample/data.txt", "# a\n", "# a\n", "# b\n"),
+    ],
+)
+def test_comments_in_other_files_than_code_make_nothing_stale(tmp_path, name, text, same, other):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    hashes = []
+    for content in (text, same, other):
+        path.write_text(content)
+        hashes.append(contents_hash(tmp_path, [path]))
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize("name", ["core.py~", "#core.py#", "core.pyc", ".core.py.swp", "core.py.orig", "core.py.bak"])
+def test_what_editors_leave_makes_nothing_stale(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("book.execute.ROOT", tmp_path)
+    (tmp_path / "d2l").mkdir()
+    (tmp_path / "d2l" / "core.py").write_text("x = 1")
+    before = helper_code("jax")
+    (tmp_path / "d2l" / name).write_text("x = 2")
+    assert helper_code("jax") == before
 
 
 def test_step_reads_what_it_imports_and_what_that_imports(tmp_path):
