@@ -1234,6 +1234,23 @@ def test_code_is_told_apart_by_what_it_does_and_not_by_comments_or_docstrings():
     assert len({cell_code(small_section(code).notebook) for code in [*same, *other]}) == 5
 
 
+@pytest.mark.parametrize(
+    "shows",
+    ["help(f)", "print(f.__doc__)", "f?", "?f", "f??", "import inspect", "%pinfo f", "from inspect import getsource"],
+)
+def test_comments_and_docstrings_are_code_where_a_cell_may_show_them(tmp_path, monkeypatch, shows):
+    cells = ["def f(x):\n    return x", "def f(x):\n    '''What.'''\n    return x", "def f(x):\n    return x  # why"]
+    assert len({cell_code(small_section(cell, shows).notebook) for cell in cells}) == len(cells)
+    monkeypatch.setattr("book.execute.ROOT", tmp_path)
+    (tmp_path / "d2l").mkdir()
+    (tmp_path / "constraints.txt").write_text("a==1\n")
+    found = []
+    for cell in cells:
+        (tmp_path / "d2l" / "core.py").write_text(cell)
+        found.append((run_code(small_section("# why?\nd2l.f")), run_code(small_section("from d2l import f", shows))))
+    assert [len(set(hashes)) for hashes in zip(*found, strict=True)] == [1, len(cells)]
+
+
 def test_pandoc_is_asked_once_for_a_text(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(pandoc, "CACHE", tmp_path)
