@@ -28,7 +28,13 @@ VARYING = [
         (r"\bat 0x[0-9A-Fa-f]+\b", "at 0x#"),  # where an object lies in memory
         (r"[^\s\"'(<>]*[/\\]ipykernel_\d+[/\\]\d+\.py\b", "ipykernel/cell.py"),  # a cell's file, in warnings
         (r"(?<=[/\\])tmp[a-z0-9_]{8}\b", "tmp#"),  # from tempfile
-        (r"\b(pid[ =:]+)\d+\b", r"\1#"),
+        # A notebook's folder, which is another for the build than for the tests.
+        (r"[^\s\"'(<>=]*[/\\](?:_build[/\\]+notebooks|tests[/\\]+reference)(?=[/\\]|\b)", "notebooks"),
+        (r"\b(pid[ =:]+|(?:fd|ident|native_id)(?:=|: ?))\d+\b", r"\1#"),
+        # Jupyter's own threads and tasks are counted as well.
+        (r"\b(Thread|ThreadPoolExecutor)-\d+(?:_\d+)?\b", r"\1-#"),
+        (r"(\bname='Task-|^Task-)\d+(?='|$)", r"\1#"),
+        (r"(?<=, )((?:started|stopped)(?: daemon)?) \d+(?=\)>)", r"\1 #"),
         (r"^\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.,]\d{3,6}\b", "#"),  # a log's line begins so
         (r"^([IWEF])\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ ", r"\1# "),  # and one of TensorFlow's or JAX's
         (r"^(CPU times|Wall time): .*", r"\1: #"),  # %time

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from traitlets.config import Config
 
 from .source import BUILD, FRAMEWORKS, NOTEBOOKS, ROOT, BookError, Section, write_notebook
-from .stale import bare, contents_hash
+from .stale import bare, bare_file, contents_hash, shows_code
 
 CACHE = BUILD / "cache"
 SETTINGS_OF_OTHERS = (
@@ -185,21 +185,31 @@ def with_outputs(section: Section, executed: NotebookNode) -> NotebookNode:
 
 
 def cell_code(notebook: NotebookNode) -> str:
-    """Hash of a notebook's code: comments and layout do not count."""
-    return _hash(bare(cell.source) for cell in notebook.cells if cell.cell_type == "code")
+    """Hash of a notebook's code: comments, docstrings and layout do not count where no cell may show them."""
+    sources = _sources(notebook)
+    return _hash(sources if shows_code(sources) else map(bare, sources))
 
 
-def helper_code(tab: str) -> str:
-    """Hash of the helper that a tab runs, with its folders and data. Comments, docstrings and layout do not count."""
+def _sources(notebook: NotebookNode) -> list[str]:
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def helper_code(tab: str, content_of: Callable[[Path], bytes] = bare_file) -> str:
+    """Hash of the helper that a tab runs, with its folders and data. Comments, docstrings and layout do not count.
+
+    Args:
+        content_of: Gives what counts of a file, where this is another thing.
+    """
     folder = ROOT / "d2l"
     others = {folder / f"{module}.py" for name, module in FRAMEWORKS.items() if name != tab}
-    return contents_hash(ROOT, (path for path in folder.rglob("*") if path not in others))
+    return contents_hash(ROOT, (path for path in folder.rglob("*") if path not in others), content_of=content_of)
 
 
 def run_code(section: Section) -> str:
     """Hash of all that a smoke run of the section depends on: its cells, the helper with its images, the versions."""
-    versions = (ROOT / "constraints.txt").read_text("utf-8")
-    return _hash([cell_code(section.notebook), helper_code(section.tab), versions])
+    versions = bare_file(ROOT / "constraints.txt").decode()
+    whole = (Path.read_bytes,) if shows_code(_sources(section.notebook)) else ()
+    return _hash([cell_code(section.notebook), helper_code(section.tab, *whole), versions])
 
 
 def _hash(texts: Iterable[str]) -> str:

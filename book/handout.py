@@ -133,22 +133,27 @@ def listing(notebook: NotebookNode, section: str, names: Collection[str]) -> Not
 def _work_in(text: str | None) -> list[dict[str, Any]] | str | None:
     """What people make in a notebook: its cells, each with its source, attachments and outputs.
 
-    Ids, counts and metadata are those of the program that saved it last. A file that is no notebook is its text.
+    Ids, counts, metadata, line ends, what is blank below a cell's text, and cells without anything are those of the
+    program that saved it last. A file that is no notebook is its text.
     """
     if text is None:
         return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of ids that are missing, for example
-            notebook = nbformat.reads(text, as_version=4)
+            notebook = nbformat.reads(text.removeprefix("\ufeff"), as_version=4)
     except Exception:  # whatever nbformat says of a broken file
         return text
-    kept = ("cell_type", "source", "attachments")
-    return [
-        {name: cell[name] for name in kept if cell.get(name)}
-        | {"outputs": [_without(output, "metadata", "execution_count") for output in cell.get("outputs", [])]}
+    cells = [
+        {
+            "cell_type": cell.cell_type,
+            "source": "\n".join(line.rstrip("\r") for line in cell.source.split("\n")).rstrip(),
+            "attachments": cell.get("attachments") or {},
+            "outputs": [_without(output, "metadata", "execution_count") for output in cell.get("outputs", [])],
+        }
         for cell in notebook.cells
     ]
+    return [cell for cell in cells if cell["source"] or cell["attachments"] or cell["outputs"]]
 
 
 def _without(output: NotebookNode, *names: str) -> dict[str, Any]:

@@ -292,6 +292,8 @@ def compile_source(source: Path, tab: str) -> NotebookNode | None:
             f"{file_name(source)}:{line}: d2lbook cannot replace names such as d2l.reshape beside what only IPython "
             "understands: put this in a cell of its own"
         ) from None
+    # Of a cell with branches for others only, nothing is left.
+    notebook.cells = [cell for cell in notebook.cells if cell.cell_type != "code" or cell.source]
     notebook.metadata["language_info"] = {"name": "python"}
     return _finish(nbformat.reads(nbformat.writes(notebook), as_version=4), tab)
 

@@ -4,11 +4,24 @@ import ast
 import functools
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 # In the text that Python makes of a tree: strings, and lists without anything.
 STRING_OR_EMPTY_LIST = re.compile(r"('(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")|(?:, )?\w+=\[\]")
+# By what a cell may show the text of code, with its comments, docstrings and layout.
+SHOWS_CODE = re.compile(
+    r"\bhelp\(|__doc__|\b(?:inspect|pydoc|doctest|traceback|linecache|getdoc|getsource\w*)\b|\b_?(?:In|_ih|_i\d*)\b"
+    r"|%(?:p(?:info2?|doc|source|def|file|ycat)|hist|history|recall|rerun|save|macro)\b"
+    r"|^[ \t]*\?|^[ \t%\w.]+\?[ \t]*$|\?\?",
+    re.M,
+)
+# What programs keep for themselves: hidden files, compiled code, and copies of a file that is edited or merged.
+KEPT_BY_PROGRAMS = re.compile(r"\.|__pycache__|#.*#$|.*(?:~|\.pyc|\.pyo|\.bak|\.orig|\.rej|\.part)$")
+COMMENTS = {
+    "config.ini": re.compile(rb"^[ \t]*[#;].*\n?", re.M),
+    "constraints.txt": re.compile(rb"^[ \t]*(?:#.*)?\n|[ \t]+#.*$", re.M),
+}
 
 
 @functools.cache
@@ -25,20 +38,50 @@ def bare(source: str) -> str:
     return STRING_OR_EMPTY_LIST.sub(lambda match: match[1] or "", ast.dump(tree))
 
 
+def shows_code(sources: Iterable[str]) -> bool:
+    """Whether one of some cells may show the text of code, such as by ``help(f)``."""
+    return any(SHOWS_CODE.search(source) for source in sources)
+
+
 def _documented(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     """Whether a piece of code begins with a docstring. The last string of a cell is one that is shown."""
     return ast.get_docstring(node) is not None and (len(node.body) > 1 or not isinstance(node, ast.Module))
 
 
-def contents_hash(root: Path, paths: Iterable[Path], *more: str) -> str:
-    """Hash of files below ``root``, and of more texts. What programs keep for themselves does not count."""
+def bare_file(path: Path) -> bytes:
+    """A file's content, without comments where these are known to decide nothing."""
+    if path.suffix == ".py":
+        return bare(path.read_text("utf-8")).encode()
+    content = path.read_bytes()
+    if path.suffix == ".bib":
+        return b"".join(_without_comments(content.splitlines(keepends=True)))
+    return COMMENTS[path.name].sub(b"", content) if path.name in COMMENTS else content
+
+
+def contents_hash(
+    root: Path, paths: Iterable[Path], *more: str, content_of: Callable[[Path], bytes] = bare_file
+) -> str:
+    """Hash of files below ``root``, and of more texts. What programs keep for themselves does not count.
+
+    Args:
+        content_of: Gives what counts of a file.
+    """
     digest = hashlib.sha256("\0".join(more).encode())
     for path in sorted({path for path in paths if path.is_file()}):
         name = path.relative_to(root)
-        if not any(part.startswith((".", "__pycache__")) for part in name.parts):
-            content = bare(path.read_text("utf-8")).encode() if path.suffix == ".py" else path.read_bytes()
+        if not any(KEPT_BY_PROGRAMS.match(part) for part in name.parts):
+            content = content_of(path)
             digest.update(f"{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
+
+
+def _without_comments(lines: list[bytes]) -> Iterator[bytes]:
+    """The lines of a bibliography; in an entry, a line may begin with a percent sign."""
+    depth = 0
+    for line in lines:
+        if depth or not line.lstrip().startswith(b"%"):
+            depth += line.count(b"{") - line.count(b"}")
+            yield line
 
 
 def code_files(root: Path, *starts: str) -> list[str]:

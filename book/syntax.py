@@ -16,9 +16,10 @@ from .compiler import d2lbook
 from .errors import BookError
 
 # What some reader of Markdown takes for a fence, and what all of them do.
-FENCE_LIKE = re.compile(r"(?:[ \t>*+-]|\d+[.)])*(?:`{3,}|~{3,})")
+FENCE_LIKE = re.compile(r"(?:[^\w`~]|\d+[.)])*(?:`{3,}|~{3,})")
 FENCE = re.compile(r"(`{3,})( *\{[^`]*\}|[^`{\s]*)")
 CELL = re.compile(r" *\{ *\.python +\.input(?: +n=\d+)? *\}")
+CELL_LIKE = re.compile(r"\.python\s*\.?input\b|\.input\s*\}", re.I)
 HTML = re.compile(r" {0,3}<(?:(?P<comment>!--)|(?P<code>pre|script|style|textarea)\b|(?P<other>[/?!a-z]))", re.I)
 HTML_ENDS = {
     "comment": re.compile("-->"),
@@ -26,14 +27,18 @@ HTML_ENDS = {
     "other": re.compile(r"^\s*$"),
 }
 BLOCK_BEGIN = re.compile(r":begin_tab:`([^`]*)`")
-BLOCK_MARK = re.compile(r":(?:begin|end)_tab:")
+BLOCK_MARK = re.compile(r":\s*(?:begin|end)[\W_]*tab|\b(?:begin|end)[_-]tabs?\s*:", re.I)
 CODE_INDENT = re.compile(r" {4}|\t")
 CELL_TABS = re.compile(r"(?:%%tab|# *@tab)(?: +([^\t]*))?")
-CELL_TABS_LIKE = re.compile(r"%%\s*tab\b|#\s*@\s*tab\b", re.I)
+CELL_TABS_LIKE = re.compile(r"%%\s*tab|#\s*@\s*tab|\s*%\s*tabs?\b", re.I)
+# With a framework's name, a mark as well: with its sign and no `tab`, or with `tab` in a comment.
+NAMES_LIKE = re.compile(r"\s*(?:(?:%+|#+\s*@)\s*|#[#%\s]*tabs?[\s:=_-]*)(\w+)", re.I)
 SELECTED_TABS = re.compile(r"tab\.(?:selected|interact_select)\(([^)]*)\)")
 MARK_ENDS = {"[**": "**]", "(**": "**)", "[~~": "~~]", "(~~": "~~)"}
 SLIDE_MARK = re.compile("|".join(map(re.escape, [*MARK_ENDS, *MARK_ENDS.values()])))
 CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
+ASKS = ("selected", "interact_select")
+IMPORTS = ast.Import | ast.ImportFrom
 LOAD_MENU = "%load_ext d2lbook.tab"
 LOADS_MENU = "get_ipython().run_line_magic('load_ext', 'd2lbook.tab')"  # the same, to Python
 # What Python, unlike Markdown, takes for the end of a line, and what is no text.
@@ -42,6 +47,10 @@ CONTROL = re.compile("[\0\v\f\x1c-\x1e\x85\u2028\u2029]")
 WRONG_BRANCH = (
     "d2lbook would compile this branch to other code: write `if tab.selected('NAME'):` alone in its line, below it "
     "what it decides, indented by four blanks more, and neither `else` nor another condition"
+)
+WRONG_IMPORTS = (
+    "d2lbook sorts imports that follow each other, which would change what these do: write in two cells what has to be "
+    "in this order, and give what has the same name another one"
 )
 WRONG_CODE = (
     "d2lbook would compile this cell to other code: no string in it may have blanks at the end of a line, or what in a "
@@ -97,6 +106,10 @@ class Cell:
         """Whether d2lbook leaves it out of the notebooks."""
         return any(LOAD_MENU in line for line in self.block.lines)
 
+    def is_for(self, tab: str) -> bool:
+        """Whether it is in the notebook of a framework; one without a mark is in all."""
+        return not self.tabs or bool({tab, "all"} & set(self.tabs))
+
     def place(self, node: ast.AST) -> str:
         """The file and the number of the line in which a piece of the code begins."""
         return f"{self.file}:{self.block.first + bool(self.tabs) + node.lineno - 1}"
@@ -143,6 +156,7 @@ def read_source(text: str, file: str, tabs: list[str]) -> list[str]:
         _check_branches(cell, tabs)
     mine = _section_tabs(blocks, cells, file, tabs)
     _check_compiled(text, blocks, cells, file, mine)
+    _check_tab(cells, tabs)
     return mine
 
 
@@ -190,6 +204,8 @@ def read_blocks(text: str, file: str, tabs: list[str]) -> list[Block]:
                 raise BookError(f"{place}: a code cell inside the tab block that begins in {begun}")
             blocks.append(Block(kind, number + 1, block.tabs, line))
             fence = (marks, place)
+        elif CELL_LIKE.search(line):
+            raise BookError(f"{place}: no code cell begins here: one begins with a line ```{{.python .input}}")
         elif BLOCK_MARK.search(line):
             match = BLOCK_BEGIN.fullmatch(line)
             if match is None and line != ":end_tab:":
@@ -271,12 +287,16 @@ def _read_cell(block: Block, file: str, tabs: list[str]) -> Cell:
     mark = CELL_TABS.fullmatch(first.rstrip())
     named = tuple(tab.strip() for tab in (mark[1] or "").split(",")) if mark else ()
     for number, line in block.numbered:
-        if CELL_TABS_LIKE.search(line) and not (mark and number == block.first):
+        like = NAMES_LIKE.match(line)
+        wrong = CELL_TABS_LIKE.search(line) or (like and like[1].lower() in [*tabs, "all"])
+        if wrong and not (mark and number == block.first):
             raise BookError(f"{file}:{number}: a cell's mark is its first line, like %%tab pytorch, jax")
     if mark:
         check_tabs(named, [*tabs, "all"], f"{file}:{block.first}")
         if "all" in named and len(named) > 1:
             raise BookError(f"{file}:{block.first}: `all` stands alone; d2lbook would pass it over beside other tabs")
+        if not any(line.strip() for line in block.lines[1:]):
+            raise BookError(f"{file}:{block.first}: there is nothing below the mark of this cell")
     for number, line in block.numbered:
         for match in SELECTED_TABS.finditer(line):
             check_tabs(re.findall(r"['\"]([^'\"]*)['\"]", match[1]), tabs, f"{file}:{number}")
@@ -370,9 +390,11 @@ def _check_branches(cell: Cell, tabs: list[str]) -> None:
     for node in ast.walk(cell.tree):
         if _is_tab(node, "selected") and node not in known:
             raise BookError(f"{cell.place(node)}: {WRONG_BRANCH}")
-    for function in ("selected", "interact_select"):
+    for function in ASKS:
         for tab, place in cell.named(function):
             check_tabs([tab], tabs, place)
+            if not cell.is_for(tab):
+                raise BookError(f"{place}: a branch for {tab}, but the mark of this cell does not name {tab}")
     others = [node for node in cell.tree.body if not _is_menus(node)]
     if cell.is_menu and others:
         raise BookError(f"{cell.place(others[0])}: beside {LOAD_MENU}, d2lbook leaves this out of all notebooks")
@@ -381,6 +403,39 @@ def _check_branches(cell: Cell, tabs: list[str]) -> None:
             f"{cell.file}:{cell.block.first}: {LOAD_MENU} and, below it, tab.interact_select(...) make a menu, "
             "together in a cell of their own"
         )
+
+
+def _check_tab(cells: list[Cell], tabs: list[str]) -> None:
+    """Check that nothing asks for the framework in a way that d2lbook does not see, such as by another name.
+
+    Raises:
+        BookError: Something does.
+    """
+    nodes = [(cell, node) for cell in cells for node in ast.walk(cell.tree)]
+    own = any(_gives_tab_away(node) for _, node in nodes)
+    seen = [node.value for _, node in nodes if any(_is_tab(node, name) for name in ASKS)]
+    for cell, node in nodes:
+        if isinstance(node, IMPORTS):
+            other = any(imported.module.partition(".")[0] == "d2lbook" for imported in _imported([node]))
+        elif isinstance(node, ast.Call):
+            named = any(isinstance(argument, ast.Constant) and argument.value in tabs for argument in node.args)
+            asks = isinstance(node.func, ast.Attribute) and node.func.attr in ASKS
+            other = named and asks and node.func.value not in seen
+        else:
+            other = isinstance(node, ast.Name) and node.id == "tab" and not own and node not in seen
+        if other:
+            raise BookError(
+                f"{cell.place(node)}: d2lbook does not see that this asks for the framework: "
+                "write `if tab.selected('NAME'):` alone in its line"
+            )
+
+
+def _gives_tab_away(node: ast.AST) -> bool:
+    """Whether a source takes the name ``tab`` for something of its own, which is no question for the framework."""
+    if isinstance(node, ast.Name):
+        return node.id == "tab" and isinstance(node.ctx, ast.Store)
+    names = (getattr(node, name, None) for name in ("arg", "name", "asname"))
+    return not isinstance(node, ast.keyword) and "tab" in names
 
 
 def _is_menus(node: ast.stmt) -> bool:
@@ -432,11 +487,17 @@ def _check_compiled(text: str, blocks: list[Block], cells: list[Cell], file: str
             opening = cell.block.first - 1 if cell else text.count("\n", 0, text.index(source))
             raise BookError(f"{file}:{opening}: d2lbook finds another code cell here than the one that is written")
     notebook = d2lbook("notebook").split_markdown_cell(notebook)
+    left = {}
     for tab in tabs:
         _check_text(notebook, blocks, file, tab)
-        for cell in cells:
-            if not cell.is_menu and (not cell.tabs or {tab, "all"} & set(cell.tabs)):
-                _check_code(cell, tab)
+        mine = [cell for cell in cells if not cell.is_menu and cell.is_for(tab)]
+        left[tab] = [(cell, _check_code(cell, tab)) for cell in mine]
+    for tab, mine in left.items():
+        if mine and not any(made for _, made in mine):
+            raise BookError(
+                f"{file}:{mine[0][0].block.first}: of this and all other cells, d2lbook would leave nothing for {tab}: "
+                "name in their marks the frameworks that they are for, like %%tab pytorch, jax"
+            )
 
 
 def _check_text(notebook: NotebookNode, blocks: list[Block], file: str, tab: str) -> None:
@@ -450,16 +511,26 @@ def _check_text(notebook: NotebookNode, blocks: list[Block], file: str, tab: str
             raise BookError(f"{file}:{number}: d2lbook would make {compiled!r} of this text for {tab}")
 
 
-def _check_code(cell: Cell, tab: str) -> None:
+def _check_code(cell: Cell, tab: str) -> str:
+    """Check what d2lbook makes of a cell for a framework, and give it.
+
+    Raises:
+        BookError: It does something else than the cell's code.
+    """
+    code = _taken(cell.tree, tab)
     try:
-        made = _for_tab(nbformat.v4.new_code_cell("\n".join(cell.block.lines)), tab)
-        same = _meaning(_parsed(d2lbook("library").format_code(made))) == _meaning(_taken(cell.tree, tab))
+        text = _for_tab(nbformat.v4.new_code_cell("\n".join(cell.block.lines)), tab)
+        made = _parsed(d2lbook("library").format_code(text))
     except SyntaxError:  # of half a branch
-        same = False
-    if not same:
+        made = None
+    if made is None or _meaning(made) != _meaning(code):
         branches = [place for _, place in cell.named("selected")]
         place = branches[0] if branches else f"{cell.file}:{cell.block.first}"
         raise BookError(f"{place}: {WRONG_BRANCH if branches else WRONG_CODE}")
+    for (run, below), (after, _) in zip(_import_runs(code), _import_runs(made), strict=True):
+        if _order_matters(run, after, below):
+            raise BookError(f"{cell.place(run[0])}: {WRONG_IMPORTS}")
+    return text.strip()
 
 
 def _for_tab(cell: NotebookNode, tab: str) -> str:
@@ -484,16 +555,107 @@ def _taken(tree: ast.Module, tab: str) -> ast.Module:
     return Take().visit(copy.deepcopy(tree))
 
 
-def _meaning(tree: ast.Module) -> tuple[list[str], str]:
-    """What a code does, whatever the order of its imports, which d2lbook sorts: these, and the rest."""
-    imports = []
+@dataclass(frozen=True)
+class Imported:
+    """What an import gives a name to: ``level``, ``module`` and ``name`` as they are written, and the name."""
 
-    class Rest(ast.NodeTransformer):
-        def visit_Import(self, node: ast.Import) -> None:
-            imports.extend((None, 0, alias.name, alias.asname) for alias in node.names)
+    level: int
+    module: str
+    name: str
+    given: str
 
-        def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-            imports.extend((node.module, node.level, alias.name, alias.asname) for alias in node.names)
 
-    rest = ast.dump(Rest().visit(tree))
-    return sorted(set(map(repr, imports))), rest
+def _meaning(tree: ast.Module) -> str:
+    """What a code does, whatever is the order in a run of imports, which d2lbook sorts."""
+
+    class Sort(ast.NodeTransformer):
+        def generic_visit(self, node: ast.AST) -> ast.AST:
+            super().generic_visit(node)
+            for body in _bodies(node):
+                body[:] = itertools.chain(*(_sorted(run) if imports else run for imports, run in _runs(body)))
+            return node
+
+    return ast.dump(Sort().visit(copy.deepcopy(tree)))
+
+
+def _bodies(node: ast.AST) -> list[list[ast.stmt]]:
+    """The lists of statements in a piece of code."""
+    bodies = (getattr(node, name, None) for name in ("body", "orelse", "finalbody"))
+    return [body for body in bodies if isinstance(body, list)]
+
+
+def _runs(body: list[ast.stmt]) -> Iterator[tuple[bool, list[ast.stmt]]]:
+    """The statements that follow each other and are imports, or are none."""
+    grouped = itertools.groupby(body, lambda node: isinstance(node, IMPORTS))
+    return ((imports, list(run)) for imports, run in grouped)
+
+
+def _sorted(run: list[ast.stmt]) -> list[ast.stmt]:
+    """What stands for a run of imports whatever their order: a list of what they give names to."""
+    return [ast.Expr(ast.Constant(sorted({repr(imported) for imported in _imported(run)})))]
+
+
+def _imported(run: list[ast.stmt]) -> list[Imported]:
+    """What a run of imports gives names to, in order."""
+    return [
+        Imported(0, alias.name, "", alias.asname or "")
+        if isinstance(node, ast.Import)
+        else Imported(node.level, node.module or "", alias.name, alias.asname or alias.name)
+        for node in run
+        for alias in node.names
+    ]
+
+
+def _import_runs(tree: ast.Module) -> Iterator[tuple[list[ast.stmt], bool]]:
+    """The runs of imports in a code, and whether Python, not only IPython, has something to do above them."""
+    for body in (body for node in ast.walk(tree) for body in _bodies(node)):
+        below = False
+        for imports, run in _runs(body):
+            if imports:
+                yield run, below
+            below = below or (not imports and not all(_is_ipythons(node) for node in run))
+
+
+def _is_ipythons(node: ast.stmt) -> bool:
+    """Whether a statement is a text or a command of IPython."""
+    return isinstance(node, ast.Expr) and (
+        isinstance(node.value, ast.Constant) or ast.unparse(node).startswith("get_ipython().")
+    )
+
+
+def _order_matters(run: list[ast.stmt], after: list[ast.stmt], below: bool) -> bool:
+    """Whether a run of imports in another order may do something else.
+
+    Args:
+        run, after: The imports, and the same in the other order.
+        below: Whether something stands above that may decide what they find.
+    """
+    written, made = _imported(run), _imported(after)
+    if below and _modules(written) != _modules(made):
+        return True
+    # Of those that are there twice, the last one counts.
+    last = [{imported: place for place, imported in enumerate(order)} for order in (written, made)]
+    return any(
+        one.name == "*" or other.name == "*" or _collide(one, other)
+        for one, other in itertools.permutations(set(written), 2)
+        if last[0][one] < last[0][other] and last[1][one] > last[1][other]
+    )
+
+
+def _modules(order: list[Imported]) -> list[tuple[int, str]]:
+    return list(dict.fromkeys((imported.level, imported.module) for imported in order))
+
+
+def _collide(one: Imported, other: Imported) -> bool:
+    """Whether two imports give the same name to two things."""
+    (name, thing), (other_name, other_thing) = map(_binding, (one, other))
+    return name == other_name and thing != other_thing
+
+
+def _binding(imported: Imported) -> tuple[str, str]:
+    """The name that an import gives, and what to."""
+    if not imported.given:  # import a.b, which gives a its name
+        package = imported.module.partition(".")[0]
+        return package, package
+    path = "." * imported.level + ".".join(filter(None, (imported.module, imported.name)))
+    return imported.given, path

@@ -51,7 +51,7 @@ from book.source import (
     source_notebook,
     write_whole,
 )
-from book.stale import code_files
+from book.stale import code_files, contents_hash
 from d2l.data import DataError
 from d2l.media import CURVES_MIME, RUN_MIME
 from d2l.profile import Profile
@@ -165,6 +165,24 @@ def menu(*tabs: str) -> str:
         (f"- a\n- {CELL}", 2, "d2lbook takes no code from a fence like '- ```{.python .input}'"),
         (f"> {CELL}", 1, "d2lbook takes no code from a fence like '> ```{.python .input}'"),
         ("~~~{.python .input}\nx\n~~~\n", 1, "d2lbook takes no code from a fence like '~~~{.python .input}'"),
+        pytest.param(
+            CELL.replace("```", "\xa0```"),
+            1,
+            r"d2lbook takes no code from a fence like '\xa0```{.python .input}'",
+            marks=pytest.mark.fault("A blank that nobody sees stands before the fences of a cell"),
+        ),
+        *(
+            (
+                f"T\n{CELL.replace('```', f'{blank}```')}",
+                2,
+                f"d2lbook takes no code from a fence like {blank + '```'!r}"[:-1],
+            )
+            for blank in ("\u3000", "\u2009", "\u200b", "\u200d", "\u200e", "\xad", "\ufeff", "| ", "\\")
+        ),
+        *(
+            (CELL.replace("```", fence), 1, "no code cell begins here: one begins with a line ```{.python .input}")
+            for fence in ("Text: ```", "``", "\xb4\xb4\xb4", "'''", "")
+        ),
         ("```x``` is code\n", 1, "d2lbook takes no code from a fence like '```x``` is code'"),
         (CELL.replace("\n```", "\n ```"), 3, "not every program takes ' ```' for the end"),
         ("```\n````\nx\n````\n```\n", 2, "not every program takes '````' for the end"),
@@ -225,8 +243,64 @@ def menu(*tabs: str) -> str:
         (code("x = 1", "%%tab jax"), 3, "a cell's mark is its first line, like %%tab pytorch, jax"),
         (code("x = 1  # @tab jax"), 2, "a cell's mark is its first line"),
         (code("%%tab\tjax", "x = 1"), 2, "a cell's mark is its first line"),
+        pytest.param(
+            code("%%tabs pytorch", "x = 1"),
+            2,
+            "a cell's mark is its first line, like %%tab pytorch, jax",
+            marks=pytest.mark.fault("The mark of a cell is misspelt"),
+        ),
+        *(
+            (code(mark, "x = 1"), 2, "a cell's mark is its first line, like %%tab pytorch, jax")
+            for mark in (
+                "%tab pytorch",
+                "%%pytorch",
+                "%%all",
+                "#tab pytorch",
+                "# tab: pytorch, jax",
+                "# Tab all",
+                "#@pytorch",
+                "%%tab_pytorch",
+                "# %tab jax",
+            )
+        ),
+        *(
+            (f"{begin}`jax`\na\n{end}\n", 1, "a tab block begins with a line :begin_tab:`NAME`")
+            for begin, end in (
+                (":begin_tabs:", ":end_tabs:"),
+                (":begin-tab:", ":end-tab:"),
+                (":BEGIN_TAB:", ":END_TAB:"),
+                (":begin_tab", ":end_tab"),
+                ("begin_tab:", "end_tab:"),
+                (":begin tab:", ":end tab:"),
+            )
+        ),
+        (":begin_tab:`jax`\na\n:end_tabs:\n", 3, "a tab block begins with a line :begin_tab:`NAME`"),
+        *(
+            (code(*lines), len(lines) + 1, "d2lbook does not see that this asks for the framework")
+            for lines in (
+                ["x = 1", "T = tab"],
+                ["x = 1", "from d2lbook import tab as T"],
+                ["import d2lbook.tab"],
+                ["x = Tab.selected('jax')"],
+                ["x = tab.select('jax')"],
+                ["x = tab.tab == 'jax'"],
+                ["x = getattr(tab, 'selected')('jax')"],
+            )
+        ),
         (code("%%tab all, jax", "x = 1"), 2, "`all` stands alone"),
         (code("x = 1") + code("%%tab jax", "x = 1"), 2, "a cell for all frameworks, or for one?"),
+        pytest.param(
+            code("x = 1") + code("y = 1", "from numpy import *", "from math import *"),
+            6,
+            "d2lbook sorts imports that follow each other, which would change what these do",
+            marks=pytest.mark.fault("Two imports with a star follow each other, which d2lbook sorts"),
+        ),
+        (code("from b import x", "from a import x"), 2, "d2lbook sorts imports"),
+        (code("from a import x", "import c as x"), 2, "d2lbook sorts imports"),
+        (code("from a import x", "from b import x", "from a import x"), 2, "d2lbook sorts imports"),
+        (code("from a import *", "import b"), 2, "d2lbook sorts imports"),
+        (code("def f():", "    from b import x", "    from a import x"), 3, "d2lbook sorts imports"),
+        (code("import sys", "sys.path.insert(0, 'x')", "import b", "import a"), 4, "d2lbook sorts imports"),
         (code("s = '''", "a  ", "'''"), 2, "d2lbook would compile this cell to other code"),
         (code("if mytab.selected('jax'):", "    x = 1"), 2, "d2lbook would compile this cell to other code"),
         (code("x = 1", "if d2l.USE_JAX:", "    x = 2"), 2, "d2lbook would compile this cell to other code"),
@@ -298,6 +372,21 @@ def test_branch_that_d2lbook_would_compile_wrongly_is_named_by_file_and_line(tmp
             "chapter.md:3: the menu names jax, but there is no cell for it",
             marks=pytest.mark.fault("A menu names a framework that has no cell"),
         ),
+        (
+            menu("pytorch", "jax") + code("%%tab pytorch", "if tab.selected('jax'):", "    x = 1"),
+            "chapter.md:7: a branch for jax, but the mark of this cell does not name jax",
+        ),
+        pytest.param(
+            menu("pytorch", "jax") + code("%%tab all", "if tab.selected('pytorch'):", "    x = 1"),
+            "chapter.md:6: of this and all other cells, d2lbook would leave nothing for jax",
+            marks=pytest.mark.fault("All cells of a section are for other frameworks than one that its menu names"),
+        ),
+        (
+            code("if tab.selected('jax'):", "    x = 1"),
+            "chapter.md:2: of this and all other cells, d2lbook would leave",
+        ),
+        (code("%%tab all"), "chapter.md:2: there is nothing below the mark of this cell"),
+        (code("%%tab jax", "", ""), "chapter.md:2: there is nothing below the mark of this cell"),
         (f"# T\n\n{menu('jax')}", "chapter.md:5: the menu names jax, but there is no cell for it"),
         (
             menu("jax") + code("%%tab jax, mxnet", "x = 1"),
@@ -353,6 +442,25 @@ def test_menu_and_cells_that_do_not_agree_are_named_by_file_and_line(tmp_path, m
             {tab: ["s = '''\n```\n'''"] for tab in TABS},
         ),
         (":begin_tab:`jax`\n```bash\npip\n```\n:end_tab:\n- a\n    - b\n\n   c\n", {tab: [] for tab in TABS}),
+        (
+            code("%matplotlib inline", "import b.d", "import a", "from c import z, y", "import b.c", "from c import y"),
+            {tab: ["%matplotlib inline\nimport a\nimport b.c\nimport b.d\nfrom c import y, z"] for tab in TABS},
+        ),
+        (
+            code("x = 1", "from a import z, y", "from b import x"),
+            {tab: ["x = 1\nfrom a import y, z\nfrom b import x"] for tab in TABS},
+        ),
+        (
+            code("for tab in tables:  # tabs of all kinds", "    tab.select(tab.rows)  # @save", "    table %tabular"),
+            {
+                tab: ["for tab in tables:  # tabs of all kinds\n    tab.select(tab.rows)  # @save\n    table %tabular"]
+                for tab in TABS
+            },
+        ),
+        (
+            code("%%tab all", "if tab.selected('mxnet'):", "    x = 1") + code("%%tab mxnet, jax", "y"),
+            {"mxnet": ["x = 1", "y"], "jax": ["y"]},
+        ),
         (code("!ls", "%time f?", "await f()"), {tab: ["!ls\n%time f?\nawait f()"] for tab in TABS}),
         (
             menu("jax", "mxnet")
@@ -597,6 +705,35 @@ def test_helper_code_covers_folders_and_data(tmp_path, monkeypatch):
     (tmp_path / "d2l" / "__pycache__").mkdir()
     (tmp_path / "d2l" / "__pycache__" / "core.pyc").write_text("x")
     assert helper_code("jax") in found
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "same", "other"),
+    [
+        ("config.ini", "[a]\nb = 1\n  # c\n  2\n", "# d\n[a]\nb = 1\n  2\n; e\n", "[a]\nb = 1 # c\n  2\n"),
+        ("constraints.txt", "a==1\nb==2\n", "# c\n\na==1  # d\nb==2\n", "a==1#\nb==2\n"),
+        ("references.bib", "@a{b,\n t = {c\n% d}\n}\n", "% e\n@a{b,\n t = {c\n% d}\n}\n", "@a{b,\n t = {c\n% e}\n}\n"),
+        ("sample/data.txt", "# a\n", "# a\n", "# b\n"),
+    ],
+)
+def test_comments_in_other_files_than_code_make_nothing_stale(tmp_path, name, text, same, other):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    hashes = []
+    for content in (text, same, other):
+        path.write_text(content)
+        hashes.append(contents_hash(tmp_path, [path]))
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize("name", ["core.py~", "#core.py#", "core.pyc", ".core.py.swp", "core.py.orig", "core.py.bak"])
+def test_what_editors_leave_makes_nothing_stale(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("book.execute.ROOT", tmp_path)
+    (tmp_path / "d2l").mkdir()
+    (tmp_path / "d2l" / "core.py").write_text("x = 1")
+    before = helper_code("jax")
+    (tmp_path / "d2l" / name).write_text("x = 2")
+    assert helper_code("jax") == before
 
 
 def test_step_reads_what_it_imports_and_what_that_imports(tmp_path):
@@ -1095,6 +1232,23 @@ def test_code_is_told_apart_by_what_it_does_and_not_by_comments_or_docstrings():
     assert len({cell_code(small_section(code).notebook) for code in same}) == 1
     other = ["def f(x):\n    return -x", "def f(x=1):\n    return x", "def f(x):\n    return [x]", "%magic"]
     assert len({cell_code(small_section(code).notebook) for code in [*same, *other]}) == 5
+
+
+@pytest.mark.parametrize(
+    "shows",
+    ["help(f)", "print(f.__doc__)", "f?", "?f", "f??", "import inspect", "%pinfo f", "from inspect import getsource"],
+)
+def test_comments_and_docstrings_are_code_where_a_cell_may_show_them(tmp_path, monkeypatch, shows):
+    cells = ["def f(x):\n    return x", "def f(x):\n    '''What.'''\n    return x", "def f(x):\n    return x  # why"]
+    assert len({cell_code(small_section(cell, shows).notebook) for cell in cells}) == len(cells)
+    monkeypatch.setattr("book.execute.ROOT", tmp_path)
+    (tmp_path / "d2l").mkdir()
+    (tmp_path / "constraints.txt").write_text("a==1\n")
+    found = []
+    for cell in cells:
+        (tmp_path / "d2l" / "core.py").write_text(cell)
+        found.append((run_code(small_section("# why?\nd2l.f")), run_code(small_section("from d2l import f", shows))))
+    assert [len(set(hashes)) for hashes in zip(*found, strict=True)] == [1, len(cells)]
 
 
 def test_pandoc_is_asked_once_for_a_text(tmp_path, monkeypatch):

@@ -157,6 +157,18 @@ def by_vs_code(notebook: dict) -> None:
             output["data"] = {name: "".join(text) for name, text in reversed(output["data"].items())}
 
 
+def in_windows(notebook: dict) -> None:
+    for cell in notebook["cells"]:
+        cell["source"] = "".join(cell["source"]).replace("\n", "\r\n")
+
+
+def with_blanks(notebook: dict) -> None:
+    for cell in notebook["cells"]:
+        cell["source"] = "".join(cell["source"]) + "\n\n"
+    empty = {"cell_type": "code", "id": "empty", "source": [], "metadata": {}, "outputs": [], "execution_count": None}
+    notebook["cells"].append(empty)
+
+
 def without_ids(notebook: dict) -> None:
     for cell in notebook["cells"]:
         del cell["id"]
@@ -171,8 +183,21 @@ def without_ids(notebook: dict) -> None:
         saved(by_classic_notebook, indent=1, sort_keys=True),
         saved(by_vs_code, indent=2),
         saved(without_ids, separators=(",", ":")),
+        saved(in_windows),
+        lambda text: f"\ufeff{text}",
+        saved(with_blanks),
     ],
-    ids=["as it is", "another line end", "JupyterLab", "classic", "VS Code", "without ids"],
+    ids=[
+        "as it is",
+        "another line end",
+        "JupyterLab",
+        "classic",
+        "VS Code",
+        "without ids",
+        "Windows",
+        "byte-order mark",
+        "blanks",
+    ],
 )
 def test_notebook_that_was_only_opened_and_saved_is_not_kept(kept, save):
     assert kept(save) == []
