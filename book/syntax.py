@@ -27,12 +27,13 @@ HTML_ENDS = {
     "other": re.compile(r"^\s*$"),
 }
 BLOCK_BEGIN = re.compile(r":begin_tab:`([^`]*)`")
-BLOCK_MARK = re.compile(r":\s*(?:begin|end)[\W_]*tab|\b(?:begin|end)[_-]tabs?\s*:", re.I)
+BLOCK_MARK = re.compile(r"[:\uff1a]\s*(?:begin|end)[\W_]*tab|\b(?:begin|end)[_-]tabs?\s*:", re.I)
+BLOCK_NAMES = re.compile(r"\s*:?\w+[_-]\w+:(`[^`]*`)\s*")
 CODE_INDENT = re.compile(r" {4}|\t")
 CELL_TABS = re.compile(r"(?:%%tab|# *@tab)(?: +([^\t]*))?")
-CELL_TABS_LIKE = re.compile(r"%%\s*tab|#\s*@\s*tab|\s*%\s*tabs?\b", re.I)
-# With a framework's name, a mark as well: with its sign and no `tab`, or with `tab` in a comment.
-NAMES_LIKE = re.compile(r"\s*(?:(?:%+|#+\s*@)\s*|#[#%\s]*tabs?[\s:=_-]*)(\w+)", re.I)
+CELL_TABS_LIKE = re.compile(r"%%\s*tab|#\s*@\s*tab|^\s*%\s*tabs?\b", re.I)
+# With nothing but frameworks' names in it, or behind a word, this is a mark as well.
+CELL_NAMES = re.compile(r"\s*(?:%|#+\s*@|#[#%\s]*tabs?\b)", re.I)
 SELECTED_TABS = re.compile(r"tab\.(?:selected|interact_select)\(([^)]*)\)")
 MARK_ENDS = {"[**": "**]", "(**": "**)", "[~~": "~~]", "(~~": "~~)"}
 SLIDE_MARK = re.compile("|".join(map(re.escape, [*MARK_ENDS, *MARK_ENDS.values()])))
@@ -206,7 +207,7 @@ def read_blocks(text: str, file: str, tabs: list[str]) -> list[Block]:
             fence = (marks, place)
         elif CELL_LIKE.search(line):
             raise BookError(f"{place}: no code cell begins here: one begins with a line ```{{.python .input}}")
-        elif BLOCK_MARK.search(line):
+        elif BLOCK_MARK.search(line) or ((like := BLOCK_NAMES.fullmatch(line)) and _names_only(like[1], tabs)):
             match = BLOCK_BEGIN.fullmatch(line)
             if match is None and line != ":end_tab:":
                 raise BookError(
@@ -240,6 +241,12 @@ def read_blocks(text: str, file: str, tabs: list[str]) -> list[Block]:
     if begun is not None:
         raise BookError(f"{begun}: the tab block that begins here never ends")
     return blocks
+
+
+def _names_only(text: str, known: list[str]) -> bool:
+    """Whether a text names frameworks and nothing else, at least behind its first word."""
+    first, *others = re.findall(r"\w+", text.lower()) or [""]
+    return set(others or [first]) <= set(known)
 
 
 def _never_closed(fence: tuple[str, str]) -> str:
@@ -287,9 +294,8 @@ def _read_cell(block: Block, file: str, tabs: list[str]) -> Cell:
     mark = CELL_TABS.fullmatch(first.rstrip())
     named = tuple(tab.strip() for tab in (mark[1] or "").split(",")) if mark else ()
     for number, line in block.numbered:
-        like = NAMES_LIKE.match(line)
-        wrong = CELL_TABS_LIKE.search(line) or (like and like[1].lower() in [*tabs, "all"])
-        if wrong and not (mark and number == block.first):
+        named_like = CELL_NAMES.match(line) and _names_only(line, [*tabs, "all"])
+        if (CELL_TABS_LIKE.search(line) or named_like) and not (mark and number == block.first):
             raise BookError(f"{file}:{number}: a cell's mark is its first line, like %%tab pytorch, jax")
     if mark:
         check_tabs(named, [*tabs, "all"], f"{file}:{block.first}")
@@ -412,7 +418,7 @@ def _check_tab(cells: list[Cell], tabs: list[str]) -> None:
         BookError: Something does.
     """
     nodes = [(cell, node) for cell in cells for node in ast.walk(cell.tree)]
-    own = any(_gives_tab_away(node) for _, node in nodes)
+    own = any(_binds_tab(node) for _, node in nodes)
     seen = [node.value for _, node in nodes if any(_is_tab(node, name) for name in ASKS)]
     for cell, node in nodes:
         if isinstance(node, IMPORTS):
@@ -430,7 +436,7 @@ def _check_tab(cells: list[Cell], tabs: list[str]) -> None:
             )
 
 
-def _gives_tab_away(node: ast.AST) -> bool:
+def _binds_tab(node: ast.AST) -> bool:
     """Whether a source takes the name ``tab`` for something of its own, which is no question for the framework."""
     if isinstance(node, ast.Name):
         return node.id == "tab" and isinstance(node.ctx, ast.Store)

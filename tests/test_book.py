@@ -261,6 +261,9 @@ def menu(*tabs: str) -> str:
                 "#@pytorch",
                 "%%tab_pytorch",
                 "# %tab jax",
+                "%%tap pytorch, jax",
+                "#@Tap jax",
+                "%%\u200btab jax",
             )
         ),
         *(
@@ -272,6 +275,9 @@ def menu(*tabs: str) -> str:
                 (":begin_tab", ":end_tab"),
                 ("begin_tab:", "end_tab:"),
                 (":begin tab:", ":end tab:"),
+                (":begin_tap:", ":end_tap:"),
+                (":start_tab:", ":stop_tab:"),
+                ("\uff1abegin_tab\uff1a", "\uff1aend_tab\uff1a"),
             )
         ),
         (":begin_tab:`jax`\na\n:end_tabs:\n", 3, "a tab block begins with a line :begin_tab:`NAME`"),
@@ -451,11 +457,8 @@ def test_menu_and_cells_that_do_not_agree_are_named_by_file_and_line(tmp_path, m
             {tab: ["x = 1\nfrom a import y, z\nfrom b import x"] for tab in TABS},
         ),
         (
-            code("for tab in tables:  # tabs of all kinds", "    tab.select(tab.rows)  # @save", "    table %tabular"),
-            {
-                tab: ["for tab in tables:  # tabs of all kinds\n    tab.select(tab.rows)  # @save\n    table %tabular"]
-                for tab in TABS
-            },
+            code("# tab completion", "for tab in tables:  # tabs", "    tab.select(x % tab)  # @save"),
+            {tab: ["# tab completion\nfor tab in tables:  # tabs\n    tab.select(x % tab)  # @save"] for tab in TABS},
         ),
         (
             code("%%tab all", "if tab.selected('mxnet'):", "    x = 1") + code("%%tab mxnet, jax", "y"),
