@@ -624,6 +624,7 @@ class Trainer(HyperParameters):
     train_batch_idx: int = 0
     num_train_batches: int = 0
     _stop: BaseException | None = None
+    _own_batches: bool = True  # whether batches are those of a loader of our own, which may leave out corrupt images
     _begun: tuple[Iterator[Any], Iterator[Any]] | None = None
     _in_step = False
     # What to say of a model whose base class's constructor was not called.
@@ -760,6 +761,7 @@ class Trainer(HyperParameters):
         self._part_random_states(data)
         self.prepare_data(data)
         loaders = self.train_dataloader, self.val_dataloader
+        self._own_batches = isinstance(self.train_dataloader, (BatchLoader, ImageLoader))
         self._part_batches()
         model.board.clear()
         self.prepare_model(model)
@@ -836,6 +838,7 @@ class Trainer(HyperParameters):
             with self._named_in_errors("training", self.train_batch_idx, batch):
                 self._train(self.prepare_batch(batch))
             self.train_batch_idx += 1
+        self._check_length()
         self.train_batch_idx = (self.epoch + 1) * self.num_train_batches  # also where a batch had no image in it
         self._set_training(False)
         if self.val_dataloader is None:
@@ -844,6 +847,16 @@ class Trainer(HyperParameters):
             with self._named_in_errors("validation", self.val_batch_idx, batch):
                 self._validate(self.prepare_batch(batch))
             self.val_batch_idx += 1
+
+    def _check_length(self) -> None:
+        """Say once in a run that a loader of the reader's own has given more or fewer batches than it says it has."""
+        given = self.train_batch_idx - self.epoch * self.num_train_batches
+        if given != self.num_train_batches and not self._own_batches:
+            self._own_batches = True
+            self._say(
+                f"The training loader says that it has {self.num_train_batches} batches, and gave {given} in epoch "
+                f"{self.epoch + 1}: the curves' places are wrong until its __len__ is right"
+            )
 
     def load_weights(self, model: Module, data: DataModule, path: str | os.PathLike[str]) -> None:
         """Give ``model`` the weights of a checkpoint, to predict with it or to train it further.
@@ -951,7 +964,7 @@ class Trainer(HyperParameters):
             for hint in validation.hints(error, self.model, [part.shape for part in parts]):
                 error.add_note(hint)
             if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
-                size = len(batch[-1])
+                size = validation.count_examples(batch)
                 error.add_note(
                     f"The memory does not hold it: try a batch_size of {max(size // 2, 1)} instead of {size}."
                 )

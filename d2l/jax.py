@@ -431,7 +431,8 @@ class Trainer(core.Trainer):
     def _init_parameters(self, example: Callable[[], Sequence[Any]]) -> None:
         batch = example()
         with self._named_in_errors("training", 0, batch):
-            self._build(batch)  # on the first device, whichever a step is to be divided among
+            # On the first device, whichever a step is to be divided among.
+            self._build(self.prepare_batch(batch) if isinstance(batch, Mapping) else batch)
 
     def _first_batch(self) -> Sequence[Any]:
         return self._begin()

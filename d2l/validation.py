@@ -188,13 +188,13 @@ def _known_length(loader: Any, error: Exception) -> str:
 
 
 def count_examples(batch: Any) -> int:
-    """The examples in a batch, whose last part has a number for each.
+    """The examples in a batch, whose last part has a number for each; of a dict, for a `prepare_batch` that takes it.
 
     Raises:
         TypeError: The batch is none.
     """
     try:
-        return len(batch[-1])
+        return len([*batch.values()][-1] if isinstance(batch, Mapping) else batch[-1])
     except (TypeError, KeyError, IndexError) as error:
         mistake = mistake_in_batch(batch) or (
             f"the last part of a batch is {describe(batch[-1])}, without an axis of examples: have the loader give "

@@ -303,6 +303,31 @@ def test_loader_that_is_used_up_is_noticed(name, sees):
     sees(f"ValueError: {e.value}")
 
 
+@pytest.mark.fault("A loader gives another number of batches than it says")
+@pytest.mark.parametrize("says", [1, 3])
+def test_loader_with_a_wrong_length_is_named_once(fw, capsys, sees, says):
+    class Wrong:
+        __len__ = lambda self: says  # noqa: E731
+        __iter__ = lambda self: iter(batches_of(fw, [4, 4]))  # noqa: E731
+
+    fit(fw, data=Loaders(Wrong(), None), epochs=2)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("The training loader")]
+    assert line.startswith(f"The training loader says that it has {says} batches, and gave 2 in epoch 1: ")
+    if says == 3:
+        sees(line)
+
+
+def test_batches_that_are_dicts_are_for_a_prepare_batch_that_takes_them(fw):
+    class Trainer(fw.d2l.Trainer):
+        def prepare_batch(self, batch):
+            return super().prepare_batch([batch["image"], batch["label"]])
+
+    ((X, y),) = batches_of(fw, [4])
+    model = fw.d2l.SoftmaxRegression(num_outputs=10, lr=0.1)
+    Trainer(1).fit(model, Loaders([{"image": X, "label": y}], None))
+    assert "train_loss" in model.board.curves
+
+
 @pytest.mark.fault("The validation loader gives its batches only once")
 def test_validation_loader_that_is_used_up_is_noticed(fw, sees):
     class Once:
