@@ -736,8 +736,9 @@ class Trainer(HyperParameters):
         A loader of one's own has to give the same batches from the same random states. TensorFlow and MXNet do not
         tell theirs: after a `stop` between two checkpoints, later epochs are drawn anew. What an optimizer written by
         hand keeps from step to step is not in a checkpoint, which is said, unless it has the methods or variables by
-        which the framework's own give theirs. Learning-rate schedules are in it; what else is not, such as the state
-        of a random generator that is the loader's own, is named when the first checkpoint is made.
+        which the framework's own give theirs. Learning-rate schedules are in it, and so are random
+        generators that model, loader or data set have of their own; what is not, such as numbers that a model counts
+        in, is named when the first checkpoint is made.
 
         Several processes, where the framework has been started in them, divide each batch among them, and their run is
         that of one process with the same batches. Batch normalization takes the statistics of a process's part.
