@@ -1,6 +1,6 @@
 """The table of faults and the tests that make them happen name the same ones."""
 
-from book.faults import TABLE, faults_made, links
+from book.faults import INTRODUCTION, TABLE, faults_made, links
 
 
 def rows() -> list[list[str]]:
@@ -13,6 +13,10 @@ def test_table_has_a_row_for_every_fault_with_its_tests():
     """Else: make faults."""
     expected = [[fault, links(tests)] for fault, tests in faults_made().items()]
     assert [[fault, tests] for fault, _, tests in rows()] == expected
+
+
+def test_table_begins_by_saying_what_it_is():
+    assert TABLE.read_text("utf-8").startswith(INTRODUCTION)
 
 
 def test_table_says_of_every_fault_what_the_user_sees():

@@ -959,6 +959,18 @@ def test_data_of_one_tensor_are_trained_on(fw, full_run, alone):
     assert trainer.progress.train_examples == 5 * (8 if alone else 16)
 
 
+@pytest.mark.parametrize(("name", "share"), [("LinearRegression", 1), ("LinearRegressionScratch", 0.5)])
+def test_loss_of_linear_regression_is_the_mean_squared_error_or_half_of_it(fw, name, share):
+    y_hat, y = np.array([[1.0], [2.0], [4.0]], np.float32), np.array([3.0, 2.0, 1.0], np.float32)
+    arguments = (2,) if name == "LinearRegressionScratch" else ()
+    model = getattr(fw.d2l, name)(*arguments, lr=0.1)
+    y_hat, y = fw.tensor(y_hat), fw.tensor(y)
+    jax = fw.d2l.Trainer.framework == "jax"
+    state = SimpleNamespace(apply_fn=lambda _, X: X)  # of a network that gives out what it is given
+    loss = model.loss({}, (y_hat,), y, state) if jax else model.loss(y_hat, y)
+    assert float(loss) == pytest.approx(share * (4 + 0 + 9) / 3)
+
+
 def test_validation_updates_nothing_and_records_no_gradients(fw, full_run):
     recorded, snapshots = [], []
     model = made(fw, tiny(fw))

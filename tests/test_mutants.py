@@ -5,6 +5,7 @@ Others, drawn at random, are real changes of the code, and every file has tests 
 
 import ast
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -225,3 +226,9 @@ def test_tests_without_an_end_catch_a_defect(monkeypatch):
 def test_defect_that_ends_the_test_runner_is_caught():
     change = Change("book/comparison.py", "call", 1, 0, 0, "", "import os; os._exit(3)\n")
     assert try_change(change).caught_by == "tests/test_comparison.py: pytest ends with status 3"
+
+
+def test_verdict_has_the_seconds_until_a_test_fails(monkeypatch):
+    monkeypatch.setattr(mutants, "time", SimpleNamespace(monotonic=iter([100.0, 107.2]).__next__))
+    monkeypatch.setattr(mutants, "first_failure", lambda *_: "a test")
+    assert try_out(next(mutant for mutant in load_mutants() if mutant.fast)) == Verdict("a test", 7)
