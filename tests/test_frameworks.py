@@ -971,6 +971,17 @@ def test_loss_of_linear_regression_is_the_mean_squared_error_or_half_of_it(fw, n
     assert float(loss) == pytest.approx(share * (4 + 0 + 9) / 3)
 
 
+def test_blocks_keep_the_size_of_images_unless_asked_for_strides(fw):
+    size = (8, 8, 4) if fw.channel_axis == 3 else (4, 8, 8)
+    X = fw.tensor(np.zeros((2, *size), np.float32))
+    for block in (fw.d2l.Residual(4), fw.d2l.ResNeXtBlock(4, 2, 1)):
+        if hasattr(block, "initialize"):  # MXNet's
+            block.initialize()
+        name = fw.d2l.Trainer.framework
+        Y = block.init_with_output(fw.key, X)[0] if name == "jax" else block(X)
+        assert tuple(Y.shape) == (2, *size)
+
+
 def test_validation_updates_nothing_and_records_no_gradients(fw, full_run):
     recorded, snapshots = [], []
     model = made(fw, tiny(fw))
