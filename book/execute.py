@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import contextlib
+import functools
 import copy
 import hashlib
 import os
@@ -46,6 +47,7 @@ class _Client(NotebookClient):
         super().__init__(notebook, **kwargs)
         self._bar = bar
         self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._came: Callable[[], Any] = lambda: None
 
     async def async_start_new_kernel(self, **kwargs: object) -> None:
         # nbclient answers these by ending the kernel and going on; here they end the build as well.
@@ -69,9 +71,14 @@ class _Client(NotebookClient):
                     self.km.provisioner.process.wait(timeout=10)
                 self.km.cleanup_connection_file()
                 atexit.unregister(self._cleanup_kernel)
-            handler(*signal_and_frame)
+            self._came = functools.partial(handler, *signal_and_frame)
+            self._came()
 
         return handle
+
+    def answer_signal(self) -> None:
+        """Do what a signal asks for that has come: while an object is deleted, Python drops what a handler raises."""
+        self._came()
 
     def take_no_more_signals(self) -> None:
         """Leave signals to those who had them before the notebook was run."""
@@ -150,6 +157,7 @@ def run(section: Section, profile: str) -> NotebookNode:
         except CellExecutionError as error:
             raise BookError(f"{section}: cell {bar.n} of {bar.total} failed\n{error}") from None
         except RuntimeError as error:
+            client.answer_signal()
             raise BookError(f"{section}: the kernel died in cell {bar.n + 1} of {bar.total}: {error}") from None
         finally:
             client.take_no_more_signals()

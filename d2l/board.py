@@ -256,7 +256,7 @@ class ProgressBoard(HyperParameters):
     def _new_line(self, label: str) -> Line2D:
         """A curve without points, that looks like no other line there, and stands in the legend after these."""
         others = [line for line in self._axes.lines if line not in self._lines.values()]
-        look = free_look(looks(self.ls, self.colors), [*map(look_of, others), *self._looks.values()])
+        look = free_look(looks(self.ls, self.colors), [*map(_look_of_curve, others), *self._looks.values()])
         (line,) = self._axes.plot([], [], linestyle=look.style, color=look.color, marker=look.marker, label=label)
         named = [
             handle
@@ -314,6 +314,12 @@ class _Average:
 
 def _number(y: Any) -> float:
     return to_numpy(y).item()
+
+
+def _look_of_curve(line: Line2D) -> Look:
+    """How a line looks; of one with a single point, without the marker that shows it and goes with the next point."""
+    look = look_of(line)
+    return look._replace(marker="None") if len(line.get_xdata(orig=True)) == 1 else look
 
 
 def _given_axes(fig: Any, axes: Any) -> Axes | None:

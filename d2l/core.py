@@ -1388,11 +1388,10 @@ class Trainer(HyperParameters):
         """
         if self._is_built():
             return
-        self._begun = None
         with self._random_states_kept():
             self._init_parameters(self._first_batch if self._exposes_random_state else self._example_batch)
             go_on = self._random_states_of_now()
-        begun, _ = self._begun or (None, None)
+        (begun, _), self._begun = self._begun or (None, None), None
         self.train_dataloader = BegunLoader(self.train_dataloader, self, go_on, begun)
 
     def _init_parameters(self, example: Callable[[], Sequence[Any]]) -> None:

@@ -423,9 +423,12 @@ class Trainer(core.Trainer):
 
     def _look_ahead(self) -> None:
         self._init_parameters(self._first_batch)
-        # The batches of the first epoch are others, unless the loader gives its batches only once.
         loader, (begun, batches) = self.train_dataloader, self._begun
-        if not isinstance(loader, (BatchLoader, ImageLoader)) and iter(loader) is batches:
+        self._begun = None
+        # The first epoch begins anew, unless the loader gives its batches only once.
+        with self._random_states_kept():
+            once = not isinstance(loader, (BatchLoader, ImageLoader)) and iter(loader) is batches
+        if once:
             self.train_dataloader = core.BegunLoader(loader, self, None, begun)
 
     def _init_parameters(self, example: Callable[[], Sequence[Any]]) -> None:

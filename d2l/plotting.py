@@ -47,9 +47,7 @@ def looks(styles: Sequence[Any], colors: Sequence[Any], markers: Sequence[str] =
 
 def look_of(line: Line2D) -> Look:
     """How a line looks."""
-    # A line of one point has a marker to be seen at all.
-    marker = line.get_marker() if len(line.get_xdata(orig=True)) > 1 else "None"
-    return Look(line.get_linestyle(), line.get_color(), marker)
+    return Look(line.get_linestyle(), line.get_color(), line.get_marker())
 
 
 def free_look(candidates: Iterable[Look], taken: Collection[Look]) -> Look:
