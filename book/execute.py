@@ -3,8 +3,8 @@
 import asyncio
 import atexit
 import contextlib
-import functools
 import copy
+import functools
 import hashlib
 import os
 import queue
