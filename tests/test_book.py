@@ -1044,6 +1044,13 @@ def test_recording_with_another_helper_is_shown_and_named(tmp_path, monkeypatch,
     assert "recorded with an earlier version of the helper" in capsys.readouterr().out
 
 
+def test_recording_names_the_processor(monkeypatch, tmp_path):
+    info = tmp_path / "cpuinfo"
+    info.write_text("processor\t: 0\nmodel name\t: A Processor 9000\n" * 2)
+    monkeypatch.setattr(recordings, "Path", lambda _: info)
+    assert recordings.hardware().startswith("A Processor 9000, ")
+
+
 def test_every_section_has_a_recording_of_todays_cells(sections):
     missing = [str(section) for section in sections if section.code_cells and load_recording(section) is None]
     assert missing == []
