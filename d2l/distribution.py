@@ -4,6 +4,7 @@ Another project is published as ``d2l``, and installs its modules into a folder 
 """
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,8 +53,27 @@ def check_unmixed(folder: Path) -> None:
         )
 
 
+def check_found(folder: Path, found: "list[str]") -> None:
+    """See that the package that Python has found under this name is the one that a module of it is from.
+
+    Args:
+        folder: The module's folder.
+        found: The folders of the package.
+
+    Raises:
+        ImportError: Another package hides this one, all but the modules that it lacks.
+    """
+    if folder.absolute() not in [Path(path).absolute() for path in found]:
+        raise ImportError(
+            f"Python finds the package d2l in {', '.join(found)}, and {NAME} is in {folder}: another package of that "
+            f"name hides it. Installed: {described(installed())}. Remove the other one with pip uninstall {PUBLISHED}, "
+            "or take its folder off Python's path."
+        )
+
+
 def _is_ours(path: Path) -> bool:
     return path.is_file() and OURS.search(path.read_bytes()) is not None
 
 
 check_unmixed(Path(__file__).parent)
+check_found(Path(__file__).parent, list(sys.modules[__package__].__path__))

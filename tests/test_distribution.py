@@ -14,7 +14,7 @@ import pytest
 from book.__main__ import main
 from book.helper import check_helper
 from book.source import ROOT, BookError
-from d2l.distribution import NAME, VERSION, check_unmixed
+from d2l.distribution import NAME, VERSION, check_found, check_unmixed
 
 PUBLISHED = {name: '"""Another project\'s."""\n__version__ = "1.0.3"\n' for name in ("__init__.py", "torch.py")}
 
@@ -91,6 +91,17 @@ def test_half_of_one_and_half_of_the_other_is_not_imported(site, sees, overwritt
     assert "d2l 1.0.3" in here.split(" and ")
     if overwritten == "torch.py":
         sees(error.replace(here, f"{NAME} {VERSION} and d2l 1.0.3"))
+
+
+@pytest.mark.fault("Another package named d2l hides the helper, all but what it lacks")
+def test_package_that_hides_the_helper_is_named(sees):
+    check_found(Path("/site/d2l"), ["/site/d2l"])
+    with pytest.raises(
+        ImportError, match=r"Python finds the package d2l in /other/d2l, and alexnet-d2l is in"
+    ) as raised:
+        check_found(Path("/site/d2l"), ["/other/d2l"])
+    message = f"ImportError: {raised.value}"
+    sees(message.replace(installed_by(message), f"{NAME} {VERSION} and d2l 1.0.3"))
 
 
 # The book
