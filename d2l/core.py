@@ -625,7 +625,7 @@ class Trainer(HyperParameters):
     num_train_batches: int = 0
     _stop: BaseException | None = None
     _own_batches: bool = True  # whether batches are those of a loader of our own, which may leave out corrupt images
-    _begun: tuple[Iterator[Any], Iterator[Any]] | None = None
+    _begun: tuple[Iterator[Any], Iterator[Any]] | None = None  # an epoch that has been looked into: see `_begin`
     _in_step = False
     # What to say of a model whose base class's constructor was not called.
     _constructor_advice = "its __init__ has to call super().__init__() first"
@@ -783,16 +783,8 @@ class Trainer(HyperParameters):
                     examples, validated = self.progress.train_examples, self.progress.val_examples
                     self.progress.describe(f"epoch {epoch + 1}/{self.num_epochs}")
                     self.fit_epoch()
-                    if epoch > self._first_epoch and 0 < examples == self.progress.train_examples:
-                        raise ValueError(
-                            f"no training batch in epoch {epoch + 1}: the training loader can be gone through only "
-                            "once; have its __iter__ begin anew"
-                        )
-                    if epoch > self._first_epoch and 0 < validated == self.progress.val_examples:
-                        raise ValueError(
-                            f"no validation batch in epoch {epoch + 1}: the validation loader can be gone through only "
-                            "once; have its __iter__ begin anew"
-                        )
+                    self._check_used_up("training", examples, self.progress.train_examples)
+                    self._check_used_up("validation", validated, self.progress.val_examples)
                     model.board.settle()
                     self._check_loss()
                     self._check_validation_loss()
@@ -849,6 +841,14 @@ class Trainer(HyperParameters):
                 self._validate(self.prepare_batch(batch))
             self.val_batch_idx += 1
 
+    def _check_used_up(self, phase: str, before: int, now: int) -> None:
+        """See that a loader has given examples in this epoch, too, given their number before it and now."""
+        if self.epoch > self._first_epoch and 0 < before == now:
+            raise ValueError(
+                f"no {phase} batch in epoch {self.epoch + 1}: the {phase} loader can be gone through only once; have "
+                "its __iter__ begin anew"
+            )
+
     def _check_length(self) -> None:
         """Say once in a run that a loader of the reader's own has given more or fewer batches than it says it has."""
         given = self.train_batch_idx - self.epoch * self.num_train_batches
@@ -889,7 +889,7 @@ class Trainer(HyperParameters):
             self._set_training(False)
             model.board.add_up = list
         finally:
-            self.workers = workers
+            self.workers, self._begun = workers, None
 
     def log(self, key: str, value: Any, train: bool) -> None:
         """Take a scalar of the current step to the board.
