@@ -1547,6 +1547,24 @@ def test_jax_compiles_each_step_once(full_run):
     }
 
 
+def test_layer_table_counts_products_with_a_transposed_matrix_in_tensorflow():
+    fw = adapter("tensorflow")
+
+    class Columns(fw.lib.keras.layers.Layer):
+        def build(self, shape):
+            self.weight = self.add_weight(shape=(5, 3))
+
+        def call(self, X):
+            return fw.lib.transpose(fw.lib.matmul(self.weight, X, transpose_a=True, transpose_b=True))
+
+    class Net(fw.d2l.Classifier):
+        def __init__(self):
+            super().__init__()
+            self.net = fw.stack(Columns())
+
+    assert Net().layer_table((2, 5)).total.multiply_adds == 2 * 5 * 3
+
+
 def test_layer_summary_keeps_pytorchs_training_mode():
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     model = tiny(Torch(), dropout=0.5)
