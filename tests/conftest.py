@@ -29,6 +29,8 @@ from book.reference import reference_path
 from book.source import BUILD, BookError, Section, compile_sections, is_installed
 from d2l import machine
 
+pytest_plugins = ["contract.fixtures"]
+
 environment = own_environment()
 os.environ.clear()
 os.environ.update(environment)

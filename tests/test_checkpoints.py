@@ -15,9 +15,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from contract.examples import Interrupted, Loaders, Stopping, batches_of, seed, spoilt, tiny
+from contract.fixtures import adapter
 from photographs import write_folder
 from processes import TIME_LIMIT
-from test_frameworks import NAMES, Loaders, adapter, batches_of, shape_of_image, spoilt, tiny
 
 from d2l import checkpoint, progress
 from d2l.checkpoint import CheckpointError, CheckpointFolder, read
@@ -28,55 +29,13 @@ TRAIN, VAL, BATCH_SIZE = 22, 8, 4  # six batches, the last of them short
 BATCHES = 6
 FOLDER = "checkpoints"
 
-
-@pytest.fixture(scope="module", params=NAMES)
-def fw(request):
-    """One framework: its helper module as ``d2l`` and what tests need beside it."""
-    return adapter(request.param)
-
-
-@pytest.fixture(scope="module")
-def torch():
-    return adapter("torch")
-
-
-@pytest.fixture(scope="module", params=("torch", "tensorflow", "mxnet"))
-def stateful(request):
-    """One of the frameworks whose models hold their own weights."""
-    return adapter(request.param)
-
-
-@pytest.fixture(autouse=True)
-def full_run(monkeypatch, tmp_path):
-    """Runs of as many epochs as asked for, in a folder of their own."""
-    monkeypatch.setenv("D2L_PROFILE", "full")
-    monkeypatch.chdir(tmp_path)
-
-
-class Interrupted(Exception):
-    pass
-
-
-class Stopping:
-    """A loader that fails once its trainer has done so many batches of the run."""
-
-    def __init__(self, loader, trainer, stop):
-        self.loader, self.trainer, self.stop = loader, trainer, stop
-
-    def __len__(self):
-        return len(self.loader)
-
-    def __iter__(self):
-        for batch in self.loader:
-            if getattr(self.trainer, "train_batch_idx", 0) == self.stop:
-                raise Interrupted
-            yield batch
+pytestmark = pytest.mark.usefixtures("full_run")
 
 
 def data_of(fw, trainer=None, stop=None, examples=TRAIN, batch_size=BATCH_SIZE):
     """Random images, in another order each epoch, whose loader may fail on the way."""
     rng = np.random.default_rng(0)
-    X = fw.tensor(rng.random((TRAIN + VAL, *shape_of_image(fw)), np.float32))
+    X = fw.tensor(rng.random((TRAIN + VAL, *fw.image_shape), np.float32))
     y = fw.tensor(rng.integers(0, 10, TRAIN + VAL).astype(fw.label_type))
 
     class Data(fw.d2l.DataModule):
@@ -89,29 +48,12 @@ def data_of(fw, trainer=None, stop=None, examples=TRAIN, batch_size=BATCH_SIZE):
     return data
 
 
-ADAM = {
-    "torch": lambda fw, model: fw.lib.optim.Adam(model.parameters(), lr=0.01),
-    "tensorflow": lambda fw, model: fw.lib.keras.optimizers.Adam(0.01),
-    "mxnet": lambda fw, model: fw.lib.gluon.Trainer(
-        model.parameters(), "adam", {"lr_scheduler": fw.lib.lr_scheduler.FactorScheduler(3, 0.5, base_lr=0.01)}
-    ),
-    "jax": lambda fw, model: fw.d2l.optax.adam(0.01),
-}
-
-
 def model_of(fw, optimizer="sgd", hidden=16):
     """A model with dropout, and maybe an optimizer with a state."""
     model = tiny(fw, dropout=0.5, hidden=hidden)
     if optimizer == "adam":
-        type(model).configure_optimizers = lambda self: ADAM[fw.d2l.Trainer.framework](fw, self)
+        type(model).configure_optimizers = lambda self: fw.adam(self)
     return model
-
-
-def seed(fw, number):
-    """Start all random states from a number."""
-    random.seed(number)
-    np.random.seed(number)
-    fw.seed(number)
 
 
 def fit(fw, optimizer="sgd", start=1, stop=None, epochs=EPOCHS, resume=False, folder=FOLDER, make=None, **arguments):
@@ -214,7 +156,7 @@ def block_of(fw):
                 super().__init__()
                 self.net = fw.stack(fw.d2l.Residual(1, True), fw.net(4, 0.5))
 
-    Net.configure_optimizers = lambda self: ADAM[fw.d2l.Trainer.framework](fw, self)
+    Net.configure_optimizers = lambda self: fw.adam(self)
     return Net()
 
 

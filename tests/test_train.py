@@ -14,9 +14,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from contract.adapters import EXTRAS, NAMES
+from contract.fixtures import adapter
 from photographs import encoded, photograph, write_folder
 from processes import TIME_LIMIT
-from test_frameworks import EXTRAS, NAMES, adapter
 
 from d2l.runlog import LoggedBoard, RunLog
 from d2l.train import OPTIONS, TRAINER_OPTIONS, _in_options, main, make_parser
@@ -30,11 +31,6 @@ def folder(tmp_path, monkeypatch):
     """A folder of its own, where a command's files go."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def torch():
-    return adapter("torch")
 
 
 def lines(path="run.jsonl"):

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from contract.fixtures import adapter
 from photographs import write_folder
 from processes import TIME_LIMIT
-from test_frameworks import adapter
 
 from d2l.board import ProgressBoard
 from d2l.workers import Workers
