@@ -3,13 +3,13 @@
 PYTHON := .venv/bin/python
 BOOK := $(PYTHON) -m book
 HELPER_TESTS := $(patsubst %,tests/test_%.py,core data images checkpoints layers library frameworks parity train \
-    workers workers_jax workers_mxnet workers_tensorflow chapters)
+    workers workers_jax workers_mxnet workers_tensorflow chapters) tests/contract
 export D2L_DATA ?= $(CURDIR)/data
 # d2lbook reads and writes files in the encoding of the locale, which may have no sign for what is in them.
 export PYTHONUTF8 = 1
 
-.PHONY: help book test notebooks slides pdf serve lab data record reference bench chapters faults mutants steady coverage \
-    figures lib audit format clean
+.PHONY: help book test notebooks slides pdf serve lab data record reference bench chapters contract faults mutants steady \
+    coverage figures lib audit format clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -52,6 +52,9 @@ bench: .venv/installed ## Measure training, data, imports and builds against pla
 
 chapters: .venv/installed ## Run the sections that the helper is tested with, and renew their table
 	@$(BOOK) chapters
+
+contract: .venv/installed ## Show what changed in the helper's names and signatures, and renew the file that tests compare with
+	@PYTHONPATH=tests $(PYTHON) -m contract.interface
 
 faults: .venv/installed ## Make every fault happen that the tests know, and renew the table of what the user sees
 	@$(BOOK) faults

@@ -34,7 +34,7 @@ def spoilt(fw, batch):
     return fw.tensor(X), batch[1]
 
 
-def images_in_memory(fw, train=12, val=8, batch_size=4):
+def images_in_memory(fw, train=12, val=8, batch_size=4, shuffle=True):
     """A data module of the user's own, of random images with labels: in batches of four, three and two of them."""
     rng, first = np.random.default_rng(0), train
     images = rng.random((train + val, *fw.image_shape), np.float32)
@@ -46,7 +46,8 @@ def images_in_memory(fw, train=12, val=8, batch_size=4):
             self.X, self.y = fw.tensor(images), fw.labels(rng.integers(0, 10, train + val))
 
         def get_dataloader(self, train):
-            return self.get_tensorloader((self.X, self.y), train, slice(first) if train else slice(first, None))
+            part = slice(first) if train else slice(first, None)
+            return self.get_tensorloader((self.X, self.y), train and shuffle, part)
 
     return Images(batch_size)
 

@@ -52,21 +52,17 @@ def test_change_is_named_with_what_was_and_what_is():
     ]
 
 
-def test_what_is_stored_is_what_was_found(monkeypatch, tmp_path):
-    found = {
-        "torch": {"b": "()", "a": "(x)", "c": "(y)"},
-        "jax": {"b": "()", "a": "(x, key)", "d": "property"},
-    }
-    merged = interface.merged(found)
-    assert merged == {
-        "a": {"torch": "(x)", "jax": "(x, key)"},
-        "b": "()",
-        "c": {"torch": "(y)"},
-        "d": {"jax": "property"},
-    }
+def test_what_is_written_is_what_was_found(monkeypatch, tmp_path, capsys):
+    found = {"torch": {"b": "()", "a": "(x)", "c": "(y)"}, "jax": {"b": "()", "a": "(x, key)", "d": "property"}}
+    monkeypatch.setattr(interface, "NAMES", tuple(found))
+    monkeypatch.setattr(interface, "interface", found.get)
     monkeypatch.setattr(interface, "PATH", tmp_path / "interface.yml")
-    interface.PATH.write_text(yaml.safe_dump(merged), "utf-8")
+    interface.write()
     assert {name: interface.stored(name) for name in found} == found
+    assert yaml.safe_load(interface.PATH.read_text("utf-8"))["b"] == "()"  # once for all
+    assert "d2l.jax: d is new: property" in capsys.readouterr().out
+    interface.write()
+    assert capsys.readouterr().out == ""
 
 
 def attributes(fw, owner):
