@@ -2,6 +2,7 @@
 
 PYTHON := .venv/bin/python
 BOOK := $(PYTHON) -m book
+QA := $(PYTHON) -m qa
 HELPER_TESTS := $(patsubst %,tests/test_%.py,core data images checkpoints layers library frameworks parity train \
     workers workers_jax workers_mxnet workers_tensorflow chapters)
 export D2L_DATA ?= $(CURDIR)/data
@@ -51,13 +52,13 @@ bench: .venv/installed ## Measure training, data, imports and builds against pla
 	@$(PYTHON) -m bench $(PARTS)
 
 chapters: .venv/installed ## Run the sections that the helper is tested with, and renew their table
-	@$(BOOK) chapters
+	@$(QA) chapters
 
 faults: .venv/installed ## Make every fault happen that the tests know, and renew the table of what the user sees
-	@$(BOOK) faults
+	@$(QA) faults
 
 mutants: .venv/installed ## Put in one defect after the other and see which test catches it, in an hour: make mutants [ONLY=resize] [RANDOM=40 SEED=1]
-	@$(BOOK) mutants --random "$(RANDOM)" --seed "$(SEED)" "$(ONLY)"
+	@$(QA) mutants --random "$(RANDOM)" --seed "$(SEED)" "$(ONLY)"
 
 steady: .venv/installed ## Run all tests again and again, as on unlike machines, 20 minutes each: make steady [RUNS=6]
 	@$(BOOK) steady $(or $(RUNS),6)
@@ -77,7 +78,7 @@ lib: .venv/installed ## Take what the chapter marks #@save, and the aliases of c
 	@$(BOOK) lib
 
 audit: .venv/installed ## Look the pinned packages up in the database of known vulnerabilities
-	@$(BOOK) audit
+	@$(QA) audit
 
 format: .venv/installed ## Format and lint the Python code
 	@.venv/bin/ruff format

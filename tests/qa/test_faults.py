@@ -1,6 +1,6 @@
 """The table of faults and the tests that make them happen name the same ones."""
 
-from book.faults import INTRODUCTION, TABLE, faults_made, links
+from qa.faults import INTRODUCTION, TABLE, faults_made, links
 
 
 def rows() -> list[list[str]]:

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from book import mutants, random_defects
-from book.__main__ import main
-from book.mutants import TABLE, Mutant, Verdict, load_mutants, stored, table, try_all, try_out
-from book.random_defects import Change, changes_bytecode, chosen_tests, draw, try_change, try_random
 from book.source import ROOT, BookError
+from qa import mutants, random_defects
+from qa.__main__ import main
+from qa.mutants import TABLE, Mutant, Verdict, load_mutants, stored, table, try_all, try_out
+from qa.random_defects import Change, changes_bytecode, chosen_tests, draw, try_change, try_random
 
 FAST = [mutant for mutant in load_mutants() if mutant.fast]
 
@@ -107,7 +107,7 @@ def test_chance_draws_the_same_real_changes_for_the_same_seed():
         assert source.count(b"\n", 0, change.start) == change.line - 1
         ast.parse(change.made_in(source))
         assert changes_bytecode(change)
-    assert {change.file.partition("/")[0] for change in drawn} == {"d2l", "book"}
+    assert {change.file.partition("/")[0] for change in drawn} == {"d2l", "book", "qa"}
 
 
 SOURCE = '''"""Text."""

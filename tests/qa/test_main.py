@@ -1,0 +1,40 @@
+"""The commands of qa are those of make, and the room is at the end of the house: nothing that is used imports it."""
+
+import functools
+import re
+import shlex
+
+import pytest
+
+from book.source import ROOT
+from book.stale import code_files
+from qa import __main__
+from qa.__main__ import main
+
+
+@pytest.mark.parametrize(
+    ("verb", "handed_over"),
+    [("chapters", ()), ("faults", ()), ("audit", ()), ("mutants", ("resize", "40", "7"))],
+)
+def test_every_verb_of_make_hands_over_its_variables(monkeypatch, verb, handed_over):
+    text = (ROOT / "Makefile").read_text("utf-8")
+    for variable, value in {"ONLY": "resize", "RANDOM": "40", "SEED": "7"}.items():
+        text = text.replace(f"$({variable})", value)
+    recipe = next(line for line in text.splitlines() if re.search(rf"\$\(QA\) {verb}\b", line))
+    called = []
+
+    @functools.wraps(getattr(__main__, verb))
+    def called_instead(*arguments: object) -> None:
+        called.append(arguments)
+
+    monkeypatch.setattr(__main__, verb, called_instead)
+    monkeypatch.setattr("sys.argv", ["qa", *shlex.split(recipe.partition("$(QA)")[2])])
+    assert main() == 0
+    assert called == [handed_over]
+
+
+def test_what_is_used_imports_nothing_that_judges_it():
+    rooms = ("d2l", "book", "theme", "bench", "img")
+    files = [path.relative_to(ROOT).as_posix() for room in rooms for path in (ROOT / room).rglob("*.py")]
+    assert len(files) > 60
+    assert [file for file in code_files(ROOT, *files) if file.startswith(("qa/", "tests/"))] == []
