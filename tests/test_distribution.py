@@ -16,6 +16,8 @@ from book.helper import check_helper
 from book.source import ROOT, BookError
 from d2l.distribution import NAME, VERSION, check_found, check_unmixed
 
+pytestmark = pytest.mark.helper
+
 PUBLISHED = {name: '"""Another project\'s."""\n__version__ = "1.0.3"\n' for name in ("__init__.py", "torch.py")}
 
 

@@ -12,13 +12,15 @@ import zipfile
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from test_frameworks import NAMES, Loaders, adapter, batches_of, image, made, shape_of_image, step_length, tiny
+from test_frameworks import EACH, Loaders, adapter, batches_of, image, made, shape_of_image, step_length, tiny
 
 from d2l import validation
 from d2l.checkpoint import CheckpointError, read
 
+pytestmark = pytest.mark.helper
 
-@pytest.fixture(scope="module", params=NAMES)
+
+@pytest.fixture(scope="module", params=EACH)
 def fw(request):
     """One framework: its helper module as ``d2l`` and what tests need beside it."""
     return adapter(request.param)
@@ -113,6 +115,7 @@ def test_what_is_no_model_or_no_data_is_named(fw, given, sees):
         sees(f"TypeError: {caught.value}".replace("load_weights(model, data, path)", "fit(model, data)"))
 
 
+@pytest.mark.slow
 def test_model_or_data_of_another_framework_is_named(fw):
     other = adapter("mxnet" if name_of(fw) == "torch" else "torch")
     where = f"made with {other.d2l.__name__}, and the trainer is of {fw.d2l.__name__}"

@@ -14,6 +14,8 @@ from d2l.core import to_numpy
 from d2l.data import load_fashion_mnist, resize_matrix
 from d2l.profile import Profile
 
+pytestmark = pytest.mark.helper
+
 TABS = ("torch", "tensorflow", "mxnet", "jax")
 MISSING = [tab for tab in TABS if importlib.util.find_spec(tab) is None]
 # Layers with weights: shape of the weight, and the shape (channels, height, width) of an input that is flattened.

@@ -7,6 +7,8 @@ import pytest
 from qa import audit
 from qa.__main__ import main
 
+pytestmark = pytest.mark.quick
+
 SAFE = {"name": "six", "version": "1.17.0", "vulns": []}
 UNSAFE = {
     "name": "old",

@@ -6,6 +6,8 @@ from book.execute import run
 from book.source import FRAMEWORKS, Section, compile_source, is_installed
 from qa.chapters import CHAPTERS, SECTIONS, TABLE
 
+pytestmark = pytest.mark.helper
+
 
 @pytest.mark.parametrize("tab", FRAMEWORKS)
 @pytest.mark.parametrize("name", SECTIONS)

@@ -1,4 +1,4 @@
-"""The commands of qa are those of make, and the room is at the end of the house: nothing that is used imports it."""
+"""The commands of qa, as make calls them."""
 
 import functools
 import re
@@ -7,9 +7,10 @@ import shlex
 import pytest
 
 from book.source import ROOT
-from book.stale import code_files
 from qa import __main__
 from qa.__main__ import main
+
+pytestmark = pytest.mark.quick
 
 
 @pytest.mark.parametrize(
@@ -31,10 +32,3 @@ def test_every_verb_of_make_hands_over_its_variables(monkeypatch, verb, handed_o
     monkeypatch.setattr("sys.argv", ["qa", *shlex.split(recipe.partition("$(QA)")[2])])
     assert main() == 0
     assert called == [handed_over]
-
-
-def test_what_is_used_imports_nothing_that_judges_it():
-    rooms = ("d2l", "book", "theme", "bench", "img")
-    files = [path.relative_to(ROOT).as_posix() for room in rooms for path in (ROOT / room).rglob("*.py")]
-    assert len(files) > 60
-    assert [file for file in code_files(ROOT, *files) if file.startswith(("qa/", "tests/"))] == []
