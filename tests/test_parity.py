@@ -14,8 +14,6 @@ from d2l.core import to_numpy
 from d2l.data import load_fashion_mnist, resize_matrix
 from d2l.profile import Profile
 
-pytestmark = pytest.mark.helper
-
 TABS = ("torch", "tensorflow", "mxnet", "jax")
 MISSING = [tab for tab in TABS if importlib.util.find_spec(tab) is None]
 # Layers with weights: shape of the weight, and the shape (channels, height, width) of an input that is flattened.
@@ -38,7 +36,10 @@ LENET = [
 ]
 NETWORKS = {"AlexNet": (ALEXNET, 224), "LeNet": (LENET, 28)}
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs all four frameworks; not installed: {MISSING}")
+pytestmark = [
+    pytest.mark.helper,
+    pytest.mark.skipif(bool(MISSING), reason=f"needs all four frameworks; not installed: {MISSING}"),
+]
 
 
 def channels_last(weight, flattened):
