@@ -556,6 +556,7 @@ def test_index_gives_an_image_as_it_is_in_a_batch_and_its_label(fw, sample):
         few[:2]
 
 
+@pytest.mark.slow
 def test_loaders_of_the_frameworks_own_take_the_data(sample):
     """As the published chapter's ``get_dataloader`` does."""
     for name in ("torch", "mxnet"):
