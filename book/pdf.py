@@ -101,9 +101,12 @@ def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
     made = Path(config.tex_fname).with_suffix(".pdf").absolute()
     messages = made.with_suffix(".messages")
     # For Sphinx's Makefile, which d2lbook starts: LaTeX stops at an error instead of asking what to do, says so with
-    # the line of the text, and does not break its lines.
+    # the line of the text, and does not break its lines. It starts no programs, and has no files but those of its
+    # folder and its own.
     os.environ |= {
-        "LATEXOPTS": "-interaction=nonstopmode -halt-on-error -file-line-error",
+        "LATEXOPTS": "-interaction=nonstopmode -halt-on-error -file-line-error -no-shell-escape",
+        "openin_any": "p",
+        "openout_any": "p",
         "LATEXMKOPTS": f"-silent >{messages.name} 2>&1",
         "MAKEFLAGS": "--silent",
         "max_print_line": "1000",

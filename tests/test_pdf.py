@@ -43,7 +43,7 @@ def own_folders(monkeypatch) -> None:
     """The PDFs and what leads to them, away from those of `make pdf`; variables of the environment as they were."""
     monkeypatch.setattr(pdf, "PDF", BUILD / "test_pdf")
     monkeypatch.setattr(pdf, "LATEX", BUILD / "test_latex")
-    for variable in ("LATEXOPTS", "LATEXMKOPTS", "MAKEFLAGS", "max_print_line"):
+    for variable in ("LATEXOPTS", "LATEXMKOPTS", "MAKEFLAGS", "max_print_line", "openin_any", "openout_any"):
         monkeypatch.setenv(variable, "")
 
 
