@@ -1,5 +1,6 @@
 """Formulas as browsers show them, and those of the sources, looked at before anything is built."""
 
+import itertools
 import re
 
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -13,6 +14,10 @@ FORMULA = re.compile(
     r"|\$(?P<inline>(?=[^\s$])(?:(?!\n\s*\n)(?:\\.|[^\\$]))+)(?<!\s)\$(?!\d)",
     re.S,
 )
+
+
+BRACE = re.compile(r"\\.|[{}]", re.S)  # or an escaped sign
+DEEPER = {"{": 1, "}": -1}
 
 
 class FormulaError(ValueError):
@@ -29,11 +34,14 @@ def mathml(formula: str, inline: bool) -> str:
     Raises:
         FormulaError: The converter does not know something in it.
     """
+    depths = list(itertools.accumulate((DEEPER.get(brace, 0) for brace in BRACE.findall(formula)), initial=0))
+    if min(depths) < 0 or depths[-1]:  # which the converter lets pass, and LaTeX does not
+        raise FormulaError("its braces are not in pairs")
     try:
         return tex2mathml(formula, inline=inline)
     except SyntaxError as error:
         raise FormulaError(str(error)) from None
-    except Exception:  # what else it meets, such as a bracket too many, it does not expect
+    except Exception:  # such as an IndexError, of what it does not expect
         raise FormulaError("the converter to MathML cannot read it") from None
 
 

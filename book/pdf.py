@@ -35,6 +35,17 @@ PROGRAMS = {"xelatex": "texlive-xetex", "latexmk": "latexmk", "rsvg-convert": "l
 MEASURES = {"pzdr.tfm": "texlive-fonts-recommended"}
 FONTS = {"TeX Gyre Pagella": "fonts-texgyre", "DejaVu Sans Mono": "fonts-dejavu-core"}
 
+# For Sphinx's Makefile, which d2lbook starts: LaTeX stops at an error instead of asking what to do, says so with the
+# line of the text, and does not break its lines. It starts no programs, and reads and writes no files but those of its
+# installation and of the folder that it is started in.
+LATEX_SETTINGS = {
+    "LATEXOPTS": "-interaction=nonstopmode -halt-on-error -file-line-error -no-shell-escape",
+    "MAKEFLAGS": "--silent",
+    "max_print_line": "1000",
+    "openin_any": "p",
+    "openout_any": "p",
+}
+
 # Lines of LaTeX's log: errors with the line of the text that they stand at, and what a reader would stumble over.
 ERROR = re.compile(r"^(?:! |\S+:\d+: |l\.\d+ ).*$", re.M)
 FLAW = re.compile(r"^(?:Missing character: |Overfull \\[hv]box |.*Warning: .*(?:undefined|multiply)).*$", re.M)
@@ -100,17 +111,7 @@ def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
     builder.sphinx_opts += " -q"
     made = Path(config.tex_fname).with_suffix(".pdf").absolute()
     messages = made.with_suffix(".messages")
-    # For Sphinx's Makefile, which d2lbook starts: LaTeX stops at an error instead of asking what to do, says so with
-    # the line of the text, and does not break its lines. It starts no programs, and has no files but those of its
-    # folder and its own.
-    os.environ |= {
-        "LATEXOPTS": "-interaction=nonstopmode -halt-on-error -file-line-error -no-shell-escape",
-        "openin_any": "p",
-        "openout_any": "p",
-        "LATEXMKOPTS": f"-silent >{messages.name} 2>&1",
-        "MAKEFLAGS": "--silent",
-        "max_print_line": "1000",
-    }
+    os.environ |= LATEX_SETTINGS | {"LATEXMKOPTS": f"-silent >{messages.name} 2>&1"}
     try:
         with running_sphinx("Sphinx could not write the text for LaTeX; its messages are above"):
             builder.pdf()

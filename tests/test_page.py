@@ -28,6 +28,7 @@ from book.source import (
     d2lbook_build,
     source_files,
 )
+from book.svg import only_drawing
 
 TABS = configured_tabs()
 NAMES = ["PyTorch", "TensorFlow", "MXNet", "JAX"]

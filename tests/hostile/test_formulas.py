@@ -1,11 +1,13 @@
 """Formulas that code shows get to a page and to LaTeX as mathematics, or as text; and so do those of the sources."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 
 import nbformat
+import pypandoc
 import pytest
 from docutils.core import publish_doctree
 from docutils.nodes import literal_block, math_block
@@ -13,7 +15,8 @@ from formulas import broken, drawn, good, hostile
 from nbconvert import RSTExporter
 from sphinx.util.math import wrap_displaymath
 
-from book.formulas import mathml
+from book.errors import BookError
+from book.formulas import FORMULA, check_formulas, mathml
 from book.latex import SYMBOLS, FormulaError, allowed_formula
 from book.sanitize import NO_FORMULA, sanitized
 
@@ -83,6 +86,67 @@ def test_every_command_is_known_to_the_converter():
         except FormulaError:
             unknown.append(symbol)
     assert unknown == []
+
+
+def test_those_of_the_sources_are_shown_or_named_by_file_and_line():
+    named = 0
+    for formula in (formula for formula in (*hostile(), *broken(), *good()) if isinstance(formula, str)):
+        try:
+            check_formulas(f"Text\nand\n$${formula}$$\n", "chapter.md", first=7)
+        except BookError as error:
+            named += 1
+            assert re.match(r"chapter\.md:9: the formula .+ cannot be shown: .", str(error), re.S)
+    assert named > 200
+
+
+def test_formulas_of_the_sources_are_those_that_pandoc_finds():
+    texts = [
+        *(
+            "$x$",
+            "a$x$b",
+            "$x$,$y$",
+            "$x$$y$",
+            "costs $5 and $6",
+            "$20,000 and $30,000",
+            "$x$1",
+            "1$x$2",
+            "$5$",
+            "$-x$",
+        ),
+        *("$ x$", "$x $", "$x\n y$", "$x\n\ny$", "$$x$$", "$$ x $$", "$$\nx\n$$", "$$x\n\ny$$", "a $$ b", "$", "$$"),
+        *(
+            r"\$x$ and $y$",
+            r"$a\$b$",
+            r"$x\$",
+            "`$x$` and $y$",
+            "``$x` $``",
+            "$c`d$ `e$f`",
+            "$`x`$",
+            "$x$ $$y$$",
+            "$${x}$$",
+        ),
+        *(
+            "**$x$**",
+            "[$x$](a)",
+            "# $x$",
+            "- $x$\n- $y$",
+            "> $x$",
+            "(**takes $x$**)",
+            "[**$x$**]",
+            "$x$-y",
+            "$x_i$ is $y_j$",
+        ),
+    ]
+    blocks = json.loads(pypandoc.convert_text("\n\n---\n\n".join(texts), "json", format="markdown"))["blocks"]
+    found = [[]]
+    for block in blocks:
+        if block["t"] == "HorizontalRule":
+            found.append([])
+        texts_in_json = re.findall(r'"t": "\w+Math"}, ("[^"]*")', json.dumps(block))
+        found[-1] += [json.loads(formula).strip() for formula in texts_in_json]
+    for text, formulas in zip(texts, found, strict=True):
+        mine = [match["inline"] or match["display"] for match in FORMULA.finditer(text)]
+        assert [formula.strip() for formula in mine if formula] == formulas, text
 
 
 def test_latex_takes_all_that_is_let_through(tmp_path):
