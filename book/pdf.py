@@ -46,6 +46,8 @@ LATEX_SETTINGS = {
     "openout_any": "p",
 }
 
+LONG_WORD = re.compile(r"\S{80}(?=\S)")
+
 # Lines of LaTeX's log: errors with the line of the text that they stand at, and what a reader would stumble over.
 ERROR = re.compile(r"^(?:! |\S+:\d+: |l\.\d+ ).*$", re.M)
 FLAW = re.compile(r"^(?:Missing character: |Overfull \\[hv]box |.*Warning: .*(?:undefined|multiply)).*$", re.M)
@@ -126,12 +128,19 @@ def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
 
 
 def printable(notebook: NotebookNode) -> NotebookNode:
-    """A copy that shows the text of what has HTML too, such as a table's: LaTeX leaves HTML out."""
+    """A copy that shows the text of what has HTML too, such as a table's: LaTeX leaves HTML out.
+
+    It breaks lines between words; words that are longer than a line are broken here.
+    """
     notebook = copy.deepcopy(notebook)
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if "text/plain" in output.get("data", {}):
-                output.data.pop("text/html", None)
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        if output.output_type == "stream":
+            output.text = LONG_WORD.sub(r"\g<0>\n", output.text)
+        elif output.output_type == "error":
+            output.traceback = [LONG_WORD.sub(r"\g<0>\n", line) for line in output.traceback]
+        elif "text/plain" in output.data:
+            output.data.pop("text/html", None)
+            output.data["text/plain"] = LONG_WORD.sub(r"\g<0>\n", output.data["text/plain"])
     return notebook
 
 

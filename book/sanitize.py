@@ -24,6 +24,8 @@ SHOWN = {"text/plain", LATEX_MIME, SVG_MIME, "image/png", "image/jpeg", CURVES_M
 
 # Each ends a line for docutils, and not for nbconvert, which indents line by line what belongs to a cell.
 LINE_END = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
+# What LaTeX and browsers do not take for text.
+NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 # What IPython says of an object that it shows in another way.
 PLACEHOLDER = re.compile(r"(?:<IPython\.core\.display\.\w+ object>)?")
 NO_FORMULA = "This formula is shown as text:"
@@ -52,16 +54,21 @@ def sanitized(notebook: NotebookNode) -> NotebookNode:
 
 def _make_safe(output: NotebookNode) -> None:
     if output.output_type == "stream":
-        output.text = LINE_END.sub("\n", output.text)
+        output.text = _plain(output.text)
     elif output.output_type == "error":
-        output.traceback = [LINE_END.sub("\n", line) for line in output.traceback]
+        output.traceback = [_plain(line) for line in output.traceback]
     else:
         output.metadata = _sizes(output.metadata)
         _show_drawing(output.data)
         _show_formula(output.data)
-        output.data |= {
-            name: LINE_END.sub("\n", text) for name, text in output.data.items() if name.startswith("text/")
-        }
+        output.data |= {name: _plain(text) for name, text in output.data.items() if name.startswith("text/")}
+
+
+def _plain(text: str) -> str:
+    """A text with ``\\n`` at the ends of its lines, and without colours and other orders to a terminal."""
+    from nbconvert.filters import strip_ansi
+
+    return NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", LINE_END.sub("\n", strip_ansi(text)))
 
 
 def _markdown_as_text(output: NotebookNode) -> list[NotebookNode]:

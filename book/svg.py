@@ -24,6 +24,11 @@ INSIDE = re.compile(r"#|data:image/(?:png|jpeg);base64,")
 OUTSIDE_IN_STYLE = re.compile(r"@import|(?:image|image-set|src)\(|url\((?!['\"]?#)|\\", re.I)
 REFERENCE = re.compile(r"(?:^|url\(['\"]?)#([^'\")]+)", re.I)
 GRADIENTS = ("linearGradient", "radialGradient")
+PIXELS = {"px": 1, "pt": 4 / 3, "pc": 16, "in": 96, "cm": 96 / 2.54, "mm": 96 / 25.4, "em": 16, "ex": 8}
+LENGTH = re.compile(rf"\s*(\+?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)({'|'.join(PIXELS)})?\s*", re.I)
+PLAIN_LENGTH = re.compile(r"\d+(?:\.\d+)?(?:pt)?")
+LARGEST = 10_000  # pixels: LaTeX knows no length of twice as much
+DEFAULT_SIZE = (300, 150)  # of browsers
 DEPTH = 100
 DRAWN = 1_000_000  # elements, each as often as it is referred to
 
@@ -49,7 +54,7 @@ class _Parser(DefusedXMLParser):
 
 
 def only_drawing(svg: str | bytes) -> str:
-    """An SVG, written anew from its elements that draw and their attributes.
+    """An SVG, written anew from its elements that draw and their attributes, with a width and a height.
 
     Nothing else is in it: no document type, comments or instructions, and nothing of other namespaces, such as what
     programs write down about a picture.
@@ -67,7 +72,7 @@ def only_drawing(svg: str | bytes) -> str:
         raise SvgError(f"it begins with {root.tag[:40]} and not with svg")
     drawing = _copied(root, 1)
     _check_extent(drawing)
-    drawing.attrib = NAMESPACES | drawing.attrib
+    drawing.attrib = NAMESPACES | _sized(drawing.attrib)
     return ET.tostring(drawing, encoding="unicode")
 
 
@@ -97,6 +102,35 @@ def _checked(name: str, value: str) -> str:
     if not known or name.lower().startswith("on"):
         raise SvgError(f"it has the attribute {name}={value[:40]!r}")
     return value
+
+
+def _sized(attributes: dict[str, str]) -> dict[str, str]:
+    """The attributes of the root with a width and a height that every program can read, in pixels or points.
+
+    What is missing, or no length, such as a percentage, is that of the box that the picture is drawn in.
+    """
+    lengths = [attributes.get(name, "") for name in ("width", "height")]
+    width, height = map(_pixels, lengths)
+    known = width and height and min(width, height) >= 1 and max(width, height) <= LARGEST
+    if known and all(map(PLAIN_LENGTH.fullmatch, lengths)):
+        return attributes
+    box = [_pixels(number) for number in re.split(r"[\s,]+", attributes.get("viewBox", "").strip())[2:]]
+    if len(box) != 2 or None in box:
+        box = [width or DEFAULT_SIZE[0], height or DEFAULT_SIZE[1]]
+        attributes = attributes | {"viewBox": f"0 0 {box[0]:g} {box[1]:g}"}
+    if not width and not height:
+        width = box[0]
+    width = width or height * box[0] / box[1]
+    height = height or width * box[1] / box[0]
+    scale = LARGEST / max(width, height, LARGEST)
+    return attributes | {"width": f"{max(width * scale, 1):g}", "height": f"{max(height * scale, 1):g}"}
+
+
+def _pixels(length: str) -> float | None:
+    """A length in pixels, if it is one that can be reckoned with."""
+    match = LENGTH.fullmatch(length)
+    pixels = float(match[1]) * PIXELS[(match[2] or "px").lower()] if match else 0
+    return pixels if 1e-9 <= pixels <= 1e9 else None
 
 
 def _check_extent(drawing: ET.Element) -> None:

@@ -125,7 +125,7 @@ def test_svg_that_could_run_or_ask_another_host_is_not_shown(svg):
 
 def test_svg_that_only_draws_is_shown():
     inside = "<path id='a'/><use xlink:href='#a' clip-path='url(#p)'/><text>on \\\\ url(x)</text><style>* {}</style>"
-    svg = drawing(inside + "<image xlink:href='data:image/png;base64,AAAA'/>")
+    svg = drawing(inside + "<image xlink:href='data:image/png;base64,AAAA'/>", "width='9pt' height='9'")
     shown = data_shown({"image/svg+xml": svg})["image/svg+xml"]
     assert what_draws(shown) == what_draws(svg)
     assert only_drawing(shown) == shown
@@ -202,6 +202,15 @@ def test_every_end_of_a_line_is_seen_by_what_indents_lines(end):
     error = nbformat.v4.new_output("error", ename="E", evalue="e", traceback=[text])
     stream, error = made_safe(stream, error)
     assert {stream.text, *error.traceback, *data_shown({"text/plain": text}).values()} == {"one\ntwo\tthree"}
+
+
+def test_what_is_no_text_is_left_out_of_it():
+    text = "\x1b[1;31mred\x1b[0m a\x00b\x08c\x7fd\x9fe\udc80f\uffffg\th"
+    stream = nbformat.v4.new_output("stream", text=text)
+    error = nbformat.v4.new_output("error", ename="E", evalue="e", traceback=[text])
+    stream, error = made_safe(stream, error)
+    shown = {stream.text, *error.traceback, *data_shown({"text/plain": text}).values()}
+    assert shown == {"red a\N{REPLACEMENT CHARACTER}b�c�d�e�f�g\th"}
 
 
 def test_sizes_of_pictures_are_numbers():

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 ASKED = "https://other.host/asked"
 RUN = f"fetch('{ASKED}')"
-HEAD = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="9" height="9"'
+SIZE = ' width="9" height="9"'
+HEAD = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"' + SIZE
 DRAWN = '<path id="a" d="M 0 0 L 9 9"/>'
 EVENTS = ("onload", "ONLOAD", "onclick", "onmouseover", "onfocusin", "onbegin", "onerror", "onunload")
 ADDRESSES = (ASKED, "//other.host/asked", "other.svg#a", f"javascript:{RUN}", " javascript:0", "file:///etc/hosts#a")
@@ -38,6 +39,26 @@ STYLES = (
     f"@font-face {{font-family: x; src: src('{ASKED}')}} * {{font-family: x}}",
     f"* {{cursor: url({ASKED}), auto}}",
 )
+SIZES = {  # each with the width and the height that it is shown with
+    "": ("300", "150"),
+    'width="100%" height="100%"': ("300", "150"),
+    'width="0" height="-9"': ("300", "150"),
+    'width="nan" height="1e999"': ("300", "150"),
+    'viewBox="0 0 0 0"': ("300", "150"),
+    'viewBox="nothing"': ("300", "150"),
+    'width="400"': ("400", "150"),
+    'width="96px" height="1IN"': ("96", "96"),
+    'width="2.54cm" height="6pc"': ("96", "96"),
+    'width="9pt" height="9.5pt"': ("9pt", "9.5pt"),
+    'viewBox="-5 -5 80.5 60"': ("80.5", "60"),
+    'viewBox="0,0,800,600" width="100%" height="100%"': ("800", "600"),
+    'viewBox="0 0 800 600" width="400"': ("400", "300"),
+    'viewBox="0 0 800 600" height="25.4mm"': ("128", "96"),
+    'width="1e9" height="1e9"': ("10000", "10000"),
+    'viewBox="0 0 4 2" width="20000" height="10000"': ("10000", "5000"),
+    'viewBox="0 0 1e308 1e-308"': ("300", "150"),
+    'width="0.001" height="0.001"': ("1", "1"),
+}
 DECLARATIONS = (
     f'<!ATTLIST svg onload CDATA "{RUN}">',
     f"<!ENTITY ran '<script>{RUN}</script>'>",
@@ -150,5 +171,7 @@ def drawings() -> Iterator[tuple[str, str, list[str]]]:
     yield "words about code", svg(f"<title>@import url({ASKED}) onload=1</title>{DRAWN}"), []
     yield "signs", svg("<text>&lt;&amp;&gt;&quot;&#x2028;\u2029]]&gt; é 漢</text>"), []
     yield "60 groups", svg("<g>" * 60 + "</g>" * 60), []
+    for size in SIZES:
+        yield f"size {size}", f"{HEAD.removesuffix(SIZE)} {size}>{DRAWN}</svg>", []
     for attributes in ('viewBox="0 0 9 9"', 'preserveAspectRatio="none"', 'role="img" aria-label="a &quot;plot&quot;"'):
         yield attributes, svg(attributes=attributes), []

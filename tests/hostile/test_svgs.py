@@ -1,9 +1,12 @@
 """No SVG that code shows runs something, asks another host or draws without end; and those that only draw are shown."""
 
+import shutil
+import subprocess
 from xml.etree import ElementTree as ET
 
 import nbformat
-from svgs import ASKED, drawings, hostile
+import pytest
+from svgs import ASKED, SIZES, drawings, hostile
 
 from book.sanitize import NOT_SHOWN, sanitized
 
@@ -36,6 +39,19 @@ def test_what_draws_is_shown_and_nothing_else_of_it():
         if not kept or ET.fromstring(written).tag != f"{{{SVG}}}svg" or shown(written)[MIME] != written:
             wrong.append(name)
     assert wrong == []
+
+
+def test_every_picture_has_a_size_that_all_programs_read(tmp_path):
+    roots = {size: ET.fromstring(shown(f'<svg xmlns="{SVG}" {size}><g/></svg>')[MIME]) for size in SIZES}
+    assert {size: (root.get("width"), root.get("height")) for size, root in roots.items()} == SIZES
+    if shutil.which("rsvg-convert") is None:
+        pytest.skip("no rsvg-convert on this machine (Debian package librsvg2-bin), which makes the pictures of PDFs")
+    failed = []
+    for name, picture, _ in drawings():
+        command = ["rsvg-convert", "--format=pdf", f"--output={tmp_path / 'picture.pdf'}"]
+        done = subprocess.run(command, input=shown(picture)[MIME], capture_output=True, text=True, timeout=60)
+        failed += [] if done.returncode == 0 else [f"{name}: {done.stderr}"]
+    assert failed == []
 
 
 def test_browser_runs_and_asks_for_nothing(page, tmp_path):
