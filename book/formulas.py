@@ -14,8 +14,6 @@ FORMULA = re.compile(
     r"|\$(?P<inline>(?=[^\s$])(?:(?!\n\s*\n)(?:\\.|[^\\$]))+)(?<!\s)\$(?!\d)",
     re.S,
 )
-
-
 BRACE = re.compile(r"\\.|[{}]", re.S)  # or an escaped sign
 DEEPER = {"{": 1, "}": -1}
 

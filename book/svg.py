@@ -66,7 +66,7 @@ def only_drawing(svg: str | bytes) -> str:
         root = ET.fromstring(svg, _Parser())
     except SvgError:
         raise
-    except (ET.ParseError, DefusedXmlException, ValueError, TypeError) as error:
+    except (ET.ParseError, DefusedXmlException, LookupError, ValueError, TypeError) as error:
         raise SvgError(f"it is no XML that can be read ({error})") from None
     if root.tag.removeprefix(SVG) != "svg":
         raise SvgError(f"it begins with {root.tag[:40]} and not with svg")
