@@ -619,6 +619,11 @@ def folder(fw, tmp_path, full_run):
     return make
 
 
+def test_crop_may_be_the_whole_image(fw, folder):
+    X, _ = next(iter(folder(resize=32, crop=32).train_dataloader()))
+    assert math.prod(X.shape) == 5 * 32 * 32 * 3
+
+
 @pytest.mark.parametrize("write", [write_folder, write_shards])
 @pytest.mark.parametrize("train", [True, False])
 def test_image_batches_are_those_of_the_decoder_and_its_random_numbers(fw, folder, monkeypatch, train, write):
