@@ -3,11 +3,17 @@
 import ast
 import os
 import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from d2l.distribution import VERSION
 
@@ -131,3 +137,70 @@ def test_files_without_the_marker_are_not_imported(conftest, tmp_path, chosen, l
     files = sorted(tmp_path.iterdir())
     assert tuple(path.name for path in files if conftest.pytest_ignore_collect(path, config)) == left_alone
     assert not conftest.pytest_ignore_collect(tmp_path, config)
+
+
+def imported_at_once(file: Path) -> Iterator[str]:
+    """The modules that a file imports when it is imported itself, and what it takes from them, by their full names."""
+    nodes = list(ast.parse(file.read_text("utf-8")).body)
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            folder = file.parents[node.level - 1].relative_to(ROOT).parts if node.level else ()
+            module = ".".join([*folder, *filter(None, [node.module])])
+            yield from (module, *(f"{module}.{alias.name}" for alias in node.names))
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            nodes += ast.iter_child_nodes(node)
+
+
+def others_needed(files: Iterable[Path]) -> dict[str, Path]:
+    """The packages of others that these files need, and the files here that they import; each with who imports it."""
+    needed: dict[str, Path] = {}
+    found, missing = set(), list(files)
+    while missing:
+        file = missing.pop()
+        found.add(file)
+        for name in imported_at_once(file):
+            path = Path(*name.split("."))
+            folders = (ROOT, ROOT / "tests", file.parent)
+            own = [folder / part for folder in folders for part in (path.with_suffix(".py"), path / "__init__.py")]
+            missing += {one for one in own if one.is_file()} - found
+            if not any(
+                (folder / path.parts[0]).is_dir() or (folder / f"{path.parts[0]}.py").is_file() for folder in folders
+            ):
+                needed.setdefault(path.parts[0], file)
+    return needed
+
+
+def brought(names: Iterable[str]) -> set[str]:
+    """These distributions, and those that come with them."""
+    found, missing = set(), set(map(canonicalize_name, names))
+    while missing:
+        found.add(name := missing.pop())
+        try:
+            requirements = map(Requirement, requires(name) or ())
+        except PackageNotFoundError:
+            continue
+        here = (one.name for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""}))
+        missing |= set(map(canonicalize_name, here)) - found
+    return found
+
+
+def test_quick_tests_need_no_package_but_those_of_their_extras():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = [
+        *project["dependencies"],
+        *(one for name in ("pytorch", "test") for one in project["optional-dependencies"][name]),
+    ]
+    there = brought(Requirement(requirement).name for requirement in extras)
+    files = [path for path in (ROOT / "tests").rglob("*.py") if "mark.quick" in path.read_text("utf-8")]
+    assert len(files) > 10
+    needed = others_needed([ROOT / "tests" / "conftest.py", *files])
+    distributions = packages_distributions()
+    lacking = [
+        f"{name}, imported by {file.relative_to(ROOT)}"
+        for name, file in needed.items()
+        if name not in sys.stdlib_module_names and not there & set(map(canonicalize_name, distributions.get(name, [])))
+    ]
+    assert lacking == []
