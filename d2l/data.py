@@ -57,6 +57,11 @@ class DataError(RuntimeError):
     """The data set could not be had whole. The message lists every place that was tried."""
 
 
+def printable(text: str) -> str:
+    """A text from elsewhere, fit for a message: what does not print, such as a terminal's commands, as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _as_stored(image: np.ndarray, label: int) -> tuple[np.ndarray, int]:
     return image, label
 
