@@ -1,9 +1,9 @@
-"""Walk over the members of a tar file that a stranger may have made: strictly, in one pass, with a bound for each header.
+"""Walk over the members of a tar file that a stranger may have made: strictly, in one pass, with bounded headers.
 
 Python's own `tarfile` decodes the blocks. It does not walk: it calls itself once for every header of a chain, reads a
 header of any size into memory, goes back where a size is negative, and takes whatever it cannot read for the end.
 
-Formats: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Header Block", and the GNU tar manual, "Basic Tar Format".
+Formats: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Header Block"; GNU tar manual, "Basic Tar Format".
 """
 
 import os
