@@ -17,6 +17,8 @@ LEAST_BYTES_PER_SECOND = 50_000  # on the whole
 # Beside the file: headers, redirections, and what frames the parts of an answer that comes in parts.
 OVERHEAD_BYTES = 1 << 20
 PART_BYTES = 1 << 16
+GZIP = b"\x1f\x8b"  # what such a file begins with
+SHOWN_BYTES = 15
 
 
 @dataclass
@@ -131,7 +133,7 @@ def _announced(response: http.client.HTTPResponse, most: int) -> int | None:
     if response.chunked or not said:
         return None
     if len(said) > 1 or response.length is None:
-        raise http.client.HTTPException(f"Content-Length is {' and '.join(said)}")
+        raise http.client.HTTPException(f"Content-Length is {' and '.join(map(repr, said))}")
     if response.length > most:
         raise OSError(f"the answer has {response.length:,} bytes: {most:,} are the most that the file can have")
     return response.length
@@ -141,11 +143,13 @@ def unpack(compressed: bytes, size: int) -> bytes:
     """The content of a gzip file, which has at most ``size`` bytes.
 
     Raises:
-        gzip.BadGzipFile: It is no gzip file, or other bytes follow it.
+        gzip.BadGzipFile: It is no gzip file, or something else follows it.
         EOFError: It is cut off.
         zlib.error: It is damaged.
         ValueError: Its content has more bytes.
     """
+    if compressed and not compressed.startswith(GZIP):
+        raise gzip.BadGzipFile(f"the content is no gzip file, it begins with {compressed[:SHOWN_BYTES]!r}")
     with gzip.GzipFile(fileobj=BytesIO(compressed)) as file:
         content = file.read(size + 1)
     if len(content) > size:

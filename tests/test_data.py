@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -392,7 +393,7 @@ def said_of(error, place):
         (no_answer, "closed connection without response"),
         pytest.param(
             html,
-            r"the answer is no gzip file, it begins with b'<!",
+            r"the content is no gzip file, it begins with b'<!",
             marks=pytest.mark.fault("The server answers with an HTML page, such as a hotel's login"),
         ),
         pytest.param(
@@ -486,7 +487,7 @@ def test_full_disk_leaves_the_old_file(folders, contents, server, monkeypatch, s
     write(folder, contents)
     path = folder / f"{TRAIN_IMAGES}.gz"
     before = damage(path, "truncated")
-    monkeypatch.setattr(data, "open", lambda path, mode: open("/dev/full", "wb"), raising=False)
+    monkeypatch.setattr(data, "open", lambda path, mode: Path("/dev/full").open("wb"), raising=False)
     with pytest.raises(data.DataError) as caught:
         data.load_fashion_mnist(folders / "root", FULL)
     assert path.read_bytes() == before
