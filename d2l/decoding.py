@@ -45,6 +45,9 @@ DECODE_MEMORY = 1 << 30  # bytes
 # At most taken for each pixel: by Pillow's own copy of the picture, 4 at most, and those that turn and convert it.
 OPAQUE_BYTES, TRANSPARENT_BYTES, WEBP_BYTES = 8, 16, 20
 
+# Of decoders, some take a few rows more, and call a row that they cannot count a lack of memory, which would end a run.
+MOST_SIDE = 1 << 20  # pixels
+
 # In a JPEG: how it begins; what begins a segment, among bytes that are none of a scan; and two of these.
 JPEG = b"\xff\xd8"
 SEGMENT = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")
@@ -105,18 +108,22 @@ def decode(content: bytes, size: int, memory: Memory | None = None) -> np.ndarra
         full = image.size
         # Of a JPEG that is far larger, a half or a quarter is decoded at once.
         image.draft(None, (2 * size, 2 * size))
+        if max(full) > MOST_SIDE:
+            raise _TooLargeError(f"{_size(full)}, and {MOST_SIDE:,} in a row are the most that are decoded")
         # What is said after the pixels, against the format's rules, comes too late to count.
         transparent = image.has_transparency_data
         needed = _bytes_needed(image, full, content, transparent)
         if needed > memory.most:
-            width, height = full
             raise _TooLargeError(
-                f"{width:,} × {height:,} pixels, which take {needed:,} bytes to decode: more than "
-                f"decode_memory={memory.most:,}"
+                f"{_size(full)}, which take {needed:,} bytes to decode: more than decode_memory={memory.most:,}"
             )
         with memory.reserved(needed):
             ImageOps.exif_transpose(image, in_place=True)
             return np.asarray(ImageOps.fit(_as_rgb(image, transparent), (size, size), Image.Resampling.BILINEAR))
+
+
+def _size(full: tuple[int, int]) -> str:
+    return "{:,} × {:,} pixels".format(*full)
 
 
 def _bytes_needed(image: Image.Image, full: tuple[int, int], content: bytes, transparent: bool) -> int:

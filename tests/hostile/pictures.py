@@ -109,7 +109,9 @@ def large() -> Iterator[Picture]:
                 yield Picture(f"{mode} of {side}²{name}", png(mode, side, side, *further), "bytes to decode: more than")
         yield Picture(f"{mode} of 2³¹ - 1 squared", png(mode, 2**31 - 1, 2**31 - 1), "the most that are decoded")
         yield Picture(f"{mode} of 10⁵ squared", png(mode, 10**5, 10**5), "the most that are decoded")
-        yield Picture(f"{mode}, very long", png(mode, 178_000_000, 1), "bytes to decode: more than")
+        for width, height in ((178_000_000, 1), (100_000_000, 1), (1, 100_000_000), (1 << 20, 2 << 20)):
+            said = "the most that are decoded"
+            yield Picture(f"{mode} of {width} in length and {height}", png(mode, width, height), said)
     yield Picture(
         "an animated PNG", png("RGBA", 13_300, 13_300, chunk(b"acTL", bytes(7) + b"\2" + bytes(4))), "bytes to decode"
     )
