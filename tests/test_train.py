@@ -199,6 +199,7 @@ def test_what_is_not_asked_for_is_as_the_help_says():
     expected = {"framework": "jax", "model": "alexnet", "data": "fashion-mnist", "epochs": 10, "batch_size": 128}
     expected |= {"lr": None, "seed": None, "devices": 1, "precision": "auto", "checkpoint_dir": None}
     expected |= {"checkpoint_every": "epoch", "resume": False, "log_file": None, "val_split": None}
+    expected |= {"decode_memory": 1 << 30}
     assert vars(make_parser().parse_args(["jax"])) == expected
 
 
