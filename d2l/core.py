@@ -465,7 +465,7 @@ class ImageFolder(DataModule):
         val_split: Where there is no ``val``, the share of each class's training images to validate on instead, one
             image at least. Which images these are depends on nothing but their names.
         decode_memory: Bytes that all threads together may decode in. What an image takes is known from its header, some
-            4 to 20 bytes a pixel; one that takes more alone counts as corrupt, with what it takes as the reason.
+            8 to 20 bytes a pixel; one that takes more alone counts as corrupt, with what it takes as the reason.
 
     Raises:
         ValueError: A number is not a positive whole one, ``crop`` is larger than ``resize``, or ``val_split`` is not

@@ -9,8 +9,8 @@ import shutil
 import subprocess
 import sys
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -478,6 +478,11 @@ def test_target_is_not_there_before_the_download_is_whole(folders, contents, ser
     assert seen == [False]
 
 
+def full(opened, path, mode):
+    """A new file on a disk that takes nothing more."""
+    return opened("/dev/full", "wb")
+
+
 @pytest.mark.fault("The disk is full")
 def test_full_disk_leaves_the_old_file(folders, contents, server, monkeypatch, sees):
     if not os.path.exists("/dev/full"):
@@ -487,7 +492,7 @@ def test_full_disk_leaves_the_old_file(folders, contents, server, monkeypatch, s
     write(folder, contents)
     path = folder / f"{TRAIN_IMAGES}.gz"
     before = damage(path, "truncated")
-    monkeypatch.setattr(data, "open", lambda path, mode: Path("/dev/full").open("wb"), raising=False)
+    monkeypatch.setattr(data, "open", partial(full, open), raising=False)
     with pytest.raises(data.DataError) as caught:
         data.load_fashion_mnist(folders / "root", FULL)
     assert path.read_bytes() == before
