@@ -24,12 +24,12 @@ from d2l import checkpoint, progress
 from d2l.checkpoint import CheckpointError, CheckpointFolder, read
 from d2l.workers import Workers
 
+pytestmark = [pytest.mark.helper, pytest.mark.slow, pytest.mark.usefixtures("full_run")]
+
 EPOCHS = 3
 TRAIN, VAL, BATCH_SIZE = 22, 8, 4  # six batches, the last of them short
 BATCHES = 6
 FOLDER = "checkpoints"
-
-pytestmark = pytest.mark.usefixtures("full_run")
 
 
 def data_of(fw, trainer=None, stop=None, examples=TRAIN, batch_size=BATCH_SIZE):

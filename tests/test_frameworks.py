@@ -28,9 +28,11 @@ from photographs import write_folder, write_shards
 from processes import TIME_LIMIT
 
 from d2l import data, machine
-from d2l.images import decode
+from d2l.decoding import decode
 from d2l.plotting import to_numpy as numbers
 from d2l.profile import Profile
+
+pytestmark = pytest.mark.helper
 
 
 @pytest.fixture
@@ -112,7 +114,10 @@ def test_public_names_are_the_same_in_the_same_order(fw):
             ["max_epochs", "num_gpus", "gradient_clip_val", "precision", "checkpoint_dir", "every", "keep"],
         ),
         ("FashionMNIST", ["batch_size", "resize", "root"]),
-        ("ImageFolder", ["root", "batch_size", "resize", "crop", "augment", "num_workers", "val_split"]),
+        (
+            "ImageFolder",
+            ["root", "batch_size", "resize", "crop", "augment", "num_workers", "val_split", "decode_memory"],
+        ),
         ("DataModule", ["root", "num_workers"]),
     ],
 )
@@ -153,6 +158,7 @@ def run_blocked(code, name, *blocked):
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIME_LIMIT).stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_module_imports_no_other_framework(fw):
     name = fw.name
     assert run_blocked(IMPORT_ONE, name, *(other for other in NAMES if other != name)) == ["True []"]
@@ -249,6 +255,7 @@ def test_index_gives_an_image_as_it_is_in_a_batch_and_its_label(fw, sample):
         few[:2]
 
 
+@pytest.mark.slow
 def test_loaders_of_the_frameworks_own_take_the_data(sample):
     """As the published chapter's ``get_dataloader`` does."""
     for name in ("torch", "mxnet"):
@@ -309,6 +316,11 @@ def folder(fw, tmp_path, full_run):
         return fw.d2l.ImageFolder(write(tmp_path / "images", train, val), **sizes)
 
     return make
+
+
+def test_crop_may_be_the_whole_image(fw, folder):
+    X, _ = next(iter(folder(resize=32, crop=32).train_dataloader()))
+    assert math.prod(X.shape) == 5 * 32 * 32 * 3
 
 
 @pytest.mark.parametrize("write", [write_folder, write_shards])
@@ -494,6 +506,7 @@ def test_interrupted_training_on_images_leaves_no_thread(fw, folder):
     assert len(ys(model, "val_acc")) == 2
 
 
+@pytest.mark.slow
 def test_alexnet_takes_the_channels_of_its_first_input(fw, capsys):
     X_shape = (1, 224, 224, 3) if fw.channel_axis == 3 else (1, 3, 224, 224)
     model = fw.d2l.AlexNet(num_classes=1000)
@@ -505,6 +518,7 @@ def test_alexnet_takes_the_channels_of_its_first_input(fw, capsys):
 # Training
 
 
+@pytest.mark.slow
 def test_training_on_real_images_learns(fw, sample, full_run):
     dataset = sample(batch_size=32)
     model = tiny(fw, hidden=64, dropout=0.2)
@@ -1829,6 +1843,7 @@ def test_plain_float32_is_what_the_cpu_computes_anyway(fw, sample, full_run):
     assert curves[0] == curves[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "asked"), [("torch", "bfloat16"), ("jax", "bfloat16"), ("torch", "auto"), ("tensorflow", "auto")]
 )

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from d2l import validation
 from d2l.checkpoint import CheckpointError, read
 
-pytestmark = pytest.mark.usefixtures("full_run")
+pytestmark = [pytest.mark.helper, pytest.mark.usefixtures("full_run")]
 
 
 def fit(fw, model=None, data=None, epochs=1, **options):
@@ -99,6 +99,7 @@ def test_what_is_no_model_or_no_data_is_named(fw, given, sees):
         sees(f"TypeError: {caught.value}".replace("load_weights(model, data, path)", "fit(model, data)"))
 
 
+@pytest.mark.slow
 def test_model_or_data_of_another_framework_is_named(fw):
     other = adapter("mxnet" if fw.name == "torch" else "torch")
     where = f"made with {other.d2l.__name__}, and the trainer is of {fw.d2l.__name__}"
@@ -373,6 +374,7 @@ FOREIGN = {"torch": "mxnet", "tensorflow": "mxnet", "mxnet": "torch", "jax": "to
 KINDS = {"torch": "a PyTorch tensor", "mxnet": "an MXNet array"}
 
 
+@pytest.mark.slow
 @pytest.mark.fault("Tensors of another framework, or NumPy arrays, are in a batch")
 def test_tensors_of_another_framework_are_named(fw, sees):
     other = FOREIGN[fw.name]

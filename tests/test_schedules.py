@@ -9,11 +9,11 @@ from contract.examples import Interrupted, Loaders, Stopping, batches_of, seed, 
 from contract.fixtures import adapter
 from test_checkpoints import files
 
+pytestmark = [pytest.mark.helper, pytest.mark.slow, pytest.mark.usefixtures("full_run")]
+
 EPOCHS, BATCHES, BATCH_SIZE = 3, 4, 4
 STOP = BATCHES + 2  # in the middle of the second epoch
 FOLDER = "checkpoints"
-
-pytestmark = pytest.mark.usefixtures("full_run")
 
 # What configure_optimizers sees
 

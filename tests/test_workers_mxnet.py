@@ -10,6 +10,8 @@ from test_checkpoints import data_of
 
 from d2l.plotting import to_numpy
 
+pytestmark = pytest.mark.helper
+
 EPOCHS, BATCH_SIZE = 2, 50  # of 256 images: five batches, and one of six
 TOLERANCE = 1e-5
 

@@ -13,9 +13,9 @@ def adapter(name):
         pytest.skip(f"{name} is not installed here: {error}")
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=(pytest.param("torch", marks=pytest.mark.quick), *NAMES[1:]))
 def fw(request):
-    """The adapter of one framework after the other."""
+    """The adapter of one framework after the other; `make quick` has the first."""
     return adapter(request.param)
 
 

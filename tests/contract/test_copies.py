@@ -19,7 +19,7 @@ from d2l.plotting import to_numpy
 from .examples import batches_of, images_in_memory, step_length
 from .fixtures import adapter
 
-pytestmark = pytest.mark.usefixtures("full_run")
+pytestmark = [pytest.mark.helper, pytest.mark.usefixtures("full_run")]
 
 
 def pickled(thing):

@@ -7,6 +7,7 @@ from . import interface
 from .chapters import used
 from .examples import images_in_memory, tiny
 
+pytestmark = pytest.mark.helper
 ADVICE = "Chapters and users rely on these. If the change is meant, `make contract` writes it down, for review."
 
 # Attributes of objects once a model has been fitted, beside methods and properties: test_attributes.py looks at them.

@@ -11,7 +11,7 @@ from .examples import Loaders, batches_of, images_in_memory, seed, step_length, 
 from .fixtures import adapter
 from .textbook import textbook
 
-pytestmark = pytest.mark.usefixtures("full_run")
+pytestmark = [pytest.mark.helper, pytest.mark.usefixtures("full_run")]
 EPOCHS, TRAIN, VAL = 2, 3, 2  # batches of an epoch
 
 
