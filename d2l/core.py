@@ -803,10 +803,7 @@ class Trainer(HyperParameters):
             except BaseException as error:
                 model.board.add_up = list  # the other processes may have ended
                 if self.workers.count > 1 and OTHER_GONE.search(str(error)):
-                    error.add_note(
-                        f"Another of the {self.workers.count} processes has ended, or cannot be reached; its own "
-                        "message says why. Start all of them again: resume=True goes on from the last checkpoint."
-                    )
+                    error.add_note(self.workers.other_gone)
                 raise
             finally:
                 model.board.flush()

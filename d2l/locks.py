@@ -40,7 +40,7 @@ def locked(folder: Path) -> Iterator[bool]:
 
     Raises:
         FolderInUse: Another run holds it.
-        OSError: The file cannot be written.
+        OSError: The file cannot be written, or is something else.
     """
     path = folder / NAME
     descriptor = _open(path)

@@ -1,8 +1,10 @@
 """What the state in a checkpoint has to be for a run to go on from it."""
 
 import random
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from .checkpoint import Checkpoint, CheckpointError, printable
 
 Fits = Callable[[Any], bool]
 MT19937_NUMBERS = 624  # of NumPy's random state, and the last place in them
+DEEPEST = 100  # dicts and lists within each other; those of an optimizer are a few
 
 
 def check_run_state(checkpoint: Checkpoint) -> None:
@@ -19,17 +22,14 @@ def check_run_state(checkpoint: Checkpoint) -> None:
     Raises:
         CheckpointError: A part is missing or is something else.
     """
-    state = checkpoint.state
-    try:
-        wrong = [name for name, fits in PARTS.items() if name not in state or not fits(state[name])]
-        if not all(_is_packed(part, checkpoint.arrays) for part in _packed_parts(state)):
-            wrong.append("optimizer")
-    except RecursionError:
-        wrong = ["optimizer"]
-    if wrong:
-        name = wrong[0]
-        what = printable(f"is {state[name]!r:.200}") if name in state else "is missing"
-        raise CheckpointError(f"{checkpoint.path}: its {name} {what}, from which no run goes on")
+    state = {"schedulers": {}, **checkpoint.state}  # an earlier version saved none
+    is_packed = partial(_is_packed, arrays=checkpoint.arrays)
+    for name, fits in {**PARTS, "optimizer": is_packed, "schedulers": _dict_of(_dict_of(is_packed))}.items():
+        if name not in state:
+            raise CheckpointError(f"{checkpoint.path}: its {name} is missing, without which no run goes on")
+        if not fits(state[name]):
+            is_now = printable(reprlib.repr(state[name]))
+            raise CheckpointError(f"{checkpoint.path}: its {name} is {is_now}, from which no run goes on")
 
 
 @contextmanager
@@ -94,27 +94,30 @@ def _is_numpy_state(value: Any) -> bool:
 
 
 def _is_packed(tree: Any, arrays: Mapping[str, np.ndarray]) -> bool:
-    """Whether a tree is one that `d2l.checkpoint.pack` makes, of these arrays."""
-    if not isinstance(tree, dict):
-        return tree is None or isinstance(tree, (bool, int, float, str))
-    if len(tree) != 1:
-        return False
-    ((kind, content),) = tree.items()
-    if kind == "array":
-        return isinstance(content, str) and content in arrays
-    if kind not in ("dict", "list", "tuple") or not isinstance(content, list):
-        return False
-    if kind != "dict":
-        return all(_is_packed(value, arrays) for value in content)
-    pairs = all(isinstance(pair, list) and len(pair) == 2 for pair in content)
-    return pairs and all(not isinstance(key, (list, dict)) and _is_packed(value, arrays) for key, value in content)
+    """Whether a tree is one that `d2l.checkpoint.pack` makes, of these arrays, and nested no deeper than such are."""
+    waiting = [(tree, 0)]
+    while waiting:
+        tree, depth = waiting.pop()
+        if tree is None or isinstance(tree, (bool, int, float, str)):
+            continue
+        if not isinstance(tree, dict) or len(tree) != 1 or depth > DEEPEST:
+            return False
+        ((kind, content),) = tree.items()
+        if kind == "array":
+            if not (isinstance(content, str) and content in arrays):
+                return False
+        elif kind == "dict" and _list_of(_is_pair)(content):
+            waiting += [(value, depth + 1) for _, value in content]
+        elif kind in ("list", "tuple") and isinstance(content, list):
+            waiting += [(value, depth + 1) for value in content]
+        else:
+            return False
+    return True
 
 
-def _packed_parts(state: Mapping[str, Any]) -> Iterator[Any]:
-    yield state.get("optimizer")
-    schedulers = state.get("schedulers") or {}  # an earlier version saved none
-    for entries in schedulers.values():
-        yield from entries.values()
+def _is_pair(value: Any) -> bool:
+    """Whether it is a key, as a dict can have one, and something else."""
+    return isinstance(value, list) and len(value) == 2 and not isinstance(value[0], (list, dict))
 
 
 _average = _dict_with(points=_list_of(_is_point, least=1), weight=_is_number, x=_is_number, y=_is_number)
@@ -124,7 +127,6 @@ PARTS: dict[str, Fits] = {
     "run": lambda value: isinstance(value, dict),
     "epoch": _is_whole,
     "batch": _is_whole,
-    "optimizer": lambda value: True,  # see `_is_packed`
     "random": _list_of(_random_states, least=1),
     "epoch_random": _list_of(lambda value: value is None or _random_states(value), least=1),
     "board": _board,
