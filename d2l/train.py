@@ -413,6 +413,9 @@ def _load(d2l: Any, options: argparse.Namespace, size: int) -> tuple[Any, int]:
     return data, data.num_classes
 
 
+_handlers: list[Callable[[int, Any], None]] = []  # of signals, in use now
+
+
 @contextmanager
 def _on_signals(stop: Callable[[Stopped], None]) -> Iterator[None]:
     """Have ``stop`` called when Ctrl-C comes, SIGTERM, which a cluster sends before it kills, or SIGHUP.
@@ -429,11 +432,13 @@ def _on_signals(stop: Callable[[Stopped], None]) -> Iterator[None]:
 
     numbers = [number for number in ENDING if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
     kept = {number: signal.signal(number, on_signal) for number in numbers}
+    _handlers.append(on_signal)
     try:
         yield
     finally:
+        _handlers.remove(on_signal)
         for number, handler in kept.items():
-            if signal.getsignal(number) == on_signal:
+            if signal.getsignal(number) == on_signal or handler not in _handlers:  # else one that came is ignored on
                 signal.signal(number, handler)
 
 

@@ -315,16 +315,8 @@ def test_second_signal_does_not_wait_for_the_step(torch, monkeypatch, capsys):
     assert "the same command with --resume goes on from the last checkpoint, if there is one" in capsys.readouterr().err
 
 
-@pytest.fixture
-def hangup():
-    """Brings back how SIGHUP was taken."""
-    before = signal.getsignal(HANGUP)
-    yield
-    signal.signal(HANGUP, before)
-
-
 @needs_hangup
-def test_hangup_that_comes_twice_waits_for_the_step(torch, monkeypatch, hangup):
+def test_hangup_that_comes_twice_waits_for_the_step(torch, monkeypatch):
     """As from the system and from the shell, when a terminal is closed."""
 
     def twice(_):
@@ -332,18 +324,23 @@ def test_hangup_that_comes_twice_waits_for_the_step(torch, monkeypatch, hangup):
         signal.raise_signal(HANGUP)
 
     stop_at(monkeypatch, torch, twice, training=3)
+    before = signal.getsignal(HANGUP)
     assert main(["pytorch", *LENET, "--checkpoint-dir", "kept", "--log-file", "run.jsonl"]) == 129
     assert [path.name for path in Path("kept").iterdir()] == ["step-00000003.safetensors"]
     assert events() == ["start", "stopped"]
+    assert signal.getsignal(HANGUP) == before
 
 
 @needs_hangup
-def test_hangup_that_nohup_has_ignored_ends_nothing(torch, monkeypatch, hangup):
-    signal.signal(HANGUP, signal.SIG_IGN)
-    stop_at(monkeypatch, torch, lambda _: signal.raise_signal(HANGUP), training=3)
-    assert main(["pytorch", *LENET, "--log-file", "run.jsonl"]) == 0
+def test_hangup_that_nohup_has_ignored_ends_nothing(torch, monkeypatch):
+    before = signal.signal(HANGUP, signal.SIG_IGN)
+    try:
+        stop_at(monkeypatch, torch, lambda _: signal.raise_signal(HANGUP), training=3)
+        assert main(["pytorch", *LENET, "--log-file", "run.jsonl"]) == 0
+        assert signal.getsignal(HANGUP) == signal.SIG_IGN
+    finally:
+        signal.signal(HANGUP, before)
     assert events() == ["start", "end"]
-    assert signal.getsignal(HANGUP) == signal.SIG_IGN
 
 
 @needs_hangup
@@ -353,7 +350,9 @@ def test_closed_terminal_leaves_a_checkpoint(folder, torch, sees):
     write_folder(folder / "images", train=2, val=1)
     options = ("pytorch", "--data", "images", "--model", "lenet", "--epochs", "1000000", "--batch-size", "2")
     kept = ("--checkpoint-dir", "kept", "--checkpoint-every", "1000000", "--log-file", "run.jsonl")
+    termios = pytest.importorskip("termios")
     terminal, its = os.openpty()
+    termios.tcsetwinsize(its, (24, 100))  # else no words fit in the line of progress
     # Of a session of its own, whose terminal it is.
     code = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from d2l.train import main; "
     code += "sys.exit(main(sys.argv[1:]))"
