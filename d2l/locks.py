@@ -7,7 +7,7 @@ import socket
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,7 +54,8 @@ def locked(folder: Path) -> Iterator[bool]:
         yield is_locked
     finally:
         if descriptor in _held:  # and not in a process that has been forked since
-            path.unlink(missing_ok=True)  # before the lock is gone, so that it is nobody else's
+            with suppress(OSError):  # on Windows it stays, for it is open
+                path.unlink()  # before the lock is gone, so that it is nobody else's
             _held.remove(descriptor)
             os.close(descriptor)
 
