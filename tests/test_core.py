@@ -645,6 +645,16 @@ def test_validation_does_not_count_as_training_speed(clock):
     assert run.examples_per_second == 0
 
 
+def test_saving_does_not_count_as_training(clock):
+    with progress.Progress(2, slow=False) as run:
+        for _ in run.count([(None, range(3))] * 2, train=True):
+            clock.now += 2
+            for seconds in (5, 7):
+                with run.paused():
+                    clock.now += seconds
+    assert run.train_seconds == 4
+
+
 def test_long_slow_run_says_early_how_long_it_takes(clock, capsys):
     follow(clock, seconds=6.0, batches=3, slow=True, total=1200)
     errors = capsys.readouterr().err
