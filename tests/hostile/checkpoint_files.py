@@ -134,7 +134,7 @@ def headers():
         "offsets beyond the file": (safetensors(own(a=F32)), "not fully covered"),
         "bytes behind the last": (safetensors(own(a=F32), bytes(8)), "not fully covered"),
         "a size below zero": (safetensors(own(a={**F32, "shape": [-1]}), bytes(4)), "JSON"),
-        "a shape beyond its bytes": (safetensors(own(a={**F32, "shape": [2]}), bytes(4)), "(?i)shape|offset|invalid"),
+        "a shape beyond its bytes": (safetensors(own(a={**F32, "shape": [2]}), bytes(4)), "invalid shape"),
         "a shape without limit": (safetensors(own(a={**F32, "shape": [2**62, 4]}), bytes(4)), "overflow"),
         "nothing of endless length": (
             safetensors(own(a={**F32, "shape": [2**62, 0], "data_offsets": [0, 0]})),
