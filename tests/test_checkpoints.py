@@ -558,7 +558,7 @@ def test_full_disk_stops_the_run_and_leaves_the_checkpoints_before(torch, monkey
             super().save(step, *content)
 
     with monkeypatch.context() as patch:
-        patch.setattr("d2l.core.CheckpointFolder", Filled)
+        patch.setattr("d2l.trainer.CheckpointFolder", Filled)
         with pytest.raises(CheckpointError, match=r"step-00000006.*No space left on device") as caught:
             fit(torch)
     assert files() == ["step-00000002.safetensors", "step-00000004.safetensors"]

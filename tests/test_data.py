@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from processes import TIME_LIMIT
 
-from d2l import arguments, core, data
+from d2l import arguments, data, datasets
 from d2l.profile import Profile
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = data.CHECKSUMS
@@ -790,7 +790,7 @@ def test_check_size_gives_a_pair_of_int(size):
         {5, 6},
     ],
 )
-@pytest.mark.parametrize("check", [arguments.check_size, lambda size: core.FashionMNIST(resize=size)])
+@pytest.mark.parametrize("check", [arguments.check_size, lambda size: datasets.FashionMNIST(resize=size)])
 def test_bad_size_is_named(check, size):
     with pytest.raises(ValueError, match="two positive integers") as caught:
         check(size)

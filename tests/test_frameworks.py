@@ -26,8 +26,9 @@ import pytest
 from photographs import write_folder, write_shards
 from processes import TIME_LIMIT
 
-from d2l import core, data, machine
+from d2l import data, machine
 from d2l.images import decode
+from d2l.plotting import to_numpy
 from d2l.profile import Profile
 
 NAMES = ("torch", "tensorflow", "mxnet", "jax")
@@ -343,7 +344,7 @@ def batches_of(fw, sizes):
 
 
 def numbers(tensor):
-    return core.to_numpy(tensor)
+    return to_numpy(tensor)
 
 
 def losses_of(logits, labels):
@@ -442,7 +443,7 @@ print(sys.argv[1] in sys.modules, sorted(blocked & sys.modules.keys()))
 """
 IMPORT_MISSING = """
 import importlib
-from d2l import core
+import d2l.trainer
 for name in sys.argv[2:]:
     try:
         importlib.import_module(f"d2l.{name}")

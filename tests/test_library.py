@@ -8,7 +8,7 @@ import pytest
 
 from book.library import library
 from book.source import FRAMEWORKS, ROOT, BookError, d2lbook_build, in_root, is_installed
-from d2l.core import to_numpy
+from d2l.plotting import to_numpy
 
 X = np.array([[0.5, -1.0, 2.0], [3.0, -2.5, 0.25]], np.float32)
 CALLS = {

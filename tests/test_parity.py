@@ -10,8 +10,8 @@ import importlib.util
 import numpy as np
 import pytest
 
-from d2l.core import to_numpy
 from d2l.data import load_fashion_mnist, resize_matrix
+from d2l.plotting import to_numpy
 from d2l.profile import Profile
 
 TABS = ("torch", "tensorflow", "mxnet", "jax")
