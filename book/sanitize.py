@@ -2,31 +2,34 @@
 
 import copy
 import re
-from xml.etree import ElementTree as ET
+from typing import Any
 
+import nbformat
 from nbformat import NotebookNode
 
 from d2l.media import CURVES_MIME, RUN_MIME
+
+from .formulas import FormulaError
+from .latex import LENGTH, allowed_formula
+from .outputs import shortened
+from .svg import SvgError, only_drawing
 
 TEXT_TAGS = ["div", "p", "br", "pre", "code", "strong", "em"]
 TABLE_TAGS = ["table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"]
 STYLES = ["font-weight", "overflow-x", "text-align"]
 SPANS = ("colspan", "rowspan")
 CLASSES = {"table": "layers", "p": "provenance"}  # others could be taken for parts of the page by its scripts
-SHOWN = {"text/plain", "text/latex", "image/svg+xml", "image/png", "image/jpeg", CURVES_MIME, RUN_MIME}
+SVG_MIME, LATEX_MIME, MARKDOWN_MIME = "image/svg+xml", "text/latex", "text/markdown"
+SHOWN = {"text/plain", LATEX_MIME, SVG_MIME, "image/png", "image/jpeg", CURVES_MIME, RUN_MIME}
 
-SVG_TAG = re.compile(
-    "svg|g|defs|symbol|use|path|rect|circle|ellipse|line|polyline|polygon|text|tspan|image|clipPath|mask|marker|pattern"
-    "|linearGradient|radialGradient|stop|style|metadata|title|desc"
-)
-SVG = "{http://www.w3.org/2000/svg}"
-ABOUT = ("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}", "{http://purl.org/dc/", "{http://creativecommons.org/ns#}")
-INSIDE = re.compile(r"#|data:image/(?:png|jpeg);base64,")
-# An escape could hide the others.
-OUTSIDE_IN_STYLE = re.compile(r"@import|(?:image-set|src)\(|url\((?!['\"]?#)|\\", re.I)
 # Each ends a line for docutils, and not for nbconvert, which indents line by line what belongs to a cell.
 LINE_END = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
-NOT_SHOWN = "This picture is not shown: it has parts that could run, or ask another host."
+# What LaTeX and browsers do not take for text.
+NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# What IPython says of an object that it shows in another way.
+PLACEHOLDER = re.compile(r"(?:<IPython\.core\.display\.\w+ object>)?")
+NO_FORMULA = "This formula is shown as text:"
+NOT_SHOWN = "This picture is not shown:"
 
 
 def sanitized(notebook: NotebookNode) -> NotebookNode:
@@ -43,6 +46,7 @@ def sanitized(notebook: NotebookNode) -> NotebookNode:
     )
     for cell in notebook.cells:
         if cell.cell_type == "code":
+            cell.outputs = [part for output in cell.outputs for part in _markdown_as_text(output)]
             for output in cleaner.sanitize_code_outputs(cell.outputs):
                 _make_safe(output)
     return notebook
@@ -50,51 +54,57 @@ def sanitized(notebook: NotebookNode) -> NotebookNode:
 
 def _make_safe(output: NotebookNode) -> None:
     if output.output_type == "stream":
-        output.text = LINE_END.sub("\n", output.text)
+        output.text = _plain(output.text)
     elif output.output_type == "error":
-        output.traceback = [LINE_END.sub("\n", line) for line in output.traceback]
+        output.traceback = [_plain(line) for line in output.traceback]
     else:
         output.metadata = _sizes(output.metadata)
-        if "image/svg+xml" in output.data and not is_harmless(output.data["image/svg+xml"]):
-            del output.data["image/svg+xml"]
-            output.data["text/plain"] = NOT_SHOWN
-        output.data |= {
-            name: LINE_END.sub("\n", text) for name, text in output.data.items() if name.startswith("text/")
-        }
+        _show_drawing(output.data)
+        _show_formula(output.data)
+        output.data |= {name: _plain(text) for name, text in output.data.items() if name.startswith("text/")}
+
+
+def _plain(text: str) -> str:
+    """A text with ``\\n`` at the ends of its lines, and without colours and other orders to a terminal."""
+    from nbconvert.filters import strip_ansi
+
+    return NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", LINE_END.sub("\n", strip_ansi(text)))
+
+
+def _markdown_as_text(output: NotebookNode) -> list[NotebookNode]:
+    """Markdown as it is written, and no more of it than of other text, where nothing else stands for it."""
+    data = output.get("data", {})
+    text = data.get(MARKDOWN_MIME)
+    shown = data.keys() - {MARKDOWN_MIME, "text/plain"} or not PLACEHOLDER.fullmatch(data.get("text/plain", ""))
+    if shown or not isinstance(text, str):
+        return [output]
+    return shortened([nbformat.v4.new_output("display_data", data={"text/plain": text})])[0]
+
+
+def _show_drawing(data: dict[str, Any]) -> None:
+    """An SVG as what it draws; one that does more is left out with a note."""
+    if SVG_MIME in data:
+        try:
+            data[SVG_MIME] = only_drawing(data[SVG_MIME])
+        except SvgError as error:
+            del data[SVG_MIME]
+            data["text/plain"] = f"{NOT_SHOWN} {error}."
+
+
+def _show_formula(data: dict[str, Any]) -> None:
+    """A formula as what it says in mathematics; one with other commands as text, with a note."""
+    if LATEX_MIME in data:
+        source = data.pop(LATEX_MIME)
+        try:
+            data[LATEX_MIME] = f"$$ {allowed_formula(source)} $$"
+        except FormulaError as error:
+            data["text/plain"] = f"{str(source)[:LENGTH]}\n{NO_FORMULA} {error}."
 
 
 def _sizes(metadata: dict) -> dict:
     """The whole numbers in an output's metadata, such as a picture's width; what else stands there becomes markup."""
     nested = {name: _sizes(value) if isinstance(value, dict) else value for name, value in metadata.items()}
     return {name: value for name, value in nested.items() if isinstance(value, int | dict)}
-
-
-def is_harmless(svg: str) -> bool:
-    """Whether an SVG only draws. The page links to the file itself, and a file that is opened may run scripts."""
-    try:
-        root = ET.fromstring(svg)
-    except ET.ParseError:
-        return False
-    return "<?xml-stylesheet" not in svg and all(map(_only_draws, root.iter()))
-
-
-def _only_draws(element: ET.Element) -> bool:
-    if element.tag.startswith(ABOUT):
-        return True
-    tag = element.tag.removeprefix(SVG)
-    if not SVG_TAG.fullmatch(tag):
-        return False
-    # What stands behind an element in a style sheet belongs to it as well.
-    if tag == "style" and (len(element) or OUTSIDE_IN_STYLE.search(element.text or "")):
-        return False
-    return all(map(_is_inside, element.attrib, element.attrib.values()))
-
-
-def _is_inside(name: str, value: str) -> bool:
-    name = name.rpartition("}")[2].lower()
-    if name == "href":
-        return INSIDE.match(value) is not None
-    return not name.startswith("on") and not OUTSIDE_IN_STYLE.search(value)
 
 
 def _is_allowed(tag: str, name: str, value: str) -> bool:

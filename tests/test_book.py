@@ -42,6 +42,7 @@ from book.source import (
     Section,
     check_contents,
     check_names,
+    check_pictures,
     check_source,
     check_sources,
     compile_sections,
@@ -129,6 +130,17 @@ def test_constraints_satisfy_every_requirement_of_the_package():
         ),
         ("text\n[**marked\n", "chapter.md:2: the slide mark [** that opens here is never closed by **]"),
         ("text\n:end_tab:\n", "chapter.md:2: a tab block ends that never began"),
+        pytest.param(
+            "# T\n\nThe mean\n$\\nosuch{1}$ is\n",
+            r"chapter.md:4: the formula \nosuch{1} cannot be shown: Unknown LaTeX command: nosuch",
+            marks=pytest.mark.fault("A formula has a command that pages do not know"),
+        ),
+        (
+            "# T\n\n$x_1$ and\n\n$$\n\\frac{1}{\n$$\n",
+            r"chapter.md:5: the formula \frac{1}{ cannot be shown: its braces are not in pairs",
+        ),
+        ("# T\n\n$x}$\n", "chapter.md:3: the formula x} cannot be shown: its braces are not in pairs"),
+        ("# T\n\n$^2$\n", "chapter.md:3: the formula ^2 cannot be shown: the converter to MathML cannot read it"),
     ],
 )
 def test_malformed_source_is_named_by_file_and_line(tmp_path, monkeypatch, sees, text, message):
@@ -572,6 +584,27 @@ def test_name_that_is_taken_or_leads_nowhere_is_named_by_file_and_line(tmp_path,
     sees(message)
 
 
+@pytest.mark.fault("A picture in the text could run a script")
+def test_picture_that_could_run_is_named_by_file_and_line(tmp_path, monkeypatch, sees):
+    monkeypatch.setattr("book.source.ROOT", tmp_path)
+    path = tmp_path / "chapter_one" / "net.md"
+    (tmp_path / "img").mkdir()
+    path.parent.mkdir()
+    path.write_text("# Net\n\n![One (a net) [1].](../img/net.svg)\n\nAnd ![two](../img/missing.svg).\n")
+    head, drawn = '<?xml version="1.0" encoding="UTF-16"?>', "<svg xmlns='http://www.w3.org/2000/svg'>{}</svg>"
+    editors = "<e:view xmlns:e='http://www.inkscape.org/namespaces/inkscape'/><path d='M 0 0'/>"
+    (tmp_path / "img" / "net.svg").write_text(head + drawn.format(editors), "utf-16")
+    check_pictures([path])
+    (tmp_path / "img" / "net.svg").write_text(drawn.format("<script>run()</script>"))
+    with pytest.raises(BookError) as caught:
+        check_pictures([path])
+    message = str(caught.value)
+    assert message.startswith(
+        "chapter_one/net.md:3: the picture ../img/net.svg does more than draw: it has the element script"
+    )
+    sees(message)
+
+
 def test_unknown_tab_in_config_is_named_by_file_and_line(tmp_path, monkeypatch):
     monkeypatch.setattr("book.source.ROOT", tmp_path)
     (tmp_path / "config.ini").write_text("[build]\n# comment\ntabs = pytorch, caffe\n")
@@ -760,11 +793,9 @@ def test_step_reads_what_it_imports_and_what_that_imports(tmp_path):
 
 def test_tool_that_makes_no_page_makes_none_stale():
     inputs = {str(path.relative_to(ROOT)) for name in (*SHARED_INPUTS, *STEPS) for path in ROOT.glob(name)}
-    others = {
-        f"book/{name}.py"
-        for name in ("__main__", "audit", "chapters", "faults", "junit", "mutants", "reference", "steady")
-    }
+    others = {f"book/{name}.py" for name in ("__main__", "commands", "reference")}
     assert not inputs & {*others, "book/pdf.py", "book/slides.py", "img/alexnet.py"}
+    assert not {name for name in (*inputs, *TOOLS) if name.startswith("qa/")}
     assert inputs >= {"book/syntax.py", "book/curves.py", "book/outputs.py", "theme/explorer.py", "img/alexnet.svg"}
     assert inputs >= {"book/titles.py", "d2l/layers.py", "img/filters.png"}  # which the theme and the sources read
     assert not set(TOOLS) & {*others, "book/pages.py", "book/execute.py"}
@@ -1092,18 +1123,15 @@ def test_limits_may_be_parted_by_blanks_or_commas(monkeypatch):
 @pytest.mark.parametrize(
     ("verb", "handed_over"),
     [
-        *((verb, ()) for verb in ("build", "data", "notebooks", "slides", "chapters", "faults", "lib", "audit")),
+        *((verb, ()) for verb in ("build", "data", "notebooks", "slides", "lib")),
         ("record", ("mxnet", ["epochs=1", "images=6000"], "lenet")),
         ("reference", (True,)),
         ("pdf", ("mxnet",)),
-        ("mutants", ("resize", "40", "7")),
-        ("steady", (3,)),
     ],
 )
 def test_every_verb_of_make_hands_over_its_variables(monkeypatch, verb, handed_over):
-    text = (ROOT / "Makefile").read_text("utf-8").replace("$(or $(RUNS),6)", "3")
-    words = {"TAB": "mxnet", "SECTION": "lenet", "LIMITS": "epochs=1 images=6000"}
-    words |= {"WRITE": "yes", "ONLY": "resize", "RANDOM": "40", "SEED": "7"}
+    text = (ROOT / "Makefile").read_text("utf-8")
+    words = {"TAB": "mxnet", "SECTION": "lenet", "LIMITS": "epochs=1 images=6000", "WRITE": "yes"}
     for variable, value in words.items():
         text = text.replace(f"$({variable})", value)
     recipe = next(line for line in text.splitlines() if re.search(rf"\$\(BOOK\) {verb}\b", line))

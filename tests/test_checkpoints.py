@@ -23,6 +23,8 @@ from d2l import checkpoint, progress
 from d2l.checkpoint import CheckpointError, CheckpointFolder, read
 from d2l.workers import Workers
 
+pytestmark = pytest.mark.helper
+
 EPOCHS = 3
 TRAIN, VAL, BATCH_SIZE = 22, 8, 4  # six batches, the last of them short
 BATCHES = 6

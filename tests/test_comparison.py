@@ -18,6 +18,8 @@ from book.reference import reference_path
 from d2l.media import CURVES_MIME, RUN_MIME
 from d2l.plotting import SVG_STYLE
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(params=["pytorch", "tensorflow", "mxnet"])
 def outputs(request, sections) -> list[dict]:

@@ -16,6 +16,8 @@ from book.curves import script_element, with_curves
 from book.recordings import RECORDINGS
 from d2l.media import CURVES_MIME, RUN_MIME
 
+pytestmark = pytest.mark.quick
+
 NAMES = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "mxnet": "MXNet", "jax": "JAX"}
 COLUMNS = ["train_loss", "val_loss", "val_acc"]
 LENET = "chapter_cnn/lenet.html"

@@ -18,6 +18,8 @@ from processes import TIME_LIMIT
 from d2l import arguments, data, datasets
 from d2l.profile import Profile
 
+pytestmark = [pytest.mark.helper, pytest.mark.quick]
+
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = data.CHECKSUMS
 FULL = Profile()
 DEBIAN_FOLDER = data.SYSTEM_FOLDER
@@ -521,6 +523,7 @@ def fetching(server, folders, contents):
     return [sys.executable, "-c", FETCH, server.address, str(folders), *map(sha256, contents.values())]
 
 
+@pytest.mark.slow
 @pytest.mark.fault("Two processes want the data at once")
 def test_two_processes_download_once(folders, contents, server, monkeypatch, sees):
     """No file is sent before both processes have found it missing and ask for the lock."""
@@ -553,6 +556,7 @@ def test_two_processes_download_once(folders, contents, server, monkeypatch, see
     sees("no error: one downloads, the other waits for it and reads what has come")
 
 
+@pytest.mark.slow
 @pytest.mark.fault("A process is killed while it holds the lock and downloads")
 def test_process_killed_in_its_download_leaves_it_to_the_next(folders, contents, server, monkeypatch, sees):
     """Killed like this, a process cleans nothing up: what an earlier one had written in part lies there too."""
@@ -621,6 +625,7 @@ def run_where_mounted(place, options, command):
     return done.stderr.splitlines(), done.stdout.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.fault("The disk is full")
 def test_file_system_that_fills_up_keeps_no_part_of_a_file(folders, server, monkeypatch, sees):
     contents = made_up_set(seed=1, size=100)
@@ -635,6 +640,7 @@ def test_file_system_that_fills_up_keeps_no_part_of_a_file(folders, server, monk
     sees(said)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("The data folder is read-only")
 def test_folder_without_permission_to_write_is_named(folders, contents, server, monkeypatch, sees):
     server.offer("a", contents)
@@ -649,6 +655,7 @@ def test_folder_without_permission_to_write_is_named(folders, contents, server, 
     sees(said)
 
 
+@pytest.mark.slow
 def test_folder_that_others_may_not_look_into_is_passed_over(folders, contents, server, monkeypatch):
     server.offer("a", contents)
     monkeypatch.delenv("D2L_PROFILE", raising=False)
@@ -658,6 +665,7 @@ def test_folder_that_others_may_not_look_into_is_passed_over(folders, contents, 
     assert server.requests == []
 
 
+@pytest.mark.slow
 def test_folder_mounted_read_only_is_named(folders, contents, server, monkeypatch):
     server.offer("a", contents)
     monkeypatch.delenv("D2L_PROFILE", raising=False)
@@ -667,6 +675,7 @@ def test_folder_mounted_read_only_is_named(folders, contents, server, monkeypatc
     assert server.requests == []
 
 
+@pytest.mark.slow
 @pytest.mark.fault("The data folder is read-only")
 def test_data_in_a_read_only_folder_are_read(folders, contents, server, monkeypatch):
     monkeypatch.delenv("D2L_PROFILE", raising=False)

@@ -31,7 +31,10 @@ from d2l.images import decode
 from d2l.plotting import to_numpy
 from d2l.profile import Profile
 
+pytestmark = pytest.mark.helper
+
 NAMES = ("torch", "tensorflow", "mxnet", "jax")
+EACH = (pytest.param("torch", marks=pytest.mark.quick), *NAMES[1:])  # for fixtures
 EXTRAS = {"torch": "pytorch", "tensorflow": "tensorflow", "mxnet": "mxnet", "jax": "jax"}
 PIXELS = 28 * 28
 
@@ -250,7 +253,7 @@ def adapter(name):
     return ADAPTERS[name]()
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=EACH)
 def fw(request):
     """One framework: its helper module as ``d2l`` and what tests need beside it."""
     return adapter(request.param)
@@ -457,6 +460,7 @@ def run_blocked(code, name, *blocked):
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIME_LIMIT).stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_module_imports_no_other_framework(fw):
     name = fw.d2l.__name__.rpartition(".")[2]
     assert run_blocked(IMPORT_ONE, name, *(other for other in NAMES if other != name)) == ["True []"]
@@ -553,6 +557,7 @@ def test_index_gives_an_image_as_it_is_in_a_batch_and_its_label(fw, sample):
         few[:2]
 
 
+@pytest.mark.slow
 def test_loaders_of_the_frameworks_own_take_the_data(sample):
     """As the published chapter's ``get_dataloader`` does."""
     for name in ("torch", "mxnet"):
@@ -613,6 +618,11 @@ def folder(fw, tmp_path, full_run):
         return fw.d2l.ImageFolder(write(tmp_path / "images", train, val), **sizes)
 
     return make
+
+
+def test_crop_may_be_the_whole_image(fw, folder):
+    X, _ = next(iter(folder(resize=32, crop=32).train_dataloader()))
+    assert math.prod(X.shape) == 5 * 32 * 32 * 3
 
 
 @pytest.mark.parametrize("write", [write_folder, write_shards])
@@ -798,6 +808,7 @@ def test_interrupted_training_on_images_leaves_no_thread(fw, folder):
     assert len(ys(model, "val_acc")) == 2
 
 
+@pytest.mark.slow
 def test_alexnet_takes_the_channels_of_its_first_input(fw, capsys):
     X_shape = (1, 224, 224, 3) if fw.channel_axis == 3 else (1, 3, 224, 224)
     model = fw.d2l.AlexNet(num_classes=1000)
@@ -809,6 +820,7 @@ def test_alexnet_takes_the_channels_of_its_first_input(fw, capsys):
 # Training
 
 
+@pytest.mark.slow
 def test_training_on_real_images_learns(fw, sample, full_run):
     dataset = sample(batch_size=32)
     model = tiny(fw, hidden=64, dropout=0.2)
@@ -2146,6 +2158,7 @@ def test_plain_float32_is_what_the_cpu_computes_anyway(fw, sample, full_run):
     assert curves[0] == curves[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "asked"), [("torch", "bfloat16"), ("jax", "bfloat16"), ("torch", "auto"), ("tensorflow", "auto")]
 )

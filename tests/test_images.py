@@ -35,6 +35,8 @@ from d2l.listing import Example, list_images
 from d2l.profile import Profile
 from d2l.workers import Workers
 
+pytestmark = [pytest.mark.helper, pytest.mark.quick]
+
 FULL = Profile()
 UNNAMED = "not named *.jpg, *.jpeg, *.png or *.webp"
 RENAME = "rename JPEG, PNG and WebP images so"

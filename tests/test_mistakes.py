@@ -12,13 +12,15 @@ import zipfile
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from test_frameworks import NAMES, Loaders, adapter, batches_of, image, made, shape_of_image, step_length, tiny
+from test_frameworks import EACH, Loaders, adapter, batches_of, image, made, shape_of_image, step_length, tiny
 
 from d2l import validation
 from d2l.checkpoint import CheckpointError, read
 
+pytestmark = pytest.mark.helper
 
-@pytest.fixture(scope="module", params=NAMES)
+
+@pytest.fixture(scope="module", params=EACH)
 def fw(request):
     """One framework: its helper module as ``d2l`` and what tests need beside it."""
     return adapter(request.param)
@@ -113,6 +115,7 @@ def test_what_is_no_model_or_no_data_is_named(fw, given, sees):
         sees(f"TypeError: {caught.value}".replace("load_weights(model, data, path)", "fit(model, data)"))
 
 
+@pytest.mark.slow
 def test_model_or_data_of_another_framework_is_named(fw):
     other = adapter("mxnet" if name_of(fw) == "torch" else "torch")
     where = f"made with {other.d2l.__name__}, and the trainer is of {fw.d2l.__name__}"
@@ -387,6 +390,7 @@ FOREIGN = {"torch": "mxnet", "tensorflow": "mxnet", "mxnet": "torch", "jax": "to
 KINDS = {"torch": "a PyTorch tensor", "mxnet": "an MXNet array"}
 
 
+@pytest.mark.slow
 @pytest.mark.fault("Tensors of another framework, or NumPy arrays, are in a batch")
 def test_tensors_of_another_framework_are_named(fw, sees):
     other = FOREIGN[name_of(fw)]
@@ -721,7 +725,8 @@ def test_number_of_classes_is_named_where_a_label_is_none_of_them():
 
 def test_what_a_model_cannot_be_called_with_is_named(fw):
     model, X = made(fw, tiny(fw, hidden=2)), arrays(fw)[0]
-    foreign = {"torch": X, "mxnet": X, "jax": X.tolist(), "tensorflow": adapter("mxnet").tensor(X)}[name_of(fw)]
+    name = name_of(fw)
+    foreign = adapter("mxnet").tensor(X) if name == "tensorflow" else X.tolist() if name == "jax" else X
     kind = r"a list of 4|(a NumPy|an MXNet) array of shape \(4, (1, 28, 28|28, 28, 1)\) and dtype float32"
     with pytest.raises(TypeError, match=rf"Tiny was called with ({kind}): give it .*\(X\)"):
         fw.predict(model, foreign)

@@ -36,7 +36,10 @@ LENET = [
 ]
 NETWORKS = {"AlexNet": (ALEXNET, 224), "LeNet": (LENET, 28)}
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs all four frameworks; not installed: {MISSING}")
+pytestmark = [
+    pytest.mark.helper,
+    pytest.mark.skipif(bool(MISSING), reason=f"needs all four frameworks; not installed: {MISSING}"),
+]
 
 
 def channels_last(weight, flattened):

@@ -7,6 +7,8 @@ import pytest
 from test_checkpoints import Interrupted, Stopping, files, seed
 from test_frameworks import NAMES, Loaders, adapter, batches_of, shape_of_image, tiny
 
+pytestmark = pytest.mark.helper
+
 EPOCHS, BATCHES, BATCH_SIZE = 3, 4, 4
 STOP = BATCHES + 2  # in the middle of the second epoch
 FOLDER = "checkpoints"

@@ -21,6 +21,8 @@ from test_frameworks import EXTRAS, NAMES, adapter
 from d2l.runlog import LoggedBoard, RunLog
 from d2l.train import OPTIONS, TRAINER_OPTIONS, _in_options, main, make_parser
 
+pytestmark = pytest.mark.helper
+
 EPOCHS, STEPS, VALIDATION_STEPS = 2, 8, 4  # of a smoke run in batches of 32
 LENET = ("--model", "lenet", "--batch-size", "32", "--seed", "1")
 

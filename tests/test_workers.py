@@ -19,6 +19,8 @@ from test_frameworks import adapter
 from d2l.board import ProgressBoard
 from d2l.workers import Workers
 
+pytestmark = pytest.mark.helper
+
 ROOT = Path(__file__).parent.parent
 
 # Trains LeNet with uneven parts: 256 examples in batches of 50, of which four processes take 12 or 13.

@@ -16,6 +16,8 @@ import pytest
 from photographs import write_folder
 from processes import TIME_LIMIT, free_ports
 
+pytestmark = pytest.mark.helper
+
 pytest.importorskip("jax", reason="JAX is not installed here: pip install '.[jax]'")
 
 ROOT = Path(__file__).parent.parent

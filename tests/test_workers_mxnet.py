@@ -9,6 +9,8 @@ from test_frameworks import adapter, tiny
 
 from d2l.plotting import to_numpy
 
+pytestmark = pytest.mark.helper
+
 EPOCHS, BATCH_SIZE = 2, 50  # of 256 images: five batches, and one of six
 TOLERANCE = 1e-5
 

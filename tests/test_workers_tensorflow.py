@@ -12,6 +12,8 @@ import pytest
 from processes import TIME_LIMIT, free_ports
 from test_frameworks import adapter
 
+pytestmark = pytest.mark.helper
+
 ROOT = Path(__file__).parent.parent
 
 # Parts of a machine's CPU stand for GPUs. Of 256 examples in batches of 50, four devices take 12 or 13, and of the last

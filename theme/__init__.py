@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 from docutils import nodes
-from docutils.utils.math.latex2mathml import tex2mathml
 from PIL import Image
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -20,6 +19,7 @@ from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
 
+from book.formulas import FormulaError, mathml
 from book.titles import TITLES
 
 from .explorer import Explorer
@@ -195,8 +195,8 @@ def _write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_bl
     """A formula as MathML, which browsers show by themselves."""
     inline = isinstance(node, nodes.math)
     try:
-        formula = tex2mathml(node.astext(), inline=inline)
-    except SyntaxError as error:
+        formula = mathml(node.astext(), inline=inline)
+    except FormulaError as error:
         LOGGER.warning("the formula %s cannot be shown: %s", node.astext(), error, location=node)
         raise nodes.SkipNode from None
     if not inline:

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from .junit import outcome, properties, run_tests
-from .source import ROOT, BookError, markdown_table, write_whole
+from book.source import ROOT, BookError, markdown_table, write_whole
 
-TABLE = ROOT / "tests" / "faults.md"
+from .junit import outcome, properties, run_tests
+
+TESTS = ROOT / "tests"
+TABLE = TESTS / "faults.md"
 INTRODUCTION = """\
 # Faults, and what the user sees of them
 
@@ -26,7 +28,7 @@ def renew_table() -> None:
         BookError: A test failed, or a fault could not be made to happen here; the table says which.
     """
     tests = faults_made()
-    cases = run_tests("-m", "fault", *map(str, _test_files()))
+    cases = run_tests("-m", "fault")
     seen = {fault: _seen([case for case in cases if fault in properties(case, "fault")]) for fault in tests}
     rows = [[fault, seen[fault], links(names)] for fault, names in tests.items()]
     write_whole(INTRODUCTION + markdown_table(HEAD, rows), TABLE)
@@ -41,7 +43,7 @@ def faults_made() -> dict[str, list[tuple[str, str]]]:
     for path in _test_files():
         for node in ast.parse(path.read_text("utf-8")).body:
             for fault in _faults(node):
-                tests.setdefault(fault, []).append((path.name, node.name))
+                tests.setdefault(fault, []).append((path.relative_to(TESTS).as_posix(), node.name))
     return tests
 
 
@@ -51,7 +53,7 @@ def links(tests: list[tuple[str, str]]) -> str:
 
 
 def _test_files() -> list[Path]:
-    return sorted((ROOT / "tests").glob("test_*.py"))
+    return sorted(TESTS.rglob("test_*.py"))
 
 
 def _faults(node: ast.stmt) -> Iterator[str]:
