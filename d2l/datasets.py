@@ -10,8 +10,9 @@ import numpy as np
 from . import validation
 from .arguments import check_share, check_size, check_whole
 from .data import CLASSES, BatchLoader, Images, load_fashion_mnist, resize_matrix
+from .decoding import DECODE_MEMORY, Memory, load
 from .hyperparameters import HyperParameters
-from .images import MEAN, ImageLoader, central, load
+from .images import MEAN, ImageLoader, central
 from .listing import Example, list_images, print_line
 from .machine import usable_processors
 from .plotting import show_images, to_numpy
@@ -222,6 +223,8 @@ class ImageFolder(DataModule):
             these are fewer.
         val_split: Where there is no ``val``, the share of each class's training images to validate on instead, one
             image at least. Which images these are depends on nothing but their names.
+        decode_memory: Bytes that all threads together may decode in. What an image takes is known from its header, some
+            8 to 20 bytes a pixel; one that takes more alone counts as corrupt, with what it takes as the reason.
 
     Raises:
         ValueError: A number is not a positive whole one, ``crop`` is larger than ``resize``, or ``val_split`` is not
@@ -239,10 +242,11 @@ class ImageFolder(DataModule):
         augment: bool = True,
         num_workers: int = min(8, usable_processors()),
         val_split: float | None = None,
+        decode_memory: int = DECODE_MEMORY,
     ):
         super().__init__(root, num_workers)
         numbers = {"batch_size": batch_size, "resize": resize, "crop": crop, "num_workers": num_workers}
-        for name, number in numbers.items():
+        for name, number in {**numbers, "decode_memory": decode_memory}.items():
             check_whole(name, number, 1)
         if crop > resize:
             raise ValueError(f"crop={crop} is larger than resize={resize}: give at most that")
@@ -274,6 +278,7 @@ class ImageFolder(DataModule):
             draw_seed if train else None,
             make_batch,
             self.on_corrupt,
+            self.decode_memory,
         )
 
     def on_corrupt(self, found: Mapping[str, str]) -> None:
@@ -281,7 +286,7 @@ class ImageFolder(DataModule):
 
     def _example(self, example: Example) -> tuple[Any, int]:
         """An image as validation has it in a batch, and its class number."""
-        pixels = np.stack([central(load(example, self.resize), self.crop)])
+        pixels = np.stack([central(load(example, self.resize, Memory(self.decode_memory)), self.crop)])
         arrays = pixels, -MEAN[None], np.array([example.label])
         X, _ = self._make_batch(*(self._on_device(array, None) for array in arrays))
         return X[0], example.label

@@ -100,12 +100,14 @@ OPTIONS = {
     name: f"--{option.replace('_', '-')}"
     for name, option in (
         *TRAINER_OPTIONS.items(),
-        *((name, name) for name in ("batch_size", "val_split", "lr", "resume")),
+        *((name, name) for name in ("batch_size", "val_split", "decode_memory", "lr", "resume")),
     )
 }
 # Not within names of files. Some of these names are words, too, if no value follows them.
 VALUE = re.compile(rf"(?<![\w/.-])({'|'.join(OPTIONS)})=(?>True\b|('[^']*'|[\w+-]+(?:\.\w+)*))(?!/)")
-NAME = re.compile(r"(?<![\w/.-])(max_epochs|num_gpus|checkpoint_dir|batch_size|val_split|lr)(?![\w/=-]|\.\w)")
+NAME = re.compile(
+    r"(?<![\w/.-])(max_epochs|num_gpus|checkpoint_dir|batch_size|val_split|decode_memory|lr)(?![\w/=-]|\.\w)"
+)
 PHRASES = {
     "learning rate": "--lr",
     "SCRIPT.py": "-m d2l.train",
@@ -162,6 +164,13 @@ def make_parser() -> Parser:
         type=_share,
         metavar="SHARE",
         help="of a FOLDER without val, the share of the training images to validate on, such as 0.1 (default: none)",
+    )
+    group.add_argument(
+        "--decode-memory",
+        type=_positive,
+        metavar="BYTES",
+        default=1 << 30,
+        help="of a FOLDER, what all threads together may decode images in (default: %(default)s)",
     )
 
     group = parser.add_argument_group("how it is trained")
@@ -404,7 +413,12 @@ def _load(d2l: Any, options: argparse.Namespace, size: int) -> tuple[Any, int]:
         return d2l.FashionMNIST(options.batch_size, resize=(size, size), root="data"), len(CLASSES)
     # As much more than what is cut out of it as in AlexNet's 256 and 224.
     data = d2l.ImageFolder(
-        options.data, options.batch_size, resize=size * 8 // 7, crop=size, val_split=options.val_split
+        options.data,
+        options.batch_size,
+        resize=size * 8 // 7,
+        crop=size,
+        val_split=options.val_split,
+        decode_memory=options.decode_memory,
     )
     return data, data.num_classes
 

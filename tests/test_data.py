@@ -9,13 +9,14 @@ import shutil
 import subprocess
 import sys
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 from processes import TIME_LIMIT
 
-from d2l import arguments, data, datasets
+from d2l import arguments, data, datasets, download
 from d2l.profile import Profile
 
 pytestmark = [pytest.mark.helper, pytest.mark.quick]
@@ -394,7 +395,7 @@ def said_of(error, place):
         (no_answer, "closed connection without response"),
         pytest.param(
             html,
-            r"the answer is no gzip file, it begins with b'<!",
+            r"the content is no gzip file, it begins with b'<!",
             marks=pytest.mark.fault("The server answers with an HTML page, such as a hotel's login"),
         ),
         pytest.param(
@@ -440,7 +441,7 @@ def test_download_that_stands_still_is_given_up(folders, contents, server, monke
     address = server.offer("a", contents)
     server.pages[f"/a/{TRAIN_IMAGES}.gz"] = stall
     monkeypatch.setattr(data, "ADDRESSES", (address,))
-    monkeypatch.setattr(data, "TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(download, "TIMEOUT_SECONDS", 0.5)
     with pytest.raises(data.DataError) as caught:
         data.load_fashion_mnist(folders / "root", FULL)
     given_up.set()
@@ -479,6 +480,11 @@ def test_target_is_not_there_before_the_download_is_whole(folders, contents, ser
     assert seen == [False]
 
 
+def full(opened, path, mode):
+    """A new file on a disk that takes nothing more."""
+    return opened("/dev/full", "wb")
+
+
 @pytest.mark.fault("The disk is full")
 def test_full_disk_leaves_the_old_file(folders, contents, server, monkeypatch, sees):
     if not os.path.exists("/dev/full"):
@@ -488,12 +494,24 @@ def test_full_disk_leaves_the_old_file(folders, contents, server, monkeypatch, s
     write(folder, contents)
     path = folder / f"{TRAIN_IMAGES}.gz"
     before = damage(path, "truncated")
-    path.with_suffix(".part").symlink_to("/dev/full")
+    monkeypatch.setattr(data, "open", partial(full, open), raising=False)
     with pytest.raises(data.DataError) as caught:
         data.load_fashion_mnist(folders / "root", FULL)
     assert path.read_bytes() == before
     assert no_leftovers(folders)
     sees(said_of(caught.value, f"downloading into {folder}"))
+
+
+def test_link_in_the_place_of_a_part_is_not_followed(folders, contents, server, monkeypatch):
+    """Who may write into a shared data folder could else have another's file overwritten."""
+    monkeypatch.setattr(data, "ADDRESSES", (server.offer("a", contents),))
+    folder = folders / "root" / "fashion-mnist"
+    folder.mkdir(parents=True)
+    (folders / "thesis.txt").write_text("years of work")
+    (folder / f"{TRAIN_IMAGES}.part").symlink_to(folders / "thesis.txt")
+    assert_reads(contents, folders / "root")
+    assert (folders / "thesis.txt").read_text() == "years of work"
+    assert no_leftovers(folder)
 
 
 FETCH = """
@@ -707,6 +725,8 @@ def test_read_idx_gives_values_and_shape(shape):
         b"\0\0\x0d\1" + b"\0\0\0\1" + bytes(4),  # of floats
         b"\0\0\x08\3" + b"\0\0\0\1",  # ends inside of the header
         b"\0\0\x08\3" + b"\0\0\0\1\0",
+        b"\0\0\x08\4" + 4 * b"\0\1\0\0",  # 2⁶⁴ values, which are none if 64 bits count them
+        b"\0\0\x08\xff",
         idx(np.zeros((2, 3), np.uint8))[:-1],
         idx(np.zeros((2, 3), np.uint8)) + b"\0",
     ],

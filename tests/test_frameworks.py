@@ -27,7 +27,7 @@ from photographs import write_folder, write_shards
 from processes import TIME_LIMIT
 
 from d2l import data, machine
-from d2l.images import decode
+from d2l.decoding import decode
 from d2l.plotting import to_numpy
 from d2l.profile import Profile
 
@@ -419,7 +419,10 @@ def test_public_names_are_the_same_in_the_same_order(fw):
             ["max_epochs", "num_gpus", "gradient_clip_val", "precision", "checkpoint_dir", "every", "keep"],
         ),
         ("FashionMNIST", ["batch_size", "resize", "root"]),
-        ("ImageFolder", ["root", "batch_size", "resize", "crop", "augment", "num_workers", "val_split"]),
+        (
+            "ImageFolder",
+            ["root", "batch_size", "resize", "crop", "augment", "num_workers", "val_split", "decode_memory"],
+        ),
         ("DataModule", ["root", "num_workers"]),
     ],
 )

@@ -201,6 +201,7 @@ def test_what_is_not_asked_for_is_as_the_help_says():
     expected = {"framework": "jax", "model": "alexnet", "data": "fashion-mnist", "epochs": 10, "batch_size": 128}
     expected |= {"lr": None, "seed": None, "devices": 1, "precision": "auto", "checkpoint_dir": None}
     expected |= {"checkpoint_every": "epoch", "resume": False, "log_file": None, "val_split": None}
+    expected |= {"decode_memory": 1 << 30}
     assert vars(make_parser().parse_args(["jax"])) == expected
 
 
@@ -371,6 +372,7 @@ def test_validation_that_was_stopped_is_drawn_once(folder, torch, monkeypatch):
         (("pytorch", "--data", "nowhere"), "--data nowhere: there is no such folder; for Fashion-MNIST, give fashion-"),
         (("pytorch", "--epochs", "0"), "argument --epochs: '0': give a whole number, 1 or more"),
         (("pytorch", "--batch-size", "1.5"), "argument --batch-size: '1.5': give a whole number, 1 or more"),
+        (("pytorch", "--decode-memory", "1GB"), "argument --decode-memory: '1GB': give a whole number, 1 or more"),
         (("pytorch", "--lr", "fast"), "argument --lr: 'fast': give a number above 0"),
         (("pytorch", "--lr", "-1"), "argument --lr: '-1': give a number above 0"),
         (("pytorch", "--seed", "2147483648"), "'2147483648': give a whole number, from 0 to 2147483647"),
@@ -519,6 +521,10 @@ def options_for(**given):
         ("num_gpus=0, but processes that TF_CONFIG names", "--devices 0, but processes that TF_CONFIG names"),
         ("batch_size=33 cannot be divided evenly: 34 can", "--batch-size 33 cannot be divided evenly: 34 can"),
         ("validate instead, give val_split=0.1", "validate instead, give --val-split 0.1"),
+        (
+            "a.jpg (9 × 9 pixels, which take 999 bytes to decode: more than decode_memory=100)",
+            "a.jpg (9 × 9 pixels, which take 999 bytes to decode: more than --decode-memory 100)",
+        ),
         ("val_split=0.1 asks to: leave val_split out", "--val-split 0.1 asks to: leave --val-split out"),
         ("whole; give another checkpoint_dir, or", "whole; give another --checkpoint-dir, or"),
         ("the model's number of weights is 4 there", "--model's number of weights is 4 there"),
