@@ -9,8 +9,8 @@ export D2L_DATA ?= $(CURDIR)/data
 # d2lbook reads and writes files in the encoding of the locale, which may have no sign for what is in them.
 export PYTHONUTF8 = 1
 
-.PHONY: help book test quick notebooks slides pdf serve lab data record reference bench chapters faults mutants soak coverage \
-    figures lib audit format clean
+.PHONY: help book test quick notebooks slides pdf serve lab data record reference bench chapters contract faults mutants soak \
+    coverage figures lib audit format clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -55,6 +55,9 @@ bench: .venv/installed ## Measure training, data, imports and builds against pla
 
 chapters: .venv/installed ## Run the sections that the helper is tested with, and renew their table
 	@$(QA) chapters
+
+contract: .venv/installed ## Show what changed in the helper's names and signatures, and renew the file that tests compare with
+	@PYTHONPATH=tests $(PYTHON) -m contract.interface
 
 faults: .venv/installed ## Make every fault happen that the tests know, and renew the table of what the user sees
 	@$(QA) faults

@@ -20,6 +20,7 @@ import numpy as np
 
 from . import validation
 from .arguments import check_whole, is_whole
+from .caches import check_caches
 from .checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -29,6 +30,7 @@ from .checkpoint import (
     generator_state,
     pack,
     pack_entries,
+    printable,
     random_states,
     read,
     set_generator_state,
@@ -47,6 +49,7 @@ from .notebook import in_notebook
 from .plotting import to_numpy
 from .profile import current_profile
 from .progress import CountedLoader, Progress
+from .runstate import check_run_state, fitting
 from .workers import Workers
 
 # How the frameworks say it.
@@ -241,12 +244,18 @@ class Trainer(HyperParameters):
             FloatingPointError: The training loss is no finite number, and the message names the first such step; or the
                 validation loss is none, and it names the epoch.
             CheckpointError: There are checkpoints but none is whole, they are of another model, optimizer, learning
-                rate or data, they are there and ``resume`` was not asked for, or one cannot be saved.
+                rate or data, they are there and ``resume`` was not asked for, one cannot be saved, or another run uses
+                the folder.
             TypeError: Model or data are something else, or a step or ``configure_optimizers`` returns something else
                 than a loss or an optimizer; the message names it.
         """
         self._check_given("fit(model, data)", model, data)
-        checkpoint = self._open_checkpoints(resume)
+        check_caches(self._say)
+        with self._open_checkpoints(resume) as checkpoint:
+            self._fit(model, data, checkpoint)
+
+    def _fit(self, model: Module, data: DataModule, checkpoint: Checkpoint | None) -> None:
+        """Train, from the beginning or from a checkpoint."""
         self._part_random_states(data)
         self.prepare_data(data)
         loaders = self.train_dataloader, self.val_dataloader
@@ -282,10 +291,7 @@ class Trainer(HyperParameters):
             except BaseException as error:
                 model.board.add_up = list  # the other processes may have ended
                 if self.workers.count > 1 and OTHER_GONE.search(str(error)):
-                    error.add_note(
-                        f"Another of the {self.workers.count} processes has ended, or cannot be reached; its own "
-                        "message says why. Start all of them again: resume=True goes on from the last checkpoint."
-                    )
+                    error.add_note(self.workers.other_gone)
                 raise
             finally:
                 model.board.flush()
@@ -538,14 +544,21 @@ class Trainer(HyperParameters):
         """Compile a step for arguments like these."""
         raise NotImplementedError
 
-    def _open_checkpoints(self, resume: bool) -> Checkpoint | None:
-        """Find the folder of checkpoints ready to be written to; the last one in it, to resume from."""
+    @contextmanager
+    def _open_checkpoints(self, resume: bool) -> Iterator[Checkpoint | None]:
+        """Have the folder of checkpoints, where there is one, for this run alone; the last one, to resume from."""
         self._checkpoints = self._stop = None
         if self.checkpoint_dir is None:
             if resume:
                 raise ValueError("resume=True: give the trainer a checkpoint_dir to resume from")
-            return None
+            yield None
+            return
         self._checkpoints = CheckpointFolder(Path(os.path.expanduser(self.checkpoint_dir)), self.keep)
+        with self._checkpoints.locked(self.workers):
+            yield self._find_checkpoint(resume)
+
+    def _find_checkpoint(self, resume: bool) -> Checkpoint | None:
+        """The last checkpoint of the folder, to resume from; ``None`` if there is none."""
         if not resume:
             if self.workers.add_up(np.array(len(self._checkpoints.steps()))) > 0:
                 raise CheckpointError(
@@ -553,7 +566,7 @@ class Trainer(HyperParameters):
                     "give another checkpoint_dir"
                 )
             return None
-        checkpoint = self._checkpoints.newest()
+        checkpoint = self._checkpoints.newest(check_run_state)
         names = self.workers.gather(checkpoint.path.name if checkpoint else "none")
         if len(set(names)) > 1:
             raise CheckpointError(
@@ -585,7 +598,8 @@ class Trainer(HyperParameters):
             name = self._optimizer_name()
             self._say(f"Checkpoints lack what {name}, an optimizer written by hand, keeps from one step to the next")
         if checkpoint is not None:
-            self._take_up(checkpoint)
+            with fitting(checkpoint):
+                self._take_up(checkpoint)
         self.train_dataloader = CheckpointedLoader(self.train_dataloader, self)
         if self.val_dataloader is not None:
             self.val_dataloader = StoppableLoader(self.val_dataloader, self)
@@ -596,7 +610,7 @@ class Trainer(HyperParameters):
         if isinstance(self.train_dataloader, BegunLoader):
             self.train_dataloader = self.train_dataloader.loader
         other = [
-            f"{name} is {state['run'][name]} there and {fact} here"
+            f"{name} is {printable(str(state['run'][name]))} there and {fact} here"
             for name, fact in self._run.items()
             if state["run"].get(name, fact) != fact
         ]
@@ -605,6 +619,8 @@ class Trainer(HyperParameters):
             if there != here:
                 other.insert(0, f"the model's number of weights is {there} there and {here} here")
             raise CheckpointError(f"{checkpoint.path} is of another run: {', '.join(other)}")
+        if state["batch"] > self.num_train_batches:
+            raise ValueError(f"it is after {state['batch']} of {self.num_train_batches} batches of an epoch")
         self._take_weights(checkpoint)
         self._set_optimizer_state(unpack(state["optimizer"], checkpoint.arrays, self._tensor), checkpoint.path)
         self._restore_schedulers(checkpoint)

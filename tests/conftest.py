@@ -28,6 +28,8 @@ from book.reference import reference_path
 from book.source import BUILD, BookError, Section, compile_sections, is_installed
 from d2l import machine
 
+pytest_plugins = ["contract.fixtures"]
+
 environment = own_environment()
 os.environ.clear()
 os.environ.update(environment)
@@ -148,7 +150,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     marker = re.match(r"(?!not\b)\w+", config.option.markexpr)
     if marker is None or collection_path.is_dir():
         return None
-    return collection_path.suffix != ".py" or f"mark.{marker[0]}" not in collection_path.read_text("utf-8") or None
+    return collection_path.suffix != ".py" or not carries(collection_path, marker[0]) or None
+
+
+def carries(file: Path, marker: str) -> bool:
+    """Whether a file of tests has a marker: in its text, or by the fixture `fw`, whose tests with PyTorch are quick."""
+    text = file.read_text("utf-8")
+    return f"mark.{marker}" in text or (
+        marker == "quick" and re.search(r"^def test_\w+\(.*\bfw\b", text, re.M) is not None
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

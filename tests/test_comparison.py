@@ -403,6 +403,15 @@ def test_same_figure_and_rounding_pass():
     assert not differences(drawn(lines=(X**2 + noise, X - noise)), drawn())
 
 
+def test_same_axes_elsewhere_in_their_figure_pass():
+    """As where a label needs more room."""
+
+    def placed(left: float) -> list[dict]:
+        return drawn(lambda figure, axes: axes.set_position([left, 0.2, 0.6, 0.6]))
+
+    assert same(placed(0.2), placed(0.3))
+
+
 def test_filled_areas_and_bars_are_compared_by_their_data():
     def filled(height: float) -> list[dict]:
         def change(figure, axes):

@@ -126,10 +126,11 @@ def conftest(request):
         ("", ()),
         ("not slow", ()),
         ("quick and not slow", ("book.py", "some.ipynb")),
-        ("fault", ("pictures.py", "some.ipynb")),
+        ("fault", ("each.py", "pictures.py", "some.ipynb")),
     ],
 )
 def test_files_without_the_marker_are_not_imported(conftest, tmp_path, chosen, left_alone):
+    (tmp_path / "each.py").write_text("def test_in_each_framework(sees, fw): pass\n")
     (tmp_path / "pictures.py").write_text("pytestmark = pytest.mark.quick\n")
     (tmp_path / "book.py").write_text("import d2lbook\n\n@pytest.mark.fault('A fault')\ndef test(): pass\n")
     (tmp_path / "some.ipynb").write_text("{}")
@@ -187,14 +188,14 @@ def brought(names: Iterable[str]) -> set[str]:
     return found
 
 
-def test_quick_tests_need_no_package_but_those_of_their_extras():
+def test_quick_tests_need_no_package_but_those_of_their_extras(conftest):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = [
         *project["dependencies"],
         *(one for name in ("pytorch", "test") for one in project["optional-dependencies"][name]),
     ]
     there = brought(Requirement(requirement).name for requirement in extras)
-    files = [path for path in (ROOT / "tests").rglob("*.py") if "mark.quick" in path.read_text("utf-8")]
+    files = [path for path in (ROOT / "tests").rglob("*.py") if conftest.carries(path, "quick")]
     assert len(files) > 10
     needed = others_needed([ROOT / "tests" / "conftest.py", *files])
     distributions = packages_distributions()

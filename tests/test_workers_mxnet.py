@@ -4,8 +4,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from test_checkpoints import Interrupted, data_of, seed
-from test_frameworks import adapter, tiny
+from contract.examples import Interrupted, seed, tiny
+from contract.fixtures import adapter
+from test_checkpoints import data_of
 
 from d2l.plotting import to_numpy
 
