@@ -12,13 +12,13 @@ from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
 from d2l import board as board_module
-from d2l import core, notebook, plotting, progress
+from d2l import datasets, modules, notebook, plotting, progress, trainer
 from d2l.board import ProgressBoard
-from d2l.core import OUT_OF_MEMORY
 from d2l.hyperparameters import HyperParameters, add_to_class
 from d2l.media import CURVES_MIME, RUN_MIME
 from d2l.plotting import look_of
 from d2l.profile import Profile, current_profile
+from d2l.trainer import OUT_OF_MEMORY
 
 pytestmark = [pytest.mark.helper, pytest.mark.quick]
 
@@ -715,7 +715,7 @@ def test_counted_loader_can_be_gone_through_again():
 # Trainer, models and data
 
 
-class PlainTrainer(core.Trainer):
+class PlainTrainer(trainer.Trainer):
     """A trainer on a machine without GPU, for no framework."""
 
     def _find_gpus(self):
@@ -734,7 +734,7 @@ class PlainTrainer(core.Trainer):
         self.model.validation_step(batch)
 
 
-class Mean(core.Module):
+class Mean(modules.Module):
     """Its loss is the mean of a batch's values."""
 
     def __init__(self, **points):
@@ -753,7 +753,7 @@ class Mean(core.Module):
         return None
 
 
-class Batches(core.DataModule):
+class Batches(datasets.DataModule):
     """Batches of 3 of some numbers for training, and of others for validation."""
 
     def __init__(self, train, val=None):
@@ -889,10 +889,10 @@ def test_plot_before_fit_says_what_to_do():
 @pytest.mark.parametrize(
     ("call", "missing"),
     [
-        (lambda: core.Module().loss(0, 0), "loss"),
-        (lambda: core.Module().forward(0), "self.net"),
-        (lambda: core.DataModule().train_dataloader(), "get_dataloader"),
-        (lambda: core.DataModule().val_dataloader(), "get_dataloader"),
+        (lambda: modules.Module().loss(0, 0), "loss"),
+        (lambda: modules.Module().forward(0), "self.net"),
+        (lambda: datasets.DataModule().train_dataloader(), "get_dataloader"),
+        (lambda: datasets.DataModule().val_dataloader(), "get_dataloader"),
     ],
 )
 def test_what_a_subclass_must_define_is_named(call, missing):
@@ -901,13 +901,13 @@ def test_what_a_subclass_must_define_is_named(call, missing):
 
 
 def test_forward_runs_the_net():
-    model = core.Module()
+    model = modules.Module()
     model.net = lambda X: X + 1
     assert model.forward(1) == 2
 
 
 def test_text_labels_name_the_classes():
-    data = core.FashionMNIST()
+    data = datasets.FashionMNIST()
     assert data.text_labels([0, 9, 2]) == ["t-shirt", "ankle boot", "pullover"]
     assert data.text_labels(np.array([8.0])) == ["bag"]
     assert len(set(data.text_labels(range(10)))) == 10

@@ -85,8 +85,8 @@ def test_test_that_caught_a_defect_last_time_is_run_first(monkeypatch, last, fir
 
 
 def test_defect_without_a_place_is_named():
-    lost = Mutant("a lost place", "d2l/core.py", "no such text", "", ("tests/test_layers.py",))
-    with pytest.raises(BookError, match=r"'a lost place': 'no such text' stands 0 times in d2l/core\.py"):
+    lost = Mutant("a lost place", "d2l/trainer.py", "no such text", "", ("tests/test_layers.py",))
+    with pytest.raises(BookError, match=r"'a lost place': 'no such text' stands 0 times in d2l/trainer\.py"):
         try_out(lost)
 
 
