@@ -70,7 +70,7 @@ def test_code_is_found_however_it_is_wrapped(folder, written, old):
 
 
 @pytest.mark.parametrize(
-    ("old", "found"), [("value", "stands 2 times"), ("call", "does not stand"), ("alls", "does not")]
+    ("old", "found"), [("value", "stands 2 times"), ("call", "does not stand"), ("otal", "does not")]
 )
 def test_words_are_whole(folder, old, found):
     with pytest.raises(BookError, match=found):
