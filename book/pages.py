@@ -17,6 +17,7 @@ from nbformat.warnings import DuplicateCellId
 from .curves import with_curves
 from .handout import DOWNLOADS
 from .pandoc import put_on_path, remembered_pandoc
+from .rst import with_rst
 from .sanitize import sanitized
 from .source import (
     BUILD,
@@ -32,6 +33,7 @@ from .source import (
     write_notebook,
 )
 from .stale import code_files
+from .structure import check_pages
 
 HTML = BUILD / "html"
 STAMP = BUILD / "html.stamp"  # of all that the pages are made from
@@ -55,7 +57,8 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
         html: Folder of the pages.
 
     Raises:
-        BookError: Sphinx found an error or gave a warning; its output says which.
+        BookError: Sphinx found an error or gave a warning; its output says which. Or what a cell shows is not in its
+            place on the page; the message names section, tab and cell.
     """
     from d2lbook import sphinx_template
 
@@ -76,8 +79,9 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
         for folder in [*eval_folders.values(), merged, BUILD / "rst_all", doctrees, fresh]:
             shutil.rmtree(folder, ignore_errors=True)
     SHARED_STAMP.unlink(missing_ok=True)
-    for section, notebook in shown:
-        if write_notebook(with_curves(sanitized(notebook)), eval_folders[section.tab] / f"{section.name}.ipynb"):
+    given = [(section, with_rst(with_curves(sanitized(notebook)))) for section, notebook in shown]
+    for section, notebook in given:
+        if write_notebook(notebook, eval_folders[section.tab] / f"{section.name}.ipynb"):
             # d2lbook looks only at the first tab's to see what has changed.
             (merged / f"{section.name}.ipynb").unlink(missing_ok=True)
     for folder in eval_folders.values():
@@ -90,6 +94,7 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
         builder.colab = lambda: None
     with running_sphinx("Sphinx could not render the pages; its messages are above"):
         builder.html()
+    check_pages(fresh, given)
     SHARED_STAMP.write_text(shared)
     _copy_in_place(fresh, html)
 

@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 
 from .handout import listing
 from .pages import running_sphinx
+from .rst import with_rst
 from .sanitize import sanitized
 from .source import (
     BUILD,
@@ -93,7 +94,7 @@ def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
     shutil.rmtree(LATEX / tab, ignore_errors=True)
     mine = [(section.name, notebook) for section, notebook in shown if section.tab == tab]
     for name, notebook in mine:
-        whole = listing(printable(sanitized(notebook)), name, dict(mine))
+        whole = listing(with_rst(printable(sanitized(notebook))), name, dict(mine))
         write_notebook(whole, Path(config.eval_dir) / f"{name}.ipynb")
     fill_with_nothing(Path(config.eval_dir))
     builder = d2lbook_build().Builder(config)

@@ -1,19 +1,27 @@
 """Outputs made safe to show: text and HTML keep within their cell, and nothing in them runs or asks another host."""
 
 import copy
+import itertools
+import json
 import re
+from collections.abc import Iterator
+from typing import Any
 from xml.etree import ElementTree as ET
 
+import nbformat
 from nbformat import NotebookNode
 
 from d2l.media import CURVES_MIME, RUN_MIME
+
+from .pictures import FORMATS, SIDE, PictureError, check_pixels, showable_svg
 
 TEXT_TAGS = ["div", "p", "br", "pre", "code", "strong", "em"]
 TABLE_TAGS = ["table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"]
 STYLES = ["font-weight", "overflow-x", "text-align"]
 SPANS = ("colspan", "rowspan")
 CLASSES = {"table": "layers", "p": "provenance"}  # others could be taken for parts of the page by its scripts
-SHOWN = {"text/plain", "text/latex", "image/svg+xml", "image/png", "image/jpeg", CURVES_MIME, RUN_MIME}
+BETTER_THAN_TEXT = {"text/html", "text/latex", "image/svg+xml", *FORMATS}
+SHOWN = {"text/plain", CURVES_MIME, RUN_MIME, *BETTER_THAN_TEXT}
 
 SVG_TAG = re.compile(
     "svg|g|defs|symbol|use|path|rect|circle|ellipse|line|polyline|polygon|text|tspan|image|clipPath|mask|marker|pattern"
@@ -24,49 +32,108 @@ ABOUT = ("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}", "{http://purl.org/dc/"
 INSIDE = re.compile(r"#|data:image/(?:png|jpeg);base64,")
 # An escape could hide the others.
 OUTSIDE_IN_STYLE = re.compile(r"@import|(?:image-set|src)\(|url\((?!['\"]?#)|\\", re.I)
-# Each ends a line for docutils, and not for nbconvert, which indents line by line what belongs to a cell.
+TAG = re.compile(r"<(/?)(\w+)")
+HTML_DEPTH = 100  # browsers flatten what is nested more than some 500 deep, and would end the cell's own elements
+
+# Each ends a line for one program or another.
 LINE_END = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
-NOT_SHOWN = "This picture is not shown: it has parts that could run, or ask another host."
+COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # for terminals
+NO_TEXT = re.compile(r"[\0-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # neither HTML nor LaTeX can hold these
 
 
 def sanitized(notebook: NotebookNode) -> NotebookNode:
-    """A copy of a notebook whose outputs can neither end their cell on the page nor run nor load anything there."""
+    """A copy of a notebook whose outputs can neither end their cell on the page nor run nor load anything there.
+
+    What is no output as Jupyter has them, or cannot be shown, has a text in its place that says so. What shows nothing
+    is left out.
+    """
     from nbconvert.preprocessors.sanitize import SanitizeHTML  # takes a second to import
 
     notebook = copy.deepcopy(notebook)
-    cleaner = SanitizeHTML(
-        tags=TEXT_TAGS + TABLE_TAGS,
-        attributes=_is_allowed,
-        styles=STYLES,
-        safe_output_keys=SHOWN,
-        sanitized_output_types={"text/html"},
-    )
+    cleaner = SanitizeHTML(tags=TEXT_TAGS + TABLE_TAGS, attributes=_is_allowed, styles=STYLES)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            for output in cleaner.sanitize_code_outputs(cell.outputs):
-                _make_safe(output)
+            cell.outputs = [safe for output in cell.outputs for safe in _made_safe(output, cleaner)]
     return notebook
 
 
-def _make_safe(output: NotebookNode) -> None:
-    if output.output_type == "stream":
-        output.text = LINE_END.sub("\n", output.text)
-    elif output.output_type == "error":
-        output.traceback = [LINE_END.sub("\n", line) for line in output.traceback]
+def _made_safe(output: NotebookNode, cleaner: Any) -> Iterator[NotebookNode]:
+    kind = output.get("output_type")
+    if kind == "stream":
+        text = _text(output.get("text"))
+        if text.strip():
+            yield nbformat.from_dict(output | {"text": text})
+    elif kind == "error":
+        lines = output.get("traceback")
+        lines = list(map(_text, lines)) if isinstance(lines, list) else [_text(lines)]
+        if not "".join(lines).strip():
+            lines = [": ".join(filter(None, (_text(output.get(name)).strip() for name in ("ename", "evalue"))))]
+        yield nbformat.from_dict(output | {"traceback": lines if lines[0] else ["An error without a message."]})
+    elif kind in ("display_data", "execute_result"):
+        data = output.get("data")
+        safe = _safe_data(data if isinstance(data, dict) else {}, cleaner)
+        if safe:
+            yield nbformat.from_dict(output | {"data": safe, "metadata": _sizes(output.get("metadata"))})
     else:
-        output.metadata = _sizes(output.metadata)
-        if "image/svg+xml" in output.data and not is_harmless(output.data["image/svg+xml"]):
-            del output.data["image/svg+xml"]
-            output.data["text/plain"] = NOT_SHOWN
-        output.data |= {
-            name: LINE_END.sub("\n", text) for name, text in output.data.items() if name.startswith("text/")
-        }
+        yield nbformat.v4.new_output("stream", text=f"This output is not shown: its type {kind!r} is not known.\n")
 
 
-def _sizes(metadata: dict) -> dict:
-    """The whole numbers in an output's metadata, such as a picture's width; what else stands there becomes markup."""
-    nested = {name: _sizes(value) if isinstance(value, dict) else value for name, value in metadata.items()}
-    return {name: value for name, value in nested.items() if isinstance(value, int | dict)}
+def _safe_data(data: dict[str, Any], cleaner: Any) -> dict[str, Any]:
+    """Of an output's data, what can be shown, by media type; where that is nothing but text, with why."""
+    safe = {kind: data[kind] for kind in (CURVES_MIME, RUN_MIME) if kind in data}
+    problems = []
+    safe |= {kind: text for kind in ("text/plain", "text/latex") if (text := _text(data.get(kind))).strip()}
+    html = cleaner.sanitize_html_tags(_text(data.get("text/html")))
+    if _depth(html) > HTML_DEPTH:
+        problems.append(f"This HTML is not shown: its elements are nested more than {HTML_DEPTH} deep.")
+    elif html.strip():
+        safe["text/html"] = html
+    for kind in ("image/svg+xml", *FORMATS):
+        if kind in data:
+            try:
+                safe[kind] = _checked_picture(kind, _text(data[kind]))
+            except PictureError as error:
+                problems.append(f"This picture is not shown: {error}.")
+    if others := sorted(data.keys() - SHOWN) if not safe else []:
+        problems.append(f"This output is not shown: it is {' and '.join(map(repr, others))} only.")
+    if problems and not BETTER_THAN_TEXT & safe.keys():
+        safe["text/plain"] = "\n".join(problems)
+    return safe
+
+
+def _checked_picture(kind: str, data: str) -> str:
+    if kind in FORMATS:
+        check_pixels(kind, data)
+        return data
+    if not is_harmless(data):
+        raise PictureError("it has parts that could run, or ask another host")
+    return showable_svg(data)
+
+
+def _text(value: Any) -> str:
+    """A text with the ends of lines and the letters that all programs take for such; of what is no text, its JSON."""
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        value = "".join(value)  # as files of notebooks have it
+    if not isinstance(value, str):
+        value = "" if value is None else json.dumps(value, default=str)
+    return NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", LINE_END.sub("\n", COLOUR.sub("", value)))
+
+
+def _depth(html: str) -> int:
+    """How deep the elements of HTML are nested that has an end for each."""
+    steps = (-1 if end else 1 for end, tag in TAG.findall(html) if tag != "br")
+    return max(itertools.accumulate(steps), default=0)
+
+
+def _sizes(metadata: Any) -> dict[str, Any]:
+    """Of an output's metadata, the sizes of its pictures in pixels; what else stands there becomes markup."""
+    metadata = metadata if isinstance(metadata, dict) else {}
+    own = {name: metadata[name] for name in ("width", "height") if _is_size(metadata.get(name))}
+    return own | {kind: sizes for kind in FORMATS if (sizes := _sizes(metadata.get(kind)))}
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 0 < value <= SIDE
 
 
 def is_harmless(svg: str) -> bool:
