@@ -1,6 +1,7 @@
 """Build the book: ``python -m book COMMAND``. The Makefile names the commands that people use."""
 
 import argparse
+import contextlib
 import errno
 import signal
 import sys
@@ -11,6 +12,7 @@ from nbformat import NotebookNode
 from nbformat.sign import NotebookNotary
 
 from .helper import check_helper
+from .lock import alone
 from .source import (
     FRAMEWORKS,
     NOTEBOOKS,
@@ -26,8 +28,9 @@ from .source import (
 
 def build() -> None:
     """Compile, run what changed, render; go on past a section that fails and name it at the end."""
-    from .pages import HTML, STAMP, inputs_hash, render
+    from .pages import HTML, STAMP, inputs_hash, render, repair
 
+    repair(HTML)
     page = HTML / "index.html"
     stamp = inputs_hash()
     if page.exists() and STAMP.exists() and STAMP.read_text() == stamp:
@@ -199,12 +202,16 @@ def main() -> int:
     """Parse the command line and run a command."""
     parser = argparse.ArgumentParser(prog="python -m book", description="Build the book from its Markdown sources.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    parser.set_defaults(interrupted="nothing is left half-written; the same command begins anew.")
+    parser.set_defaults(
+        interrupted="nothing is left half-written; the same command begins anew.", at_work=contextlib.nullcontext
+    )
     goes_on = "finished notebooks are kept, the next run goes on from there."
     for command in (build, data, notebooks, slides, chapters, faults, lib, audit):
         commands.add_parser(command.__name__, help=command.__doc__).set_defaults(run=lambda args, run=command: run())
     for name in ("build", "slides"):
         commands.choices[name].set_defaults(interrupted=goes_on)
+    for name in ("build", "notebooks", "slides"):
+        commands.choices[name].set_defaults(at_work=alone)
     recorder = commands.add_parser("record", help=record.__doc__)
     recorder.add_argument("tab")
     recorder.add_argument("limits", nargs="*", help="such as epochs=1 images=6000")
@@ -220,7 +227,7 @@ def main() -> int:
     )
     printer = commands.add_parser("pdf", help=pdf.__doc__)
     printer.add_argument("tab", nargs="?", default="")
-    printer.set_defaults(run=lambda args: pdf(args.tab), interrupted=goes_on)
+    printer.set_defaults(run=lambda args: pdf(args.tab), interrupted=goes_on, at_work=alone)
     tester = commands.add_parser("mutants", help=mutants.__doc__)
     tester.add_argument("only", nargs="?", default="", help="a word of the defect's or the file's name")
     tester.add_argument("--random", default="", help="how many defects to draw at random in place of the chosen ones")
@@ -237,7 +244,8 @@ def main() -> int:
     kept = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         check_helper()
-        args.run(args)
+        with args.at_work():
+            args.run(args)
     except BookError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

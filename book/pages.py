@@ -16,6 +16,7 @@ from nbformat.warnings import DuplicateCellId
 
 from .curves import with_curves
 from .handout import DOWNLOADS
+from .lock import alone
 from .pandoc import put_on_path, remembered_pandoc
 from .rst import with_rst
 from .sanitize import sanitized
@@ -49,6 +50,7 @@ D2LBOOK_PAGE_PARTS += ("copybutton_css", "hide_bibkey_css", "limit_output_length
 
 
 @in_root
+@alone()
 def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None:
     """Merge the tabs' notebooks and render them to pages. A failure leaves the last good pages.
 
@@ -101,7 +103,8 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
 
 def _copy_in_place(fresh: Path, html: Path) -> None:
     """Have a copy of the fresh pages take the place of the last ones: what is there at any moment is of one build."""
-    copied, last = (html.with_name(f"{html.name}_{name}") for name in ("copied", "last"))
+    repair(html)
+    copied, last = _beside(html)
     for folder in (copied, last):
         shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(fresh, copied)
@@ -109,6 +112,18 @@ def _copy_in_place(fresh: Path, html: Path) -> None:
         html.replace(last)
     copied.replace(html)
     shutil.rmtree(last, ignore_errors=True)
+
+
+def repair(html: Path) -> None:
+    """Put the pages in place where a build was killed between its two renames: there are none, and a whole copy."""
+    copied, last = _beside(html)
+    if last.exists() and not html.exists():
+        copied.replace(html)
+
+
+def _beside(html: Path) -> tuple[Path, Path]:
+    """Where the fresh pages are copied to, and where the last ones are put."""
+    return html.with_name(f"{html.name}_copied"), html.with_name(f"{html.name}_last")
 
 
 @contextlib.contextmanager

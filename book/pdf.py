@@ -8,11 +8,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pypandoc
 from nbformat import NotebookNode
 
 from .handout import listing
 from .pages import running_sphinx
-from .rst import with_rst
+from .rst import PICTURES, with_rst
 from .sanitize import sanitized
 from .source import (
     BUILD,
@@ -39,6 +40,8 @@ FONTS = {"TeX Gyre Pagella": "fonts-texgyre", "DejaVu Sans Mono": "fonts-dejavu-
 # Lines of LaTeX's log: errors with the line of the text that they stand at, and what a reader would stumble over.
 ERROR = re.compile(r"^(?:! |\S+:\d+: |l\.\d+ ).*$", re.M)
 FLAW = re.compile(r"^(?:Missing character: |Overfull \\[hv]box |.*Warning: .*(?:undefined|multiply)).*$", re.M)
+
+NOT_PRINTED = "This output is not printed: it is HTML without text."
 
 
 def chosen_tabs(tab: str) -> list[str]:
@@ -123,12 +126,17 @@ def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
 
 
 def printable(notebook: NotebookNode) -> NotebookNode:
-    """A copy that shows the text of what has HTML too, such as a table's: LaTeX leaves HTML out."""
+    """A copy that shows the text of what has HTML too, such as a table's: LaTeX leaves HTML out.
+
+    Of what has nothing but HTML, it shows what pandoc writes of that in plain text.
+    """
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            if "text/plain" in output.get("data", {}):
-                output.data.pop("text/html", None)
+            data = output.get("data", {})
+            html = data.pop("text/html", None)
+            if html and not data.keys() & {"text/plain", *PICTURES}:
+                data["text/plain"] = pypandoc.convert_text(html, "plain", "html") or NOT_PRINTED
     return notebook
 
 

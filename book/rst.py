@@ -1,4 +1,4 @@
-"""Outputs in reStructuredText: in letters and digits only, so that no program on the way takes what is in them for markup.
+"""Outputs in reStructuredText, in letters and digits only: no program on the way takes what is in them for markup.
 
 nbconvert writes an output as a directive, d2lbook edits the lines of that, and docutils reads them again. A blank
 output would be a directive without a content, and a text with d2lbook's marks in it another text.
@@ -18,9 +18,12 @@ PICTURES = ("text/latex", "image/svg+xml", "image/png", "image/jpeg")  # as nbco
 
 def with_rst(notebook: NotebookNode) -> NotebookNode:
     """A copy of a `sanitized` notebook with each output as nbconvert is to write it: in one way only."""
-    notebook = copy.deepcopy(notebook)
-    for cell in notebook.cells:
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor  # takes a second to import
+
+    notebook, coalesce = copy.deepcopy(notebook), CoalesceStreamsPreprocessor().preprocess_cell
+    for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
+            cell, _ = coalesce(cell, {}, number)
             cell.outputs = [shown for output in cell.outputs for shown in _in_one_way(output)]
     return notebook
 

@@ -128,12 +128,12 @@ def _depth(html: str) -> int:
 def _sizes(metadata: Any) -> dict[str, Any]:
     """Of an output's metadata, the sizes of its pictures in pixels; what else stands there becomes markup."""
     metadata = metadata if isinstance(metadata, dict) else {}
-    own = {name: metadata[name] for name in ("width", "height") if _is_size(metadata.get(name))}
-    return own | {kind: sizes for kind in FORMATS if (sizes := _sizes(metadata.get(kind)))}
+    return _size(metadata) | {kind: size for kind in FORMATS if (size := _size(metadata.get(kind)))}
 
 
-def _is_size(value: Any) -> bool:
-    return type(value) is int and 0 < value <= SIDE
+def _size(metadata: Any) -> dict[str, int]:
+    sides = {name: metadata.get(name) for name in ("width", "height")} if isinstance(metadata, dict) else {}
+    return {name: side for name, side in sides.items() if type(side) is int and 0 < side <= SIDE}
 
 
 def is_harmless(svg: str) -> bool:

@@ -88,9 +88,9 @@ def _last_shown(notebook: NotebookNode, found: Sequence[Part]) -> tuple[int, boo
 
 
 def _begins(found: Part, part: Part) -> bool:
-    return found.kind == part.kind and (
-        found.text == part.text or (part.kind == "code" and found.text.startswith(part.text))
-    )
+    if found.kind == part.kind == "code":
+        return found.text.startswith(part.text)
+    return found == part
 
 
 def _parts(cell: NotebookNode) -> Iterator[Part]:
@@ -142,7 +142,7 @@ class _Panels(HTMLParser):
             self._add(Part("picture"))
         if tag in VOID:
             return
-        if "panel" in classes:
+        if "panel" in classes and "id" in attributes:  # others have the links to notebooks
             if not (self._open and GROUPS & self._open[-1][1]):
                 self._fail("a panel stands outside of its group of tabs")
             self.framework = attributes["data-framework"]
