@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -44,12 +45,12 @@ def alone() -> Iterator[None]:
 
 
 def _check_writable() -> None:
-    """Check that all folders that a build writes into can be written to, before it has written into some.
+    """Check that ``_build`` and the folders in it can be written to, before some of them have been.
 
     Raises:
         OSError: One cannot.
     """
-    for folder, _, _ in os.walk(BUILD):
+    for folder in (BUILD, *filter(Path.is_dir, BUILD.iterdir())):
         if not os.access(folder, os.W_OK | os.X_OK):
             number = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
-            raise OSError(number, os.strerror(number), folder)
+            raise OSError(number, os.strerror(number), str(folder))

@@ -117,7 +117,7 @@ def _copy_in_place(fresh: Path, html: Path) -> None:
 def repair(html: Path) -> None:
     """Put the pages in place where a build was killed between its two renames: there are none, and a whole copy."""
     copied, last = _beside(html)
-    if last.exists() and not html.exists():
+    if copied.exists() and last.exists() and not html.exists():
         copied.replace(html)
 
 

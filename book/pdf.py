@@ -12,6 +12,7 @@ import pypandoc
 from nbformat import NotebookNode
 
 from .handout import listing
+from .lock import alone
 from .pages import running_sphinx
 from .rst import PICTURES, with_rst
 from .sanitize import sanitized
@@ -81,6 +82,7 @@ def _output(*command: str) -> str:
 
 
 @in_root
+@alone()
 def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
     """Make one framework's PDF, and print what LaTeX warns of. A failure leaves the last good PDF.
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import nbformat
 from nbformat import NotebookNode
+from nbformat.v4 import new_output
 
 from d2l.media import CURVES_MIME, RUN_MIME
 
@@ -60,22 +60,25 @@ def sanitized(notebook: NotebookNode) -> NotebookNode:
 def _made_safe(output: NotebookNode, cleaner: Any) -> Iterator[NotebookNode]:
     kind = output.get("output_type")
     if kind == "stream":
-        text = _text(output.get("text"))
+        text, name = _text(output.get("text")), output.get("name")
         if text.strip():
-            yield nbformat.from_dict(output | {"text": text})
+            yield new_output(kind, text=text, name=name if name in ("stdout", "stderr") else "stdout")
     elif kind == "error":
-        lines = output.get("traceback")
-        lines = list(map(_text, lines)) if isinstance(lines, list) else [_text(lines)]
+        lines, name, value = (output.get(part) for part in ("traceback", "ename", "evalue"))
+        name, value, lines = _text(name), _text(value), list(map(_text, lines if isinstance(lines, list) else [lines]))
         if not "".join(lines).strip():
-            lines = [": ".join(filter(None, (_text(output.get(name)).strip() for name in ("ename", "evalue"))))]
-        yield nbformat.from_dict(output | {"traceback": lines if lines[0] else ["An error without a message."]})
+            lines = [": ".join(filter(str.strip, (name, value))) or "An error without a message."]
+        yield new_output(kind, ename=name, evalue=value, traceback=lines)
     elif kind in ("display_data", "execute_result"):
         data = output.get("data")
         safe = _safe_data(data if isinstance(data, dict) else {}, cleaner)
         if safe:
-            yield nbformat.from_dict(output | {"data": safe, "metadata": _sizes(output.get("metadata"))})
+            count = output.get("execution_count")
+            counted = {"execution_count": count if type(count) is int and count >= 0 else None}
+            metadata = _sizes(output.get("metadata"))
+            yield new_output(kind, safe, metadata=metadata, **(counted if kind == "execute_result" else {}))
     else:
-        yield nbformat.v4.new_output("stream", text=f"This output is not shown: its type {kind!r} is not known.\n")
+        yield new_output("stream", text=f"This output is not shown: its type {kind!r} is not known.\n")
 
 
 def _safe_data(data: dict[str, Any], cleaner: Any) -> dict[str, Any]:

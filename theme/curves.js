@@ -197,7 +197,7 @@
                 return axis([...plot.values, ...ends], shares[i] * part / 32);
             });
             const longest = largest(axes.flatMap(({ ticks }) => ticks.map(({ text }) => text.length)));
-            const left = Math.max(EDGE.left, 12 + 7 * longest);
+            const left = Math.max(EDGE.left, 14 + 7 * longest);
             let base = EDGE.top - EDGE.between;
             const drawn = this.plots.flatMap((plot, i) => {
                 const size = shares[i] * part;
