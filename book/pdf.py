@@ -42,6 +42,7 @@ FONTS = {"TeX Gyre Pagella": "fonts-texgyre", "DejaVu Sans Mono": "fonts-dejavu-
 ERROR = re.compile(r"^(?:! |\S+:\d+: |l\.\d+ ).*$", re.M)
 FLAW = re.compile(r"^(?:Missing character: |Overfull \\[hv]box |.*Warning: .*(?:undefined|multiply)).*$", re.M)
 
+LONG_WORD = re.compile(r"\S{80}(?=\S)")
 NOT_PRINTED = "This output is not printed: it is HTML without text."
 
 
@@ -130,7 +131,8 @@ def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
 def printable(notebook: NotebookNode) -> NotebookNode:
     """A copy that shows the text of what has HTML too, such as a table's: LaTeX leaves HTML out.
 
-    Of what has nothing but HTML, it shows what pandoc writes of that in plain text.
+    Of what has nothing but HTML, it shows what pandoc writes of that in plain text. Words longer than a line, which
+    LaTeX does not break, are broken.
     """
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
@@ -138,7 +140,12 @@ def printable(notebook: NotebookNode) -> NotebookNode:
             data = output.get("data", {})
             html = data.pop("text/html", None)
             if html and not data.keys() & {"text/plain", *PICTURES}:
-                data["text/plain"] = pypandoc.convert_text(html, "plain", "html") or NOT_PRINTED
+                data["text/plain"] = pypandoc.convert_text(html, "plain", "html").strip() or NOT_PRINTED
+            for place, name in ((output, "text"), (data, "text/plain")):
+                if name in place:
+                    place[name] = LONG_WORD.sub("\\g<0>\n", place[name])
+            if "traceback" in output:
+                output.traceback = [LONG_WORD.sub("\\g<0>\n", line) for line in output.traceback]
     return notebook
 
 

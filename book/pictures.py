@@ -15,6 +15,7 @@ from PIL import Image
 FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG"}
 SIDE = 16_384  # in pixels: more than this, neither browsers nor LaTeX are sure to show
 PIXELS = 50_000_000
+RATIO = 500  # of a picture's sides: beyond, LaTeX cannot count
 DEPTH = 200  # libxml2, with which browsers read SVGs, gives up at 256
 
 NAMESPACE = "http://www.w3.org/2000/svg"
@@ -23,6 +24,7 @@ XLINK = "http://www.w3.org/1999/xlink"
 # In pixels of CSS. Sizes in other units, such as percentages, depend on the page.
 UNITS = {"": 1, "px": 1, "pt": 4 / 3, "pc": 16, "in": 96, "cm": 96 / 2.54, "mm": 96 / 25.4, "Q": 96 / 101.6}
 LENGTH = re.compile(r"\s*(\+?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z%]*)\s*")
+PLAIN = re.compile(r"[1-9]\d*(?:\.\d+)?(?:px|pt)?")
 OTHER_ENCODING = re.compile(r"<\?xml\b[^>]*\bencoding=(?!['\"]utf-8['\"])", re.I)
 DEFAULT_SIZE = (300.0, 150.0)  # what browsers take for an SVG that says nothing of its size
 
@@ -39,7 +41,8 @@ def check_pixels(kind: str, data: str) -> None:
         data: The file in base64.
 
     Raises:
-        PictureError: It is none of this kind, is broken or cut off, or has more pixels than `PIXELS` or `SIDE`.
+        PictureError: It is none of this kind, is broken or cut off, or its sides are beyond `PIXELS`, `SIDE` or
+            `RATIO`.
     """
     name = FORMATS[kind]
     try:
@@ -52,6 +55,8 @@ def check_pixels(kind: str, data: str) -> None:
             with Image.open(io.BytesIO(content), formats=[name]) as image:
                 if max(image.size) > SIDE or math.prod(image.size) > PIXELS:
                     raise PictureError(f"its {image.width:,} x {image.height:,} pixels are too many")
+                if max(image.size) > RATIO * min(image.size):
+                    raise PictureError(f"its {image.width:,} x {image.height:,} pixels are a line")
                 image.load()
         except (PictureError, MemoryError):
             raise
@@ -66,7 +71,7 @@ def check_pixels(kind: str, data: str) -> None:
 def showable_svg(svg: str) -> str:
     """An SVG that says its own size in pixels or points, as programs other than browsers need it.
 
-    One that does is left as it is. Else its size is that of its `viewBox`, or the one that browsers take.
+    One that does is left as it is. Else its size is that of its ``viewBox``, or the one that browsers take.
 
     Raises:
         PictureError: Its outermost element is no ``svg``, or its elements are nested too deep for browsers.
@@ -76,15 +81,17 @@ def showable_svg(svg: str) -> str:
         raise PictureError("it is no SVG")
     if any(depth > DEPTH for depth in _depths(svg)):
         raise PictureError(f"its elements are nested more than {DEPTH} deep")
-    plain = _length(root.get("width")) and _length(root.get("height"))
-    if plain and max(svg_size(root)) <= SIDE and root.tag != "svg" and not OTHER_ENCODING.match(svg.lstrip()):
+    (width, height), box = svg_size(root), _view_box(root)
+    longer, shorter = max(width, height), min(width, height)
+    is_plain = all(PLAIN.fullmatch(root.get(side, "")) for side in ("width", "height"))
+    is_plain = is_plain and longer <= SIDE and longer <= RATIO * shorter and (box or "viewBox" not in root.attrib)
+    if is_plain and root.tag != "svg" and not OTHER_ENCODING.match(svg.lstrip()):
         return svg
-    width, height = svg_size(root)
-    if _view_box(root) is None:
+    if box is None:
         root.set("viewBox", f"0 0 {width:g} {height:g}")
-    scale = min(1.0, SIDE / max(width, height))
-    root.set("width", f"{max(1.0, width * scale):g}")
-    root.set("height", f"{max(1.0, height * scale):g}")
+    scale = min(1.0, SIDE / longer)
+    for name, side in (("width", width), ("height", height)):
+        root.set(name, f"{max(1.0, scale * side, scale * longer / RATIO):g}")
     for element in root.iter():
         if not element.tag.startswith("{"):  # in a notebook, which is HTML, an SVG needs no namespace
             element.tag = SVG + element.tag
