@@ -35,9 +35,7 @@ def alone() -> Iterator[None]:
         if error.errno == errno.ENOSPC:
             raise
         place = os.path.relpath(error.filename or BUILD, ROOT)
-        raise BookError(
-            f"{place}: {error.strerror}: a build has to write there, and in all folders below _build"
-        ) from None
+        raise BookError(f"{place}: {error.strerror}: a build has to write there, and into all that is below") from None
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ import nbformat
 import outputs
 import pytest
 from nbformat import NotebookNode
+from test_pdf import missing
 
 from book.curves import with_curves
 from book.rst import RST, with_rst
@@ -42,53 +43,58 @@ def notebook_of(*cells: list[NotebookNode]) -> NotebookNode:
     return notebook
 
 
-def shown_as(output: NotebookNode) -> str:
+@pytest.fixture(scope="session")
+def safe() -> dict[str, list[NotebookNode] | Exception]:
+    """By the names of all outputs, what `sanitized` makes of each: one output, none, or what it raises."""
+
+    def made_safe(output: NotebookNode) -> list[NotebookNode] | Exception:
+        try:
+            return sanitized(notebook_of([output])).cells[0].outputs
+        except Exception as error:
+            return error
+
+    return {case.name: made_safe(case.output) for case in outputs.cases()}
+
+
+def shown_as(safe: list[NotebookNode] | Exception) -> str:
     """How a page shows an output: see `outputs.Case`."""
-    (cell,) = sanitized(notebook_of([output])).cells
-    if not cell.outputs:
+    if isinstance(safe, Exception):
+        return f"{type(safe).__name__}: {safe}"
+    if not safe:
         return "nothing"
-    (safe,) = cell.outputs
-    data = safe.get("data", {})
-    boxed = with_curves(notebook_of([safe])).cells[0].outputs
-    if CURVES_MIME in data and len(boxed) == 3:
+    (output,) = safe
+    data = output.get("data", {})
+    if CURVES_MIME in data and len(with_curves(notebook_of(safe)).cells[0].outputs) == 3:
         return "curves"
     if "text/html" in data:
         return "html"
     if any(media.startswith("image/") for media in data):
         return "picture"
-    text = safe.get("text") or "".join(safe.get("traceback", [])) or data["text/plain"]
+    text = output.get("text") or "".join(output.get("traceback", [])) or data["text/plain"]
     return "note" if " is not shown: " in text else "text"
 
 
-def test_each_output_is_shown_or_there_is_a_note_in_its_place():
-    wrong = []
-    for case in outputs.cases():
-        try:
-            shows = shown_as(case.output)
-        except Exception as error:
-            shows = f"{type(error).__name__}: {error}"
-        if shows != case.shows:
-            wrong.append(f"{case.name}: {shows}, not {case.shows}")
-    assert wrong == []
+def test_each_output_is_shown_or_there_is_a_note_in_its_place(safe):
+    shown = {case.name: (shown_as(safe[case.name]), case.shows) for case in outputs.cases()}
+    assert len(shown) > 800
+    assert {name: f"{found}, not {due}" for name, (found, due) in shown.items() if found != due} == {}
 
 
-def test_what_nbconvert_is_given_has_no_markup_in_it():
-    pages = [with_rst(with_curves(sanitized(notebook_of([case.output])))) for case in outputs.cases()]
-    shown = [output for page in pages for output in page.cells[0].outputs]
+def test_what_nbconvert_is_given_has_no_markup_in_it(safe):
+    page = with_rst(with_curves(notebook_of(*safe.values())))
+    shown = [output for cell in page.cells for output in cell.outputs]
     texts = [output.data[RST] for output in shown if RST in output.data]
     assert len(texts) > 500
     assert [text for text in texts if not re.fullmatch(r"\.\. shown-(text|html)::\n(\n    [\w+/=]+)+", text)] == []
-    assert all(nbformat.validate(page) is None for page in pages)
+    nbformat.validate(page)
 
 
-def test_decks_are_notebooks_that_jupyter_opens():
-    for name, cells in SECTIONS.items():
-        notebook = notebook_of(*cells)
-        notebook.cells.insert(0, nbformat.v4.new_markdown_cell("# Title\n\n[**Mark**]"))
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        section = Section(f"chapter_hostile/{name}", "pytorch", notebook)
-        slides = deck(section, sanitized(notebook))
-        nbformat.validate(nbformat.reads(nbformat.writes(slides), as_version=4))
+def test_a_deck_of_them_is_a_notebook_that_jupyter_opens(safe):
+    notebook = notebook_of(*safe.values())
+    notebook.cells.insert(0, nbformat.v4.new_markdown_cell("# Title\n\n[**Mark**]"))
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    slides = deck(Section("chapter_hostile/all", "pytorch", notebook), notebook)
+    nbformat.validate(nbformat.reads(nbformat.writes(slides), as_version=4))
 
 
 @pytest.fixture(scope="session")
@@ -127,6 +133,16 @@ def test_texts_are_shown_as_they_are(book):
         assert text.count(shown) == 3, shown  # printed, displayed, and in a traceback
 
 
+def test_pdf_of_every_eighth_is_made(tmp_path):
+    if reason := missing():
+        pytest.skip(reason)
+    some = [case.output for case in outputs.cases()][::8]
+    books.make_book(tmp_path / "book", {"some": [[output for output in some for _ in books.TABS]]})
+    done = books.render_book(tmp_path / "book", "pytorch")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "book" / "_build" / "pdf" / "alexnet-pytorch.pdf").exists()
+
+
 @pytest.mark.parametrize("width", [1280, 360])
 def test_browser_shows_all_of_it_where_it_belongs(book, page, width):
     page.set_viewport_size({"width": width, "height": 900})
@@ -145,3 +161,26 @@ def test_browser_shows_all_of_it_where_it_belongs(book, page, width):
         if page.title() != title:
             wrong.append(f"{name}: a script has run")
     assert wrong == []
+
+
+IN_PLACE = """() => [...document.querySelectorAll(".chart .plot > svg")].flatMap((svg) => {
+    const { left, right } = svg.getBoundingClientRect();
+    const outside = (text) => text.getBoundingClientRect().left < left - 1;
+    const wrong = [...svg.querySelectorAll("text:not(.title)")].filter(outside).map((text) => text.textContent);
+    const places = [...svg.querySelectorAll("*")].flatMap((element) => [...element.attributes]);
+    return [...wrong, ...places.map(({ value }) => value).filter((value) => /NaN|Infinity/.test(value))];
+})"""
+
+
+def test_charts_of_values_far_out_can_be_read(book, page):
+    page.goto((book / "_build" / "html" / "chapter_hostile" / "far_curves.html").as_uri())
+    assert page.evaluate(IN_PLACE) == []
+    chart = page.locator(".chart:visible").first
+    assert chart.locator(".reading td").first.inner_text() == "2.500"
+    assert "1e308" in chart.locator(".plot text").all_text_contents()
+    chart.get_by_role("slider").press("Home")
+    assert chart.locator(".reading td").first.inner_text() == "1.000e308"
+    ticks = "(svg) => [...svg.querySelectorAll('text[text-anchor=end]')].map((text) => text.textContent)"
+    for plot in page.locator(".chart:visible .plot > svg[role=img]").all():
+        texts = plot.evaluate(ticks)
+        assert max(map(len, texts)) <= 12 and len(texts) >= 4
