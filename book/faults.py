@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 from .junit import outcome, properties, run_tests
 from .source import ROOT, BookError, markdown_table, write_whole
 
-TABLE = ROOT / "tests" / "faults.md"
+TESTS = ROOT / "tests"
+TABLE = TESTS / "faults.md"
 INTRODUCTION = """\
 # Faults, and what the user sees of them
 
@@ -41,7 +42,7 @@ def faults_made() -> dict[str, list[tuple[str, str]]]:
     for path in _test_files():
         for node in ast.parse(path.read_text("utf-8")).body:
             for fault in _faults(node):
-                tests.setdefault(fault, []).append((path.name, node.name))
+                tests.setdefault(fault, []).append((path.relative_to(TESTS).as_posix(), node.name))
     return tests
 
 
@@ -51,7 +52,7 @@ def links(tests: list[tuple[str, str]]) -> str:
 
 
 def _test_files() -> list[Path]:
-    return sorted((ROOT / "tests").glob("test_*.py"))
+    return sorted(TESTS.rglob("test_*.py"))
 
 
 def _faults(node: ast.stmt) -> Iterator[str]:
