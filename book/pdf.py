@@ -38,6 +38,17 @@ PROGRAMS = {"xelatex": "texlive-xetex", "latexmk": "latexmk", "rsvg-convert": "l
 MEASURES = {"pzdr.tfm": "texlive-fonts-recommended"}
 FONTS = {"TeX Gyre Pagella": "fonts-texgyre", "DejaVu Sans Mono": "fonts-dejavu-core"}
 
+# For Sphinx's Makefile, which d2lbook starts: LaTeX stops at an error instead of asking what to do, says so with the
+# line of the text, and does not break its lines. It starts no programs, and reads and writes no files but those of its
+# installation and of the folder that it is started in.
+LATEX_SETTINGS = {
+    "LATEXOPTS": "-interaction=nonstopmode -halt-on-error -file-line-error -no-shell-escape",
+    "MAKEFLAGS": "--silent",
+    "max_print_line": "1000",
+    "openin_any": "p",
+    "openout_any": "p",
+}
+
 # Lines of LaTeX's log: errors with the line of the text that they stand at, and what a reader would stumble over.
 ERROR = re.compile(r"^(?:! |\S+:\d+: |l\.\d+ ).*$", re.M)
 FLAW = re.compile(r"^(?:Missing character: |Overfull \\[hv]box |.*Warning: .*(?:undefined|multiply)).*$", re.M)
@@ -107,14 +118,7 @@ def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
     builder.sphinx_opts += " -q"
     made = Path(config.tex_fname).with_suffix(".pdf").absolute()
     messages = made.with_suffix(".messages")
-    # For Sphinx's Makefile, which d2lbook starts: LaTeX stops at an error instead of asking what to do, says so with
-    # the line of the text, and does not break its lines.
-    os.environ |= {
-        "LATEXOPTS": "-interaction=nonstopmode -halt-on-error -file-line-error",
-        "LATEXMKOPTS": f"-silent >{messages.name} 2>&1",
-        "MAKEFLAGS": "--silent",
-        "max_print_line": "1000",
-    }
+    os.environ |= LATEX_SETTINGS | {"LATEXMKOPTS": f"-silent >{messages.name} 2>&1"}
     try:
         with running_sphinx("Sphinx could not write the text for LaTeX; its messages are above"):
             builder.pdf()
@@ -131,21 +135,21 @@ def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
 def printable(notebook: NotebookNode) -> NotebookNode:
     """A copy that shows the text of what has HTML too, such as a table's: LaTeX leaves HTML out.
 
-    Of what has nothing but HTML, it shows what pandoc writes of that in plain text. Words longer than a line, which
-    LaTeX does not break, are broken.
+    Of what has nothing but HTML, it shows what pandoc writes of that in plain text. LaTeX breaks lines between words;
+    words that are longer than a line are broken here.
     """
     notebook = copy.deepcopy(notebook)
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            html = data.pop("text/html", None)
-            if html and not data.keys() & {"text/plain", *PICTURES}:
-                data["text/plain"] = pypandoc.convert_text(html, "plain", "html").strip() or NOT_PRINTED
-            for place, name in ((output, "text"), (data, "text/plain")):
-                if name in place:
-                    place[name] = LONG_WORD.sub("\\g<0>\n", place[name])
-            if "traceback" in output:
-                output.traceback = [LONG_WORD.sub("\\g<0>\n", line) for line in output.traceback]
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        if output.output_type == "stream":
+            output.text = LONG_WORD.sub(r"\g<0>\n", output.text)
+        elif output.output_type == "error":
+            output.traceback = [LONG_WORD.sub(r"\g<0>\n", line) for line in output.traceback]
+        else:
+            html = output.data.pop("text/html", None)
+            if html and not output.data.keys() & {"text/plain", *PICTURES}:
+                output.data["text/plain"] = pypandoc.convert_text(html, "plain", "html").strip() or NOT_PRINTED
+            if "text/plain" in output.data:
+                output.data["text/plain"] = LONG_WORD.sub(r"\g<0>\n", output.data["text/plain"])
     return notebook
 
 

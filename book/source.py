@@ -23,6 +23,7 @@ from .compiler import d2lbook
 from .compiler import old_setuptools as old_setuptools
 from .errors import BookError
 from .stale import code_files, contents_hash
+from .svg import SvgError, only_drawing
 from .syntax import Block, check_tabs, read_blocks, read_source
 
 ROOT = Path(__file__).parent.parent
@@ -40,6 +41,7 @@ KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language":
 LABEL = re.compile(r":(?:eq)?label:`([^`]+)`")
 REFERENCE = re.compile(r":(?:num|eq)ref:`([^`]+)`")
 CITATION = re.compile(r":citet?:`([^`]+)`")
+PICTURE = re.compile(r"!\[[^\n]*?\]\(([^()\s]+\.svg)\)")
 ENTRY = re.compile(r"^@\w+\{\s*([^,\s]+)", re.M)
 
 
@@ -110,13 +112,14 @@ def check_sources() -> list[str]:
     """Check all sources; gives the tabs of the book.
 
     Raises:
-        BookError: See `configured_tabs`, `check_files`, `check_source` and `check_names`.
+        BookError: See `configured_tabs`, `check_files`, `check_source`, `check_names` and `check_pictures`.
     """
     tabs, paths = configured_tabs(), source_files()
     check_files(paths)
     for path in paths:
         check_source(path, tabs)
     check_names(paths)
+    check_pictures(paths)
     return tabs
 
 
@@ -237,6 +240,21 @@ def check_names(paths: list[Path]) -> None:
     for key, place in _names(CITATION, paths):
         if key not in entries:
             raise BookError(f"{place}: a citation of '{key}', but references.bib has no such entry")
+
+
+def check_pictures(paths: list[Path]) -> None:
+    """Check that the SVGs in the text only draw: pages link to their files, and a browser runs what is in these.
+
+    Raises:
+        BookError: One does more.
+    """
+    for picture, place in _names(PICTURE, paths):
+        path = (ROOT / place.partition(":")[0]).parent / picture
+        if path.is_file():
+            try:
+                only_drawing(path.read_bytes())
+            except SvgError as error:
+                raise BookError(f"{place}: the picture {picture} does more than draw: {error}") from None
 
 
 def _names(mark: re.Pattern, paths: list[Path]) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from nbformat import NotebookNode
 
 from .compiler import d2lbook
 from .errors import BookError
+from .formulas import check_formulas
 
 # What some reader of Markdown takes for a fence, and what all of them do.
 FENCE_LIKE = re.compile(r"(?:[^\w`~]|\d+[.)])*(?:`{3,}|~{3,})")
@@ -152,6 +153,8 @@ def read_source(text: str, file: str, tabs: list[str]) -> list[str]:
     blocks = read_blocks(text, file, tabs)
     for block in (block for block in blocks if block.kind != "cell"):
         _check_slide_marks(block, file)
+    for block in (block for block in blocks if block.kind == "text"):
+        check_formulas("\n".join(block.lines), file, block.first)
     cells = [_read_cell(block, file, tabs) for block in blocks if block.kind == "cell"]
     for cell in cells:
         _check_branches(cell, tabs)

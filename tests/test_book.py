@@ -43,6 +43,7 @@ from book.source import (
     Section,
     check_contents,
     check_names,
+    check_pictures,
     check_source,
     check_sources,
     compile_sections,
@@ -130,6 +131,17 @@ def test_constraints_satisfy_every_requirement_of_the_package():
         ),
         ("text\n[**marked\n", "chapter.md:2: the slide mark [** that opens here is never closed by **]"),
         ("text\n:end_tab:\n", "chapter.md:2: a tab block ends that never began"),
+        pytest.param(
+            "# T\n\nThe mean\n$\\nosuch{1}$ is\n",
+            r"chapter.md:4: the formula \nosuch{1} cannot be shown: Unknown LaTeX command: nosuch",
+            marks=pytest.mark.fault("A formula has a command that pages do not know"),
+        ),
+        (
+            "# T\n\n$x_1$ and\n\n$$\n\\frac{1}{\n$$\n",
+            r"chapter.md:5: the formula \frac{1}{ cannot be shown: its braces are not in pairs",
+        ),
+        ("# T\n\n$x}$\n", "chapter.md:3: the formula x} cannot be shown: its braces are not in pairs"),
+        ("# T\n\n$^2$\n", "chapter.md:3: the formula ^2 cannot be shown: the converter to MathML cannot read it"),
     ],
 )
 def test_malformed_source_is_named_by_file_and_line(tmp_path, monkeypatch, sees, text, message):
@@ -570,6 +582,27 @@ def test_name_that_is_taken_or_leads_nowhere_is_named_by_file_and_line(tmp_path,
     paths[1].write_text(second)
     with pytest.raises(BookError, match=f"^{re.escape(message)}$"):
         check_names(paths)
+    sees(message)
+
+
+@pytest.mark.fault("A picture in the text could run a script")
+def test_picture_that_could_run_is_named_by_file_and_line(tmp_path, monkeypatch, sees):
+    monkeypatch.setattr("book.source.ROOT", tmp_path)
+    path = tmp_path / "chapter_one" / "net.md"
+    (tmp_path / "img").mkdir()
+    path.parent.mkdir()
+    path.write_text("# Net\n\n![One (a net) [1].](../img/net.svg)\n\nAnd ![two](../img/missing.svg).\n")
+    head, drawn = '<?xml version="1.0" encoding="UTF-16"?>', "<svg xmlns='http://www.w3.org/2000/svg'>{}</svg>"
+    editors = "<e:view xmlns:e='http://www.inkscape.org/namespaces/inkscape'/><path d='M 0 0'/>"
+    (tmp_path / "img" / "net.svg").write_text(head + drawn.format(editors), "utf-16")
+    check_pictures([path])
+    (tmp_path / "img" / "net.svg").write_text(drawn.format("<script>run()</script>"))
+    with pytest.raises(BookError) as caught:
+        check_pictures([path])
+    message = str(caught.value)
+    assert message.startswith(
+        "chapter_one/net.md:3: the picture ../img/net.svg does more than draw: it has the element script"
+    )
     sees(message)
 
 

@@ -977,6 +977,13 @@ class TestFigures:
         assert [line.get_linestyle() for line in plt.gca().lines] == ["-", ":", "-"]
         assert all(same_color(line.get_color(), c) for line, c in zip(plt.gca().lines, "grg", strict=True))
 
+    def test_a_single_format_is_that_of_all_curves(self):
+        plotting.plot([0, 1], [[0, 1], [1, 2]], fmts="r:")
+        first, second = plt.gca().lines
+        assert first.get_linestyle() == second.get_linestyle() == ":"
+        assert same_color(first.get_color(), "r")
+        assert same_color(second.get_color(), "r")
+
     @pytest.mark.parametrize("fmts", [("-", "m--", "g-.", "r:"), ("k-",), "r:", ("o-",), ("b-", "bo-")])
     def test_no_two_curves_of_a_plot_look_alike(self, fmts):
         plotting.plot([0, 1], [[i, i + 1] for i in range(10)], fmts=fmts)

@@ -614,6 +614,11 @@ def folder(fw, tmp_path, full_run):
     return make
 
 
+def test_crop_may_be_the_whole_image(fw, folder):
+    X, _ = next(iter(folder(resize=32, crop=32).train_dataloader()))
+    assert math.prod(X.shape) == 5 * 32 * 32 * 3
+
+
 @pytest.mark.parametrize("write", [write_folder, write_shards])
 @pytest.mark.parametrize("train", [True, False])
 def test_image_batches_are_those_of_the_decoder_and_its_random_numbers(fw, folder, monkeypatch, train, write):
@@ -1545,6 +1550,24 @@ def test_jax_compiles_each_step_once(full_run):
         "_train_metrics": 1,
         "_validate_metrics": 1,
     }
+
+
+def test_layer_table_counts_products_with_a_transposed_matrix_in_tensorflow():
+    fw = adapter("tensorflow")
+
+    class Columns(fw.lib.keras.layers.Layer):
+        def build(self, shape):
+            self.weight = self.add_weight(shape=(5, 3))
+
+        def call(self, X):
+            return fw.lib.transpose(fw.lib.matmul(self.weight, X, transpose_a=True, transpose_b=True))
+
+    class Net(fw.d2l.Classifier):
+        def __init__(self):
+            super().__init__()
+            self.net = fw.stack(Columns())
+
+    assert Net().layer_table((2, 5)).total.multiply_adds == 2 * 5 * 3
 
 
 def test_layer_summary_keeps_pytorchs_training_mode():

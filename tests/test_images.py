@@ -29,7 +29,7 @@ from photographs import (
 from PIL import Image
 
 from d2l import images, listing
-from d2l.data import DataError
+from d2l.data import DataError, load_fashion_mnist
 from d2l.images import MEAN, ImageLoader, decode
 from d2l.listing import Example, list_images
 from d2l.profile import Profile
@@ -127,6 +127,11 @@ def test_shortened_run_takes_images_of_all_classes(tmp_path, monkeypatch, profil
     for part in sets:
         assert {example.label for example in part.examples} == {0, 1, 2}
         assert len(set(part.examples)) == len(part)
+
+
+def test_smoke_run_takes_as_many_images_of_a_folder_as_come_with_the_package():
+    sample = load_fashion_mnist("nowhere", Profile(smoke=True))
+    assert [len(images.labels) for images in sample] == list(listing.SMOKE_IMAGES.values())
 
 
 def no_folder(root):

@@ -949,7 +949,7 @@ def test_file_of_nothing_known_keeps_its_error(tmp_path):
         read(tmp_path / "other")
 
 
-@pytest.mark.parametrize("length", [0x280, 0x8B1F, 0xA181, 0x7B, 0x112])
+@pytest.mark.parametrize("length", [0x10280, 0x88B1F, 0x1A181, 0x7B, 0x112])
 def test_damaged_checkpoint_is_not_taken_for_another_kind_of_file(tmp_path, length):
     """Whatever the length of its header, with which it begins."""
     path = tmp_path / "file"

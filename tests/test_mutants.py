@@ -96,6 +96,22 @@ def test_unknown_word_is_named():
         try_all("no such defect")
 
 
+def test_new_verdicts_stand_beside_those_of_earlier_runs(monkeypatch, tmp_path):
+    """Those of defects that are no more are gone."""
+    monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    monkeypatch.setattr(mutants, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(mutants, "TABLE", tmp_path / "README.md")
+    first, second, *_ = load_mutants()
+    earlier = {first.name: vars(Verdict("tests/a.py::test", 3)), "of long ago": vars(Verdict("tests/b.py::test", 4))}
+    mutants.RESULTS.write_text(json.dumps(earlier), "utf-8")
+    monkeypatch.setattr(mutants, "tried", lambda _, defects: [(defects[0], Verdict("tests/c.py::test", 5))])
+    monkeypatch.setattr(mutants, "check_without_defect", list)
+    try_all(second.name)
+    assert stored() == {first.name: Verdict("tests/a.py::test", 3), second.name: Verdict("tests/c.py::test", 5)}
+    assert mutants.TABLE.read_text("utf-8") == table()
+    assert "`tests/c.py::test` | 5" in table()
+
+
 def test_chance_draws_the_same_real_changes_for_the_same_seed():
     drawn = draw(50, 1)
     assert drawn == draw(50, 1)

@@ -1,17 +1,21 @@
 """What outputs may bring to a page, and what they may not."""
 
+import copy
 import re
+from xml.etree import ElementTree as ET
 
 import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from book.sanitize import is_harmless, sanitized
+from book.outputs import CHARACTERS
+from book.sanitize import NO_FORMULA, NOT_SHOWN, sanitized
+from book.svg import only_drawing
 from d2l.layers import Layer, LayerTable
 from d2l.media import CURVES_MIME, RUN_MIME
 
+NAMESPACE = "{http://www.w3.org/2000/svg}"
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {attributes}>{inside}</svg>'
-NOT_SHOWN = "This picture is not shown: it has parts that could run, or ask another host."
 
 
 def made_safe(*outputs: NotebookNode) -> list[NotebookNode]:
@@ -29,15 +33,24 @@ def data_shown(data: dict) -> dict:
     return shown.data
 
 
+def what_draws(svg: str) -> list[tuple]:
+    """The elements of an SVG that are no description of it, with their attributes and texts."""
+    elements = [element for element in ET.fromstring(svg).iter() if element.tag.startswith(NAMESPACE)]
+    return [(element.tag, element.attrib, (element.text or "").strip()) for element in elements]
+
+
 def drawing(inside: str, attributes: str = "") -> str:
     """An SVG."""
     return SVG.format(inside=inside, attributes=attributes)
 
 
 def test_what_the_book_shows_stays_as_it_is(shown):
-    for section, notebook in shown:
+    for section, notebook in copy.deepcopy(shown):
         for before, after in zip(notebook.cells, sanitized(notebook).cells, strict=True):
             for output, safe in zip(before.get("outputs", []), after.get("outputs", []), strict=True):
+                if "image/svg+xml" in output.get("data", {}):
+                    pictures = [data.pop("image/svg+xml") for data in (output.data, safe.data)]
+                    assert what_draws(pictures[0]) == what_draws(pictures[1]), section
                 if "text/html" not in output.get("data", {}):
                     assert safe == output, section
 
@@ -76,7 +89,7 @@ def test_html_is_left_with_closed_harmless_elements(html):
         assert attribute not in safe
 
 
-def test_scripts_and_markdown_are_left_out_and_data_for_the_page_stays():
+def test_scripts_are_left_out_and_data_for_the_page_stays():
     data = {"application/javascript": "alert(1)", "text/markdown": "[x](javascript:alert(1))", "text/plain": "<b>"}
     kept = {CURVES_MIME: {"xlabel": "</script>", "curves": {}}, RUN_MIME: {"epochs": 1}}
     assert data_shown(data | kept) == {"text/plain": "<b>"} | kept
@@ -107,13 +120,80 @@ def test_scripts_and_markdown_are_left_out_and_data_for_the_page_stays():
     ],
 )
 def test_svg_that_could_run_or_ask_another_host_is_not_shown(svg):
-    assert not is_harmless(svg)
-    assert data_shown({"image/svg+xml": svg, "text/plain": "<Figure>"}) == {"text/plain": NOT_SHOWN}
+    (name, note), *others = data_shown({"image/svg+xml": svg, "text/plain": "<Figure>"}).items()
+    assert name == "text/plain" and note.startswith(NOT_SHOWN) and not others
 
 
 def test_svg_that_only_draws_is_shown():
     inside = "<path id='a'/><use xlink:href='#a' clip-path='url(#p)'/><text>on \\\\ url(x)</text><style>* {}</style>"
-    assert is_harmless(drawing(inside + "<image xlink:href='data:image/png;base64,AAAA'/>"))
+    svg = drawing(inside + "<image xlink:href='data:image/png;base64,AAAA'/>", "width='9pt' height='9'")
+    shown = data_shown({"image/svg+xml": svg})["image/svg+xml"]
+    assert what_draws(shown) == what_draws(svg)
+    assert only_drawing(shown) == shown
+
+
+def test_of_an_svg_nothing_is_shown_but_what_was_looked_at():
+    svg = (
+        "<?xml version='1.0' encoding='utf-8' standalone='no'?><?edit with='care'?>"
+        "<!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN' 'http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd'>"
+        "<!-- a comment -->"
+        + drawing(
+            "<metadata><edit:view href='https://other.host/'/></metadata><edit:view/><!-- another -->"
+            "<text edit:onclick='run()' xml:base='https://other.host/' xml:space='preserve'>"
+            "<![CDATA[<script>]]> 1</text>",
+            "xmlns:edit='urn:edit' width='9pt' height='9pt'",
+        )
+    )
+    shown = data_shown({"image/svg+xml": svg})["image/svg+xml"]
+    assert "".join(shown.split("\n")) == (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="9pt" height="9pt">'
+        '<metadata /><text xml:space="preserve">&lt;script&gt; 1</text></svg>'
+    )
+
+
+def test_svg_of_no_namespace_is_shown_as_notebooks_show_it():
+    shown = data_shown({"image/svg+xml": "<svg width='9' height='9'><path d='M 0 0 L 9 9'/></svg>"})["image/svg+xml"]
+    assert [element.tag for element in ET.fromstring(shown).iter()] == [f"{NAMESPACE}svg", f"{NAMESPACE}path"]
+
+
+@pytest.mark.fault("A picture that code shows could run a script")
+def test_note_in_the_place_of_a_picture_says_why(sees):
+    note = data_shown({"image/svg+xml": drawing("<script>alert(1)</script>")})["text/plain"]
+    assert note == f"{NOT_SHOWN} it has the element script, which is not among those that draw."
+    sees(note)
+
+
+@pytest.mark.parametrize(
+    ("latex", "written"),
+    [
+        (r"$\displaystyle \frac12$", r"\frac{1}{2}"),
+        (r"$$x_n^\mathrm{T}$$", r"x_{n}^{\mathrm{T}}"),
+        (r"\[\sqrt[3]x\]", r"\sqrt[3]{x}"),
+        ("\\begin{align*}\na &= b \\\\[2pt]\n[c] &= d\n\\end{align*}", r"a & =b \\ {}[c] & =d"),
+        (r"\begin{cases} x & \text{for}\: x > 0 \\ 0 & \text{else} \end{cases}",
+         r"\begin{cases} x & \text{for}\: x>0 \\ 0 & \text{else} \end{cases}"),
+        (r"a \$", r"a\$ "),
+        (":nowrap: x", "{}:nowrap:x"),
+    ],
+)  # fmt: skip
+def test_formula_is_written_anew_from_what_mathematics_needs(latex, written):
+    assert data_shown({"text/latex": latex, "text/plain": "x"}) == {"text/latex": f"$$ {written} $$", "text/plain": "x"}
+
+
+@pytest.mark.fault("A formula that code shows has a command of LaTeX that is none of mathematics")
+def test_formula_with_other_commands_is_text_with_a_note(sees):
+    latex = r"$x \input{/etc/passwd}$"
+    shown = data_shown({"text/latex": latex, "text/plain": "<IPython.core.display.Latex object>"})
+    assert shown == {"text/plain": f"{latex}\n{NO_FORMULA} \\input is not among what is known here."}
+    sees(shown["text/plain"])
+
+
+def test_markdown_is_shown_as_it_is_written():
+    markdown = "**bold** $x$ <script>alert(1)</script>"
+    for plain in ({}, {"text/plain": "<IPython.core.display.Markdown object>"}):
+        assert data_shown({"text/markdown": markdown} | plain) == {"text/plain": markdown}
+    first, rest = made_safe(nbformat.v4.new_output("display_data", data={"text/markdown": "word " * 10_000}))
+    assert len(first.data["text/plain"]) == CHARACTERS and rest.text == "… 30,000 more characters\n"
 
 
 @pytest.mark.parametrize("end", ["\r\n", *"\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"])
@@ -123,6 +203,15 @@ def test_every_end_of_a_line_is_seen_by_what_indents_lines(end):
     error = nbformat.v4.new_output("error", ename="E", evalue="e", traceback=[text])
     stream, error = made_safe(stream, error)
     assert {stream.text, *error.traceback, *data_shown({"text/plain": text}).values()} == {"one\ntwo\tthree"}
+
+
+def test_what_is_no_text_is_left_out_of_it():
+    text = "\x1b[1;31mred\x1b[0m a\x00b\x08c\x7fd\x9fe\udc80f\uffffg\th"
+    stream = nbformat.v4.new_output("stream", text=text)
+    error = nbformat.v4.new_output("error", ename="E", evalue="e", traceback=[text])
+    stream, error = made_safe(stream, error)
+    shown = {stream.text, *error.traceback, *data_shown({"text/plain": text}).values()}
+    assert shown == {"red a\N{REPLACEMENT CHARACTER}b�c�d�e�f�g\th"}
 
 
 def test_sizes_of_pictures_are_numbers():

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 from docutils import nodes
-from docutils.utils.math.latex2mathml import tex2mathml
 from PIL import Image
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -19,7 +18,8 @@ from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
 
-from book.pictures import svg_size
+from book.formulas import FormulaError, mathml
+from book.svg import SVG, SvgError, only_drawing
 from book.titles import TITLES
 
 from .explorer import Explorer
@@ -34,7 +34,6 @@ ANSWER_IN_CONTENTS = re.compile(r'<li><a class="reference internal" href="#[^"]*
 PLAIN_TOKEN = re.compile(r'<span class="(?:bp|n|n[abntov]|o|p|w)">([^<]*)</span>')
 REFERENCES = addnodes.pending_xref | addnodes.toctree
 SPACE_BEFORE_MARK = re.compile(r"(?: \(\))? (?=[.,;:)])")
-SVG = "{http://www.w3.org/2000/svg}"
 DESCRIPTION_LENGTH = 160  # what search engines show
 
 
@@ -76,7 +75,7 @@ class Translator(HTML5Translator):
         """A picture with its size, so that nothing moves when it has come, and with words in its place."""
         try:
             picture = _picture(Path(self.builder.srcdir, node["uri"]))
-        except (OSError, ET.ParseError) as error:
+        except (OSError, SvgError) as error:
             LOGGER.warning("the picture %s cannot be read: %s", node["uri"], error, location=node)
             raise nodes.SkipNode from None
         width = float(node.get("width", f"{picture.width}px").removesuffix("px"))
@@ -165,16 +164,20 @@ def _picture(path: Path) -> Picture:
     if path.suffix != ".svg":
         with Image.open(path) as image:
             return Picture(*image.size, "", drawn=False)
-    svg = ET.parse(path).getroot()
+    svg = ET.fromstring(only_drawing(path.read_bytes()))  # which gives it a size where it has none
     own = [svg.findtext(f"{SVG}{tag}") for tag in ("title", "desc")]
     words = ". ".join(filter(None, own)) or "Plot: " + ", ".join(dict.fromkeys(_texts(svg)))
-    return Picture(*svg_size(svg), words, svg.find(f".//{SVG}image") is None)
+    return Picture(_pixels(svg.get("width")), _pixels(svg.get("height")), words, svg.find(f".//{SVG}image") is None)
 
 
 def _texts(svg: ET.Element) -> list[str]:
     """The words of a plot; the numbers at its axes are left out."""
     texts = ("".join(text.itertext()).strip() for text in svg.iter(f"{SVG}text"))
     return [text for text in texts if re.search("[A-Za-z]", text)]
+
+
+def _pixels(length: str) -> float:
+    return float(length.removesuffix("pt")) * 4 / 3 if length.endswith("pt") else float(length)
 
 
 def _add_context(
@@ -196,8 +199,8 @@ def _write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_bl
     """A formula as MathML, which browsers show by themselves."""
     inline = isinstance(node, nodes.math)
     try:
-        formula = tex2mathml(node.astext(), inline=inline)
-    except SyntaxError as error:
+        formula = mathml(node.astext(), inline=inline)
+    except FormulaError as error:
         LOGGER.warning("the formula %s cannot be shown: %s", node.astext(), error, location=node)
         raise nodes.SkipNode from None
     if not inline:

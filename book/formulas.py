@@ -1,0 +1,67 @@
+"""Formulas as browsers show them, and those of the sources, looked at before anything is built."""
+
+import itertools
+import re
+
+from docutils.utils.math.latex2mathml import tex2mathml
+
+from .errors import BookError
+
+# A span of code or an escaped sign, which hide dollars, or what pandoc takes for a formula.
+FORMULA = re.compile(
+    r"(?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)|\\."
+    r"|\$\$(?P<display>(?:(?!\n\s*\n)(?:\\.|[^\\$]))+)\$\$"
+    r"|\$(?P<inline>(?=[^\s$])(?:(?!\n\s*\n)(?:\\.|[^\\$]))+)(?<!\s)\$(?!\d)",
+    re.S,
+)
+BRACE = re.compile(r"\\.|[{}]", re.S)  # or an escaped sign
+DEEPER = {"{": 1, "}": -1}
+
+
+class FormulaError(ValueError):
+    """A formula cannot be shown. The message says what stands in the way, to follow the formula."""
+
+
+def mathml(formula: str, inline: bool) -> str:
+    """A formula as MathML.
+
+    Args:
+        formula: LaTeX, without the dollars around it.
+        inline: Whether it stands in a line of text.
+
+    Raises:
+        FormulaError: The converter does not know something in it.
+    """
+    depths = list(itertools.accumulate((DEEPER.get(brace, 0) for brace in BRACE.findall(formula)), initial=0))
+    if min(depths) < 0 or depths[-1]:  # which the converter lets pass, and LaTeX does not
+        raise FormulaError("its braces are not in pairs")
+    try:
+        return tex2mathml(formula, inline=inline)
+    except SyntaxError as error:
+        raise FormulaError(str(error)) from None
+    except Exception:  # such as an IndexError, of what it does not expect
+        raise FormulaError("the converter to MathML cannot read it") from None
+
+
+def check_formulas(text: str, file: str, first: int) -> None:
+    """Check that pages can show the formulas in a text of a source.
+
+    Args:
+        file: The source's name, for messages.
+        first: The number of the text's first line in it.
+
+    Raises:
+        BookError: They cannot show one of them.
+    """
+    for match in FORMULA.finditer(text):
+        inline, display = match["inline"], match["display"]
+        formula = inline or display
+        if not formula:
+            continue
+        try:
+            mathml(formula, inline=bool(inline))
+        except FormulaError as error:
+            line = first + text.count("\n", 0, match.start())
+            raise BookError(
+                f"{file}:{line}: the formula {' '.join(formula.split())} cannot be shown: {error}"
+            ) from None
