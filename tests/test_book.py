@@ -868,6 +868,18 @@ def test_build_goes_on_past_a_killed_kernel_and_keeps_the_last_good_page(small_b
     sees(said)
 
 
+@pytest.mark.fault("A cell displays data that no notebook can hold")
+@pytest.mark.parametrize("data", ["{'text/plain': 5}", "{'text/plain': 'a', 'video/mp4': [1]}", "{'text/html': None}"])
+def test_output_that_no_notebook_can_hold_has_a_note_in_its_place(data, capsys, sees):
+    notebook = run(small_section("from IPython.display import display", f"display({data}, raw=True)", "1 + 1"), "smoke")
+    (note,), (last,) = (cell.outputs for cell in notebook.cells[1:])
+    assert note.text.startswith("This output is not shown: no notebook can hold it, since ")
+    assert last.data == {"text/plain": "2"}
+    nbformat.validate(notebook)
+    assert "Traceback" not in capsys.readouterr().err
+    sees(note.text)
+
+
 @pytest.mark.fault("The disk is full during the build")
 def test_build_on_a_full_disk_says_what_is_kept(small_book, tmp_path, monkeypatch, capsys, sees):
     with monkeypatch.context() as patch:
