@@ -1,6 +1,7 @@
 """One PDF per framework, through d2lbook, Sphinx and LaTeX."""
 
 import copy
+import itertools
 import os
 import re
 import shutil
@@ -54,7 +55,9 @@ ERROR = re.compile(r"^(?:! |\S+:\d+: |l\.\d+ ).*$", re.M)
 FLAW = re.compile(r"^(?:Missing character: |Overfull \\[hv]box |.*Warning: .*(?:undefined|multiply)).*$", re.M)
 
 LONG_WORD = re.compile(r"\S{80}(?=\S)")
-NOT_PRINTED = "This output is not printed: it is HTML without text."
+TAG = re.compile(r"<(/?)(\w+)")
+HTML_DEPTH = 100  # beyond, pandoc takes minutes for tables in tables
+NOT_PRINTED = "This output is not printed: it is HTML"
 
 
 def chosen_tabs(tab: str) -> list[str]:
@@ -147,10 +150,18 @@ def printable(notebook: NotebookNode) -> NotebookNode:
         else:
             html = output.data.pop("text/html", None)
             if html and not output.data.keys() & {"text/plain", *PICTURES}:
-                output.data["text/plain"] = pypandoc.convert_text(html, "plain", "html").strip() or NOT_PRINTED
+                output.data["text/plain"] = _text_of(html)
             if "text/plain" in output.data:
                 output.data["text/plain"] = LONG_WORD.sub(r"\g<0>\n", output.data["text/plain"])
     return notebook
+
+
+def _text_of(html: str) -> str:
+    """Sanitized HTML as plain text; of what has none that can be had, a note."""
+    steps = (-1 if end else 1 for end, tag in TAG.findall(html) if tag != "br")
+    if max(itertools.accumulate(steps), default=0) > HTML_DEPTH:
+        return f"{NOT_PRINTED} nested more than {HTML_DEPTH} deep."
+    return pypandoc.convert_text(html, "plain", "html").strip() or f"{NOT_PRINTED} without text."
 
 
 def _config(tab: str) -> Any:

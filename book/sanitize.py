@@ -1,7 +1,6 @@
 """Outputs made safe to show: text and HTML keep within their cell, and nothing in them runs or asks another host."""
 
 import copy
-import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -23,8 +22,6 @@ TABLE_TAGS = ["table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"]
 STYLES = ["font-weight", "overflow-x", "text-align"]
 SPANS = ("colspan", "rowspan")
 CLASSES = {"table": "layers", "p": "provenance"}  # others could be taken for parts of the page by its scripts
-TAG = re.compile(r"<(/?)(\w+)")
-HTML_DEPTH = 100  # browsers flatten what is nested more than some 500 deep, and would end the cell's own elements
 
 TEXT_MIME, HTML_MIME, SVG_MIME = "text/plain", "text/html", "image/svg+xml"
 LATEX_MIME, MARKDOWN_MIME = "text/latex", "text/markdown"
@@ -94,10 +91,7 @@ def _safe_data(data: dict[str, Any], cleaner: Any) -> dict[str, Any]:
     safe, notes = {kind: data[kind] for kind in DATA if kind in data}, []
     if (text := _text(data.get(TEXT_MIME))).strip():
         safe[TEXT_MIME] = text
-    html = cleaner.sanitize_html_tags(_text(data.get(HTML_MIME)))
-    if _depth(html) > HTML_DEPTH:
-        notes.append(f"This HTML is not shown: its elements are nested more than {HTML_DEPTH} deep.")
-    elif html.strip():
+    if (html := cleaner.sanitize_html_tags(_text(data.get(HTML_MIME)))).strip():
         safe[HTML_MIME] = html
     if LATEX_MIME in data:
         try:
@@ -135,12 +129,6 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         value = "" if value is None else json.dumps(value, default=str)
     return NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", LINE_END.sub("\n", strip_ansi(value)))
-
-
-def _depth(html: str) -> int:
-    """How deep the elements of HTML are nested that has an end for each."""
-    steps = (-1 if end else 1 for end, tag in TAG.findall(html) if tag != "br")
-    return max(itertools.accumulate(steps), default=0)
 
 
 def _sizes(metadata: Any) -> dict[str, Any]:

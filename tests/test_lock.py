@@ -14,7 +14,7 @@ from book.lock import alone
 
 TIME_LIMIT = 300
 HOLD = """
-import sys, time
+import sys
 from pathlib import Path
 from filelock import FileLock
 from book import lock
@@ -22,7 +22,8 @@ lock.BUILD = Path(sys.argv[1])
 lock.LOCK = FileLock(lock.BUILD / "lock")
 with lock.alone(), lock.alone():
     print("at work", flush=True)
-    time.sleep(float(sys.argv[2]))
+    sys.stdin.readline()
+    (lock.BUILD / "ended").touch()
 """
 COMMAND = """
 import sys
@@ -34,7 +35,7 @@ lock.LOCK = FileLock(lock.BUILD / "lock")
 
 
 def notebooks():
-    print("compiled")
+    print("compiled after the other" if (lock.BUILD / "ended").exists() else "compiled")
 
 
 __main__.notebooks = notebooks
@@ -43,29 +44,42 @@ sys.exit(__main__.main())
 """
 
 
-def hold(folder: Path, seconds: float) -> subprocess.Popen[str]:
-    """A process that builds in a folder for so long."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, folder, str(seconds)], text=True, stdout=subprocess.PIPE)
-    assert process.stdout.readline() == "at work\n"
-    return process
+def start(code: str, folder: Path) -> subprocess.Popen[str]:
+    """A process that builds in a folder."""
+    command = [sys.executable, "-c", code, str(folder)]
+    return subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def start_two(folder: Path) -> tuple[subprocess.Popen[str], subprocess.Popen[str], str]:
+    """Two processes that build in a folder, the first of which is at work, and what the second one says."""
+    first = start(HOLD, folder)
+    assert first.stdout.readline() == "at work\n"
+    second = start(COMMAND, folder)
+    return first, second, second.stdout.readline()
 
 
 @pytest.mark.fault("Two builds run at once")
 def test_second_build_says_that_it_waits_and_goes_on_when_the_first_has_ended(tmp_path, sees):
-    first = hold(tmp_path, 600)
-    second = subprocess.Popen([sys.executable, "-c", COMMAND, tmp_path], text=True, stdout=subprocess.PIPE)
-    said = second.stdout.readline()
+    first, second, said = start_two(tmp_path)
     assert said == "Another build is at work here; this one begins when it has ended. Ctrl-C ends the wait.\n"
-    first.kill()  # a lock goes with its process
-    first.wait(TIME_LIMIT)
-    assert second.communicate(timeout=TIME_LIMIT) == ("compiled\n", None)
-    assert second.returncode == 0
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.wait(1)
+    first.communicate("end\n", timeout=TIME_LIMIT)
+    assert second.communicate(timeout=TIME_LIMIT) == ("compiled after the other\n", None)
+    assert (first.returncode, second.returncode) == (0, 0)
     sees(said)
+
+
+def test_lock_goes_with_its_process(tmp_path):
+    first, second, _ = start_two(tmp_path)
+    first.kill()
+    first.communicate(timeout=TIME_LIMIT)
+    assert second.communicate(timeout=TIME_LIMIT) == ("compiled\n", None)
 
 
 def test_build_alone_says_nothing(tmp_path):
     for _ in range(2):
-        assert hold(tmp_path / "new", 0).communicate(timeout=TIME_LIMIT) == ("", None)
+        assert start(HOLD, tmp_path / "new").communicate("end\n", timeout=TIME_LIMIT) == ("at work\n", None)
 
 
 def built(folder: Path) -> subprocess.CompletedProcess[str]:
