@@ -2,14 +2,15 @@
 
 PYTHON := .venv/bin/python
 BOOK := $(PYTHON) -m book
-HELPER_TESTS := $(patsubst %,tests/test_%.py,core data images checkpoints layers library frameworks parity train \
-    workers workers_jax workers_mxnet workers_tensorflow chapters)
+QA := $(PYTHON) -m qa
+LINT := .venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/codespell
+PYTEST := $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4
 export D2L_DATA ?= $(CURDIR)/data
 # d2lbook reads and writes files in the encoding of the locale, which may have no sign for what is in them.
 export PYTHONUTF8 = 1
 
-.PHONY: help book test notebooks slides pdf serve lab data record reference bench chapters faults mutants steady coverage \
-    figures lib audit format clean
+.PHONY: help book test quick notebooks slides pdf serve lab data record reference bench chapters contract faults mutants soak \
+    coverage figures lib audit format clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -18,10 +19,12 @@ book: .venv/installed ## From a bare clone to the page in _build/html: environme
 	@$(BOOK) build
 
 test: .venv/installed ## Lint, spelling, unit tests, browser tests, and every notebook against its stored outputs
-	@.venv/bin/ruff check
-	@.venv/bin/ruff format --check
-	@.venv/bin/codespell
-	@$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4
+	@$(LINT)
+	@$(PYTEST)
+
+quick: $(or $(wildcard .venv/installed),.venv/quick) ## Lint, spelling, and the unit tests that need PyTorch at most, in a minute
+	@$(LINT)
+	@$(PYTEST) -m "quick and not slow"
 
 notebooks: .venv/installed ## Compile a notebook per framework into _build/notebooks
 	@$(BOOK) notebooks
@@ -51,20 +54,28 @@ bench: .venv/installed ## Measure training, data, imports and builds against pla
 	@$(PYTHON) -m bench $(PARTS)
 
 chapters: .venv/installed ## Run the sections that the helper is tested with, and renew their table
-	@$(BOOK) chapters
+	@$(QA) chapters
+
+contract: .venv/installed ## Show what changed in the helper's names and signatures, and renew the file that tests compare with
+	@PYTHONPATH=tests $(PYTHON) -m contract.interface
 
 faults: .venv/installed ## Make every fault happen that the tests know, and renew the table of what the user sees
-	@$(BOOK) faults
+	@$(QA) faults
 
 mutants: .venv/installed ## Put in one defect after the other and see which test catches it, in an hour: make mutants [ONLY=resize] [RANDOM=40 SEED=1]
-	@$(BOOK) mutants --random "$(RANDOM)" --seed "$(SEED)" "$(ONLY)"
+	@$(QA) mutants --random "$(RANDOM)" --seed "$(SEED)" "$(ONLY)"
 
-steady: .venv/installed ## Run all tests again and again, as on unlike machines, 20 minutes each: make steady [RUNS=6]
-	@$(BOOK) steady $(or $(RUNS),6)
+soak: ## Run make test in new clones, one after the other, until one fails: make soak [RUNS=6] [UNDER="taskset --cpu-list 0"]
+	@set -e; trap 'rm -rf "$$folder"' EXIT; trap 'exit 130' INT TERM; \
+	for run in $$(seq $(or $(RUNS),6)); do \
+	    folder=$$(mktemp -d); git clone --quiet . "$$folder/a book"; \
+	    (cd "$$folder/a book" && env -u D2L_DATA $(UNDER) make test); \
+	    rm -rf "$$folder"; \
+	done
 
 coverage: .venv/installed ## Show which lines and branches of the helper its tests run, at least 95 percent
 	@rm -rf _build/coverage && mkdir -p _build/coverage
-	@$(PYTHON) -m coverage run -m pytest -q $(HELPER_TESTS)
+	@$(PYTHON) -m coverage run -m pytest -q -m helper
 	@$(PYTHON) -m coverage combine -q
 	@$(PYTHON) -m coverage report
 
@@ -77,7 +88,7 @@ lib: .venv/installed ## Take what the chapter marks #@save, and the aliases of c
 	@$(BOOK) lib
 
 audit: .venv/installed ## Look the pinned packages up in the database of known vulnerabilities
-	@$(BOOK) audit
+	@$(QA) audit
 
 format: .venv/installed ## Format and lint the Python code
 	@.venv/bin/ruff format
@@ -87,17 +98,19 @@ clean: ## Remove what was built; the environment, downloaded data and _build/not
 	@if [ -d _build ]; then find _build -mindepth 1 -maxdepth 1 ! -name notebooks ! -name compiled ! -name lock -exec rm -rf {} +; fi
 
 # The exact versions are those of constraints.txt. What older environments have as d2l is this project's former name.
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed: EXTRAS := pytorch,tensorflow,mxnet,jax,book,test,figures
+.venv/quick: EXTRAS := pytorch,test
+.venv/installed .venv/quick: pyproject.toml constraints.txt
 	@set -e; for python in python3.11 python3.12 python3; do \
 	    if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then break; fi; \
 	    python=; \
 	done; \
 	if [ -z "$$python" ]; then echo "error: Python 3.11 or 3.12 is needed; found neither" >&2; exit 1; fi; \
-	echo "Installing the environment into .venv: 5 to 9 GB, three to ten minutes, once."; \
+	echo "Installing $(EXTRAS) into .venv, once: all of it takes 5 to 9 GB and three to ten minutes."; \
 	$$python -m venv .venv; \
 	if $(PYTHON) -m pip list --disable-pip-version-check --editable --format freeze | grep -q '^d2l=='; then \
 	    $(PYTHON) -m pip uninstall --quiet --yes d2l && rm -rf d2l.egg-info; \
 	fi; \
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	    --editable '.[pytorch,tensorflow,mxnet,jax,book,test,figures]'
+	    --editable '.[$(EXTRAS)]'
 	@touch $@

@@ -4,11 +4,8 @@
 """
 
 import functools
-import importlib
 import json
 import sys
-
-from book.source import FRAMEWORKS as MODULES
 
 from .frameworks import FRAMEWORKS, run_cells
 
@@ -22,7 +19,8 @@ def measure(tab: str) -> dict[str, list[float]]:
     Empty where the framework computes in plain ``float32`` by itself, so that the runs would be the same: not on a GPU,
     which may round products to TensorFloat-32.
     """
-    framework, d2l = FRAMEWORKS[tab](), importlib.import_module(f"d2l.{MODULES[tab]}")
+    framework = FRAMEWORKS[tab]()
+    d2l = framework.d2l
     if framework.dtype == "float32" and not d2l.num_gpus():
         print(f"{tab} computes in float32 by itself here: there is nothing to compare.", file=sys.stderr)
         return {}

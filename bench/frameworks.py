@@ -1,17 +1,16 @@
-"""What the measurements need of each framework: matrix products, memory, and the plain recipe to compare with.
+"""Adapters with what the measurements need: matrix products, memory, and the plain recipe to compare with.
 
 The plain recipe is how a tutorial would train the same model without the helper: images are resized one by one,
 in worker processes where the framework's loader has them, and steps run as the framework runs them unasked,
 eagerly (in JAX, whose tutorials do so, under ``jit``) and in ``float32``.
 """
 
-import importlib
-import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from contract import adapters
 from PIL import Image
 
 from book.source import ROOT, compile_source
@@ -41,39 +40,33 @@ def run_cells(tab: str, section: str = "alexnet", until: str = "") -> dict[str, 
     return names
 
 
-class Torch:
+class Torch(adapters.Torch):
     """PyTorch."""
 
     def __init__(self):
-        import torch
-
-        self.torch = torch
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.dtype = precision(importlib.import_module("d2l.torch"))
-
-    def seed(self, number: int) -> None:
-        """Start the random numbers anew."""
-        self.torch.manual_seed(number)
+        super().__init__()
+        self.device = self.lib.device("cuda" if self.lib.cuda.is_available() else "cpu")
+        self.dtype = precision(self.d2l)
 
     def product(self, n: int) -> Callable[[], Any]:
         """A function that multiplies two matrices (n, n) and waits for the result."""
-        a = self.torch.randn(n, n, device=self.device, dtype=getattr(self.torch, self.dtype))
+        a = self.lib.randn(n, n, device=self.device, dtype=getattr(self.lib, self.dtype))
         return lambda: (a @ a)[0, 0].item()
 
     def gpu_memory(self) -> int | None:
         """Peak of the GPU's memory in bytes."""
-        return self.torch.cuda.max_memory_allocated() if self.device.type == "cuda" else None
+        return self.lib.cuda.max_memory_allocated() if self.device.type == "cuda" else None
 
     def loader(self, images: np.ndarray, labels: np.ndarray, train: bool) -> Iterable[Any]:
         """The plain recipe's batches."""
-        torch = self.torch
+        torch = self.lib
         return torch.utils.data.DataLoader(
             _Resized(images, labels), BATCH_SIZE, shuffle=train, num_workers=WORKERS, persistent_workers=True
         )
 
     def recipe(self) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
         """The plain recipe's steps of training and of validation, each giving a scalar."""
-        torch, d2l = self.torch, importlib.import_module("d2l.torch")
+        torch, d2l = self.lib, self.d2l
         cross_entropy = torch.nn.functional.cross_entropy
         model = d2l.AlexNet()
         model.apply_init([torch.zeros(1, 1, *IMAGE)], d2l.init_cnn)
@@ -112,32 +105,25 @@ class _Resized:
         return resized(self.images[i])[np.newaxis], int(self.labels[i])
 
 
-class TensorFlow:
+class TensorFlow(adapters.TensorFlow):
     """TensorFlow."""
 
     def __init__(self):
-        self.d2l = importlib.import_module("d2l.tensorflow")
-        import tensorflow
-
-        self.tf = tensorflow
+        super().__init__()
         self.dtype = precision(self.d2l)
-
-    def seed(self, number: int) -> None:
-        """Start the random numbers anew."""
-        self.tf.keras.utils.set_random_seed(number)
 
     def product(self, n: int) -> Callable[[], Any]:
         """A function that multiplies two matrices (n, n) and waits for the result."""
-        a = self.tf.random.normal((n, n), dtype=self.dtype)
+        a = self.lib.random.normal((n, n), dtype=self.dtype)
         return lambda: float((a @ a)[0, 0])
 
     def gpu_memory(self) -> int | None:
         """Peak of the GPU's memory in bytes."""
-        return self.tf.config.experimental.get_memory_info("GPU:0")["peak"] if self.d2l.num_gpus() else None
+        return self.lib.config.experimental.get_memory_info("GPU:0")["peak"] if self.d2l.num_gpus() else None
 
     def loader(self, images: np.ndarray, labels: np.ndarray, train: bool) -> Iterable[Any]:
         """The plain recipe's batches."""
-        tf = self.tf
+        tf = self.lib
 
         def prepare(image: Any, label: Any) -> tuple[Any, Any]:
             return tf.image.resize(tf.cast(image[..., None], tf.float32) / 255, IMAGE), tf.cast(label, tf.int32)
@@ -148,7 +134,7 @@ class TensorFlow:
 
     def recipe(self) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
         """The plain recipe's steps of training and of validation, each giving a scalar."""
-        tf = self.tf
+        tf = self.lib
         net = self.d2l.AlexNet().net
         optimizer = tf.keras.optimizers.SGD(0.01)
         cross_entropy = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -168,44 +154,37 @@ class TensorFlow:
         return train, validate
 
 
-class MXNet:
+class MXNet(adapters.MXNet):
     """MXNet."""
 
     dtype = "float32"
 
     def __init__(self):
-        self.d2l = importlib.import_module("d2l.mxnet")
-        import mxnet
-
-        self.mx = mxnet
+        super().__init__()
         self.device = self.d2l.try_gpu()
-
-    def seed(self, number: int) -> None:
-        """Start the random numbers anew."""
-        self.mx.random.seed(number)
 
     def product(self, n: int) -> Callable[[], Any]:
         """A function that multiplies two matrices (n, n) and waits for the result."""
-        a = self.mx.np.random.normal(size=(n, n), ctx=self.device)
-        return lambda: self.mx.np.dot(a, a)[0, 0].item()
+        a = self.lib.np.random.normal(size=(n, n), ctx=self.device)
+        return lambda: self.lib.np.dot(a, a)[0, 0].item()
 
     def gpu_memory(self) -> int | None:
         """Peak of the GPU's memory in bytes: MXNet keeps what it took."""
         if not self.d2l.num_gpus():
             return None
-        free, total = self.mx.context.gpu_memory_info()
+        free, total = self.lib.context.gpu_memory_info()
         return total - free
 
     def loader(self, images: np.ndarray, labels: np.ndarray, train: bool) -> Iterable[Any]:
         """The plain recipe's batches."""
-        data, transforms = self.mx.gluon.data, self.mx.gluon.data.vision.transforms
+        data, transforms = self.lib.gluon.data, self.lib.gluon.data.vision.transforms
         prepare = transforms.Compose([transforms.Resize(IMAGE[::-1]), transforms.ToTensor()])
-        examples = data.ArrayDataset(self.mx.np.array(images[..., None], dtype="uint8"), labels.astype(np.int32))
+        examples = data.ArrayDataset(self.lib.np.array(images[..., None], dtype="uint8"), labels.astype(np.int32))
         return data.DataLoader(examples.transform_first(prepare), BATCH_SIZE, shuffle=train, num_workers=WORKERS)
 
     def recipe(self) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
         """The plain recipe's steps of training and of validation, each giving a scalar."""
-        autograd, gluon = self.mx.autograd, self.mx.gluon
+        autograd, gluon = self.lib.autograd, self.lib.gluon
         net = self.d2l.AlexNet().net
         net.collect_params().reset_ctx(self.device)
         trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.01})
@@ -226,29 +205,22 @@ class MXNet:
         return train, validate
 
 
-class JAX:
+class JAX(adapters.JAX):
     """JAX."""
 
     def __init__(self):
-        self.d2l = importlib.import_module("d2l.jax")
-        import jax
-
-        self.jax = jax
+        super().__init__()
         self.dtype = precision(self.d2l)
-
-    def seed(self, number: int) -> None:
-        """Start the random numbers anew."""
-        random.seed(number)  # which the helper draws its keys from
 
     def product(self, n: int) -> Callable[[], Any]:
         """A function that multiplies two matrices (n, n) and waits for the result."""
-        a = self.jax.random.normal(self.jax.random.PRNGKey(0), (n, n), self.dtype)
-        multiply = self.jax.jit(lambda a: a @ a)
+        a = self.lib.random.normal(self.lib.random.PRNGKey(0), (n, n), self.dtype)
+        multiply = self.lib.jit(lambda a: a @ a)
         return lambda: float(multiply(a)[0, 0])
 
     def gpu_memory(self) -> int | None:
         """Peak of the GPU's memory in bytes."""
-        return self.jax.devices()[0].memory_stats()["peak_bytes_in_use"] if self.d2l.num_gpus() else None
+        return self.lib.devices()[0].memory_stats()["peak_bytes_in_use"] if self.d2l.num_gpus() else None
 
     def loader(self, images: np.ndarray, labels: np.ndarray, train: bool) -> Iterable[Any]:
         """The plain recipe's batches."""
@@ -258,7 +230,7 @@ class JAX:
         """The plain recipe's steps of training and of validation, each giving a scalar."""
         import optax
 
-        jax, jnp = self.jax, self.jax.numpy
+        jax, jnp = self.lib, self.lib.numpy
         key = jax.random.PRNGKey(0)
         model = self.d2l.AlexNet()
         params = model.init({"params": key, "dropout": key}, jnp.zeros((1, *IMAGE, 1)))["params"]
@@ -306,4 +278,4 @@ class _Batches:
             yield X, self.labels[batch].astype(np.int32)
 
 
-FRAMEWORKS = {"pytorch": Torch, "tensorflow": TensorFlow, "mxnet": MXNet, "jax": JAX}
+FRAMEWORKS = {adapters.EXTRAS[framework.name]: framework for framework in (Torch, TensorFlow, MXNet, JAX)}

@@ -1,6 +1,5 @@
 """Measure one framework in this process and print the result as JSON: ``python -m bench.speed TAB helper|plain``."""
 
-import importlib
 import itertools
 import json
 import os
@@ -11,7 +10,6 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from book.source import FRAMEWORKS as MODULES
 from book.source import ROOT
 from d2l.data import load_fashion_mnist
 from d2l.plotting import to_numpy
@@ -34,7 +32,7 @@ def measure(tab: str, recipe: str) -> dict[str, Any]:
         matrices of ``dtype`` in this process.
     """
     framework = FRAMEWORKS[tab]()
-    on_gpu = importlib.import_module(f"d2l.{MODULES[tab]}").num_gpus() > 0
+    on_gpu = framework.d2l.num_gpus() > 0
     images = None if on_gpu else CPU_BATCHES * BATCH_SIZE
     seconds, loader = (_helper if recipe == "helper" else _plain)(tab, framework, images)
     return {
@@ -75,7 +73,7 @@ def batches_rate(loader: Iterable[Any]) -> float:
 
 def _helper(tab: str, framework: Any, images: int | None) -> tuple[list[float], Iterable[Any]]:
     """Run the section's own cells with a trainer that keeps the times of its epochs."""
-    d2l = importlib.import_module(f"d2l.{MODULES[tab]}")
+    d2l = framework.d2l
     os.environ["D2L_PROFILE"] = f"epochs={EPOCHS}" + (f",images={images}" if images else "")
     seconds: list[float] = []
 

@@ -1,9 +1,6 @@
 """Build the book: ``python -m book COMMAND``. The Makefile names the commands that people use."""
 
 import argparse
-import contextlib
-import errno
-import signal
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -11,7 +8,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 from nbformat.sign import NotebookNotary
 
-from .helper import check_helper
+from .commands import run_command
 from .lock import alone
 from .source import (
     FRAMEWORKS,
@@ -26,6 +23,7 @@ from .source import (
 )
 
 
+@alone()
 def build() -> None:
     """Compile, run what changed, render; go on past a section that fails and name it at the end."""
     from .pages import HTML, STAMP, inputs_hash, render, repair
@@ -81,6 +79,7 @@ def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> tuple[list[tuple[Secti
     return shown, failures
 
 
+@alone()
 def slides() -> None:
     """Make a deck of slides per section and framework, from the marks in the text."""
     from .handout import hand_out
@@ -97,6 +96,7 @@ def slides() -> None:
     print(f"The decks: {NOTEBOOKS / 'slides'}\nTo show one: make lab, open it, and press the button RISE above it")
 
 
+@alone()
 def pdf(tab: str) -> None:
     """Make a PDF of one framework's code, text and outputs, or one per framework."""
     from .pdf import check_tools, chosen_tabs, make_pdf
@@ -122,6 +122,7 @@ def data() -> None:
     print("Fashion-MNIST is here, whole.")
 
 
+@alone()
 def notebooks() -> None:
     """Compile the sources into notebooks without outputs."""
     from .handout import hand_out_all
@@ -154,59 +155,12 @@ def lib() -> None:
             print(f"Renewed {module.relative_to(ROOT)}")
 
 
-def chapters() -> None:
-    """Run the sections that the helper is tested with, and renew their table."""
-    from .chapters import renew_table
-
-    renew_table()
-
-
-def faults() -> None:
-    """Run the tests that make faults happen, and renew the table of what the user sees."""
-    from .faults import renew_table
-
-    renew_table()
-
-
-def mutants(only: str, count: str, seed: str) -> None:
-    """Put defects into copies of the repository, one at a time, and write down which test catches each."""
-    from .mutants import try_all
-    from .random_defects import try_random
-
-    if count or seed:
-        if not count.isdecimal() or int(count) == 0 or not seed.isdecimal():
-            raise BookError(
-                f"RANDOM={count} SEED={seed}: give how many defects to draw, one at least, and a whole number to draw "
-                "the same ones again with, such as RANDOM=40 SEED=1"
-            )
-        try_random(int(count), int(seed), only)
-    else:
-        try_all(only)
-
-
-def steady(runs: int) -> None:
-    """Run all tests again and again, as on unlike machines, and write down how long each run took."""
-    from .steady import add_runs
-
-    add_runs(runs)
-
-
-def audit() -> None:
-    """Look the pinned packages up in the database of known vulnerabilities."""
-    from .audit import audit
-
-    audit()
-
-
 def main() -> int:
     """Parse the command line and run a command."""
     parser = argparse.ArgumentParser(prog="python -m book", description="Build the book from its Markdown sources.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    parser.set_defaults(
-        interrupted="nothing is left half-written; the same command begins anew.", at_work=contextlib.nullcontext
-    )
     goes_on = "finished notebooks are kept, the next run goes on from there."
-    for command in (build, data, notebooks, slides, chapters, faults, lib, audit):
+    for command in (build, data, notebooks, slides, lib):
         commands.add_parser(command.__name__, help=command.__doc__).set_defaults(run=lambda args, run=command: run())
     for name in ("build", "slides"):
         commands.choices[name].set_defaults(interrupted=goes_on)
@@ -227,39 +181,8 @@ def main() -> int:
     )
     printer = commands.add_parser("pdf", help=pdf.__doc__)
     printer.add_argument("tab", nargs="?", default="")
-    printer.set_defaults(run=lambda args: pdf(args.tab), interrupted=goes_on, at_work=alone)
-    tester = commands.add_parser("mutants", help=mutants.__doc__)
-    tester.add_argument("only", nargs="?", default="", help="a word of the defect's or the file's name")
-    tester.add_argument("--random", default="", help="how many defects to draw at random in place of the chosen ones")
-    tester.add_argument("--seed", default="", help="a whole number; with the same one the same defects are drawn")
-    tester.set_defaults(
-        run=lambda args: mutants(args.only, args.random, args.seed),
-        interrupted="what was found is kept; ONLY=... tries some of the others.",
-    )
-    runner = commands.add_parser("steady", help=steady.__doc__)
-    runner.add_argument("runs", type=int, help="how many times")
-    runner.set_defaults(run=lambda args: steady(args.runs), interrupted="finished runs are kept.")
-    args = parser.parse_args()
-    # What make, timeout and CI send ends a command as Ctrl-C does.
-    kept = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        check_helper()
-        with args.at_work():
-            args.run(args)
-    except BookError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        print(f"error: the disk is full. Make room on it: {args.interrupted}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"\nInterrupted: {args.interrupted}", file=sys.stderr)
-        return 130
-    finally:
-        signal.signal(signal.SIGTERM, kept)
-    return 0
+    printer.set_defaults(run=lambda args: pdf(args.tab), interrupted=goes_on)
+    return run_command(parser)
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ def _text_of(html: str) -> str:
     steps = (-1 if end else 1 for end, tag in TAG.findall(html) if tag != "br")
     if max(itertools.accumulate(steps), default=0) > HTML_DEPTH:
         return f"{NOT_PRINTED} nested more than {HTML_DEPTH} deep."
-    return pypandoc.convert_text(html, "plain", "html").strip() or f"{NOT_PRINTED} without text."
+    return pypandoc.convert_text(html, "plain", "html").strip("\n") or f"{NOT_PRINTED} without text."
 
 
 def _config(tab: str) -> Any:

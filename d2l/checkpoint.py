@@ -11,10 +11,12 @@ import json
 import os
 import random
 import re
+import secrets
+import stat
 import sys
 import tempfile
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +25,15 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from .locks import FolderInUse, locked
+from .machine import physical_memory
 from .plotting import to_numpy
+from .workers import Workers
 
 FORMAT = "2"
-NAME = re.compile(r"step-(\d+)\.safetensors")
-PART = "checkpoint.part"
-MOST_LINES = 20
+NAME = re.compile(r"step-([0-9]{8,})\.safetensors")
+PART = re.compile(rf"{NAME.pattern}\.[0-9a-f]{{16}}\.part")  # a checkpoint that is being written
+MOST_LINES, MOST_CHARACTERS = 20, 300  # of what a message quotes
 
 
 class CheckpointError(RuntimeError):
@@ -58,6 +63,9 @@ class Checkpoint:
 class CheckpointFolder:
     """The checkpoints of one run, of which the last few are kept.
 
+    Others may write to the folder, too. What has a checkpoint's name and is no file, such as a link, is passed over
+    and named; no link is followed; and files that other runs put there stay as they are.
+
     Args:
         path: The folder; it is made if it is not there.
         keep: Checkpoints to keep.
@@ -74,14 +82,55 @@ class CheckpointFolder:
                 pass
         except OSError as error:
             raise CheckpointError(f"{path}: no checkpoint can be written here: {error}") from error
+        for other in self._named(lambda entry: not _is_file(entry)):
+            print(f"Passing over {other}: {_kind(other.lstat().st_mode)}, not a checkpoint's file", file=sys.stderr)
+        self._own = set(self.steps().values())  # this run's: those that it may go on from, and those that it saves
+
+    @contextmanager
+    def locked(self, workers: Workers) -> Iterator[None]:
+        """Keep other runs out of the folder; this one may have several processes, which all call this.
+
+        Raises:
+            CheckpointError: Another run uses it, or the lock cannot be written.
+        """
+        refused = ""
+        with ExitStack() as stack:
+            if workers.first:
+                try:
+                    if stack.enter_context(locked(self.path)):
+                        self._remove_parts()
+                except FolderInUse as error:
+                    refused = f"{error}. Give another checkpoint_dir, or end that run first"
+                except OSError as error:
+                    refused = f"{self.path}: no checkpoint can be written here: {error}"
+            refused = workers.gather(refused)[0]
+            if refused:
+                raise CheckpointError(refused)
+            self._own = set(self.steps().values())
+            yield
+
+    def _named(self, fits: Callable[[os.DirEntry], bool]) -> list[Path]:
+        """What there is with a checkpoint's name, the oldest first, as far as it fits."""
+        with os.scandir(self.path) as entries:
+            found = [(match[1], entry) for entry in entries if (match := NAME.fullmatch(entry.name)) and fits(entry)]
+            return [self.path / entry.name for _, entry in sorted(found, key=lambda numbered: int(numbered[0]))]
+
+    def _remove_parts(self) -> None:
+        """Remove what runs have left that were killed while they saved. This one has the lock, so none writes on."""
+        for path in self.path.iterdir():
+            if PART.fullmatch(path.name):
+                with suppress(OSError):  # it is a folder, or somebody else's
+                    path.unlink()
 
     def steps(self) -> dict[int, Path]:
         """The files by the number of training batches that they were saved after, the oldest first."""
-        found = {int(match[1]): path for path in self.path.iterdir() if (match := NAME.fullmatch(path.name))}
-        return dict(sorted(found.items()))
+        return {int(NAME.fullmatch(path.name)[1]): path for path in self._named(_is_file)}
 
-    def newest(self) -> Checkpoint | None:
+    def newest(self, check: Callable[[Checkpoint], None] = lambda checkpoint: None) -> Checkpoint | None:
         """The last checkpoint that is whole; ``None`` if there is no file at all. Damaged ones are named.
+
+        Args:
+            check: Raises `CheckpointError` for one that is not to be gone on from, either.
 
         Raises:
             CheckpointError: There are files, but none is whole.
@@ -89,7 +138,9 @@ class CheckpointFolder:
         damaged = []
         for path in reversed(self.steps().values()):
             try:
-                return read(path)
+                checkpoint = read(path)
+                check(checkpoint)
+                return checkpoint
             except CheckpointError as error:
                 damaged.append(str(error))
                 print(f"Passing over a damaged checkpoint: {error}", file=sys.stderr)
@@ -101,6 +152,8 @@ class CheckpointFolder:
     def save(self, step: int, arrays: Mapping[str, np.ndarray], state: Any) -> None:
         """Write a checkpoint, which is there under its name only once it is whole; then remove what is not kept.
 
+        Arrays with ``nan`` in them are not saved: a line says so, and the checkpoints before stay.
+
         Args:
             step: Training batches that it is saved after.
             arrays: Its arrays by name.
@@ -109,17 +162,33 @@ class CheckpointFolder:
         Raises:
             CheckpointError: It could not be written; the others are as they were.
         """
-        path, part = self.path / f"step-{step:08}.safetensors", self.path / PART
+        path = self.path / f"step-{step:08}.safetensors"
+        part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
         arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+        lost = _with_nan(arrays)
+        if lost:
+            print(f"No checkpoint after {step} batches: {lost}", file=sys.stderr)
+            return
+        if path not in self._own and path.is_file() and not path.is_symlink():
+            raise CheckpointError(
+                f"{path} is of another run, which uses this folder, too, and stays as it is: give each run a "
+                "checkpoint_dir of its own"
+            )
         text = as_json(state)
-        content = save(arrays, {"d2l_checkpoint": FORMAT, "sha256": _digest(arrays, text), "state": text})
+        try:
+            content = save(arrays, {"d2l_checkpoint": FORMAT, "sha256": _digest(arrays, text), "state": text})
+        except SafetensorError as error:
+            raise CheckpointError(
+                f"{path} could not be saved: {error}. Beside its arrays it takes {len(text) / 1e6:,.1f} MB."
+            ) from error
         try:
             try:
-                with part.open("wb") as file:
+                with part.open("xb") as file:  # which is new, and so no link
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())  # else a power cut may leave the name without the content
                 part.replace(path)
+                self._own.add(path)
                 _sync(self.path)
             finally:
                 part.unlink(missing_ok=True)
@@ -129,32 +198,102 @@ class CheckpointFolder:
                 "The checkpoints before it are as they were: make room and go on with resume=True."
             ) from error
         # A later one was passed over as damaged, and will be written again.
-        for old in [path for number, path in self.steps().items() if number <= step][: -self.keep]:
-            old.unlink(missing_ok=True)
+        for old in [own for number, own in self.steps().items() if number <= step and own in self._own][: -self.keep]:
+            self._own.remove(old)
+            try:
+                old.unlink(missing_ok=True)
+            except OSError as error:
+                print(f"An old checkpoint stays, for it cannot be removed: {error}", file=sys.stderr)
 
 
 def read(path: Path) -> Checkpoint:
-    """Read a checkpoint.
+    """Read a checkpoint. Its arrays are loaded only if its header is that of one.
 
     Raises:
         CheckpointError: The file is not there, is none of this format, or is damaged.
     """
+    _check_file(path)
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not iterable itself
-    except (OSError, SafetensorError) as error:
+            _check_format(path, metadata)
+            arrays = {name: _array(path, file, name) for name in file.keys()}  # noqa: SIM118, not iterable itself
+    except (OSError, SafetensorError, MemoryError) as error:
         other = _other_kind(path)
-        raise CheckpointError(f"{path}: {f'{other}, not a checkpoint' if other else error}") from error
+        said = f"{other}, not a checkpoint" if other else printable(str(error)) or type(error).__name__
+        raise CheckpointError(f"{path}: {said}") from error
+    if metadata.get("sha256") != _digest(arrays, metadata.get("state", "")):
+        raise CheckpointError(f"{path}: its content is not what was saved: the SHA-256 differs")
+    lost = _with_nan(arrays)
+    if lost:
+        raise CheckpointError(f"{path}: {lost}")
+    return Checkpoint(path, arrays, _parsed(path, metadata))
+
+
+def _check_file(path: Path) -> None:
+    """See that there is a file, and that this machine can hold its arrays."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    if stat.S_ISDIR(status.st_mode):
+        example = path / "step-00000001.safetensors"
+        raise CheckpointError(f"{path}: a folder (give a file of it, such as {example}), not a checkpoint")
+    if not stat.S_ISREG(status.st_mode):
+        raise CheckpointError(f"{path}: {_kind(status.st_mode)}, not a checkpoint")
+    memory = physical_memory()
+    if status.st_size > memory:
+        raise CheckpointError(
+            f"{path}: its {status.st_size / 1e9:,.1f} GB are more than this machine's memory ({memory / 1e9:,.1f} GB)"
+        )
+
+
+def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
+    """See that a safetensors file's header is that of a checkpoint."""
     if metadata.get("d2l_checkpoint") != FORMAT:
         of = f"of format {metadata['d2l_checkpoint']}" if "d2l_checkpoint" in metadata else "of another program"
         raise CheckpointError(
-            f"{path}: not a checkpoint that this version of d2l has written, but a safetensors file {of}: "
+            f"{path}: not a checkpoint that this version of d2l has written, but a safetensors file {printable(of)}: "
             "safetensors.numpy.load_file reads its arrays"
         )
-    if metadata.get("sha256") != _digest(arrays, metadata.get("state", "")):
-        raise CheckpointError(f"{path}: its content is not what was saved: the SHA-256 differs")
-    return Checkpoint(path, arrays, json.loads(metadata["state"]))
+
+
+def _array(path: Path, file: Any, name: str) -> np.ndarray:
+    """An array of a file, of which NumPy may not have the type, or the shape."""
+    try:
+        return file.get_tensor(name)
+    except (AttributeError, TypeError, ValueError) as error:
+        described = file.get_slice(name)
+        kind, shape = described.get_dtype(), described.get_shape()
+        raise CheckpointError(
+            f"{path}: {printable(f'its array {name}, {kind} of shape {shape},')} is none that NumPy can hold"
+        ) from error
+
+
+def _parsed(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The state in a checkpoint's metadata."""
+    try:
+        state = json.loads(metadata["state"])
+    except KeyError as error:
+        raise CheckpointError(f"{path}: its state is missing") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: its state is no JSON that can be read: {printable(str(error))}") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: its state is a JSON {type(state).__name__}, and not an object")
+    return state
+
+
+def _with_nan(arrays: Mapping[str, np.ndarray]) -> str:
+    """Which arrays have ``nan`` in them, in words; nothing if none has."""
+    with np.errstate(invalid="ignore"):
+        lost = [name for name, x in arrays.items() if x.dtype.kind in "fc" and x.size and np.isnan(x.min())]
+    return printable(f"nan is in {', '.join(lost[:MOST_LINES])}") if lost else ""
+
+
+def printable(text: str) -> str:
+    """Text of a file as a message can quote it: not endless, and with nothing that a terminal takes for an order."""
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:MOST_CHARACTERS])
+    return shown if len(text) <= MOST_CHARACTERS else f"{shown}..."
 
 
 def check_fits(path: Path, found: Mapping[str, np.ndarray], own: Mapping[str, Any], what: str) -> None:
@@ -176,10 +315,10 @@ def check_fits(path: Path, found: Mapping[str, np.ndarray], own: Mapping[str, An
         for name in own
         if name in found and found[name] != own[name]
     ]
-    if len(lines) > MOST_LINES:
-        lines[MOST_LINES:] = [f"and {len(lines) - MOST_LINES} more"]
     if lines:
-        raise CheckpointError("\n  ".join([f"{path} does not fit this {what}:", *lines]))
+        more = [f"and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
+        shown = [printable(line) for line in lines[:MOST_LINES]]
+        raise CheckpointError("\n  ".join([f"{path} does not fit this {what}:", *shown, *more]))
 
 
 def pack(tree: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
@@ -301,32 +440,42 @@ OTHER_KINDS = (
     (rb"(?i)\s*<(!doctype|html)", "an HTML page, perhaps of a download that failed"),
     (rb"\s*[{\[][^\0]", "a JSON file"),
     (rb"(?s).{257}ustar", "a tar file"),
-)
-# And, of a zip file, what it has in it.
-ZIPPED = (
-    (r".*data\.pkl", "a file of torch.save (torch.load(path, weights_only=True) reads it)"),
-    (r"model\.weights\.h5|config\.json", "a .keras file (keras.saving.load_model reads it)"),
-    (r".*\.npy", "an .npz file of NumPy (numpy.load reads it)"),
+    # Of a zip file, what it has in it first.
+    (
+        rb"(?s)PK\x03\x04.{26}[^\0]*data\.pkl",
+        "a file of torch.save (torch.load(path, weights_only=True) reads it)",
+    ),
+    (
+        rb"(?s)PK\x03\x04.{26}(metadata\.json|config\.json|model\.weights\.h5)",
+        "a .keras file (keras.saving.load_model reads it)",
+    ),
+    (rb"(?s)PK\x03\x04.{26}[^\0]*\.npy", "an .npz file of NumPy (numpy.load reads it)"),
+    (rb"PK\x03\x04|PK\x05\x06", "a zip file"),
 )
 
 
 def _other_kind(path: Path) -> str | None:
-    """What a file is that is no safetensors file, if its content says so; nothing of it is decoded."""
-    if path.is_dir():
-        return f"a folder (give a file of it, such as {path / 'step-00000001.safetensors'})"
-    if not path.is_file():
+    """What a file is that is no safetensors file, if it says so at its beginning; nothing of it is decoded."""
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(264)
+    except OSError:
         return None
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as file:
-            names = file.namelist()
-        return next((kind for name, kind in ZIPPED if any(re.fullmatch(name, own) for own in names)), "a zip file")
-    with path.open("rb") as file:
-        beginning = file.read(264)
     if not beginning:
         return "an empty file"
     if beginning[8:9] == b"{":  # after the length of a safetensors file's header, of any number
         return None
     return next((kind for pattern, kind in OTHER_KINDS if re.match(pattern, beginning)), None)
+
+
+def _is_file(entry: os.DirEntry) -> bool:
+    return entry.is_file(follow_symlinks=False)
+
+
+def _kind(mode: int) -> str:
+    """What something is that is no file, by its mode."""
+    kinds = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def _sync(folder: Path) -> None:

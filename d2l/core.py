@@ -23,6 +23,7 @@ import numpy as np
 from . import validation
 from .arguments import check_share, check_size, check_whole, is_whole
 from .board import ProgressBoard
+from .caches import check_caches
 from .checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -32,6 +33,7 @@ from .checkpoint import (
     generator_state,
     pack,
     pack_entries,
+    printable,
     random_states,
     read,
     set_generator_state,
@@ -39,9 +41,10 @@ from .checkpoint import (
     unpack,
 )
 from .data import CLASSES, BatchLoader, Images, as_batch, load_fashion_mnist, resize_matrix
+from .decoding import DECODE_MEMORY, Memory, load
 from .distribution import VERSION
 from .hyperparameters import HyperParameters
-from .images import MEAN, ImageLoader, central, load
+from .images import MEAN, ImageLoader, central
 from .layers import Layer, LayerTable
 from .listing import Example, list_images, print_line
 from .machine import usable_processors
@@ -50,6 +53,7 @@ from .notebook import in_notebook
 from .plotting import show_images, to_numpy
 from .profile import current_profile
 from .progress import CountedLoader, Progress
+from .runstate import check_run_state, fitting
 from .workers import Workers
 
 # Attributes that a model has for its trainer.
@@ -463,6 +467,8 @@ class ImageFolder(DataModule):
             these are fewer.
         val_split: Where there is no ``val``, the share of each class's training images to validate on instead, one
             image at least. Which images these are depends on nothing but their names.
+        decode_memory: Bytes that all threads together may decode in. What an image takes is known from its header, some
+            8 to 20 bytes a pixel; one that takes more alone counts as corrupt, with what it takes as the reason.
 
     Raises:
         ValueError: A number is not a positive whole one, ``crop`` is larger than ``resize``, or ``val_split`` is not
@@ -480,10 +486,11 @@ class ImageFolder(DataModule):
         augment: bool = True,
         num_workers: int = min(8, usable_processors()),
         val_split: float | None = None,
+        decode_memory: int = DECODE_MEMORY,
     ):
         super().__init__(root, num_workers)
         numbers = {"batch_size": batch_size, "resize": resize, "crop": crop, "num_workers": num_workers}
-        for name, number in numbers.items():
+        for name, number in {**numbers, "decode_memory": decode_memory}.items():
             check_whole(name, number, 1)
         if crop > resize:
             raise ValueError(f"crop={crop} is larger than resize={resize}: give at most that")
@@ -515,6 +522,7 @@ class ImageFolder(DataModule):
             draw_seed if train else None,
             make_batch,
             self.on_corrupt,
+            self.decode_memory,
         )
 
     def on_corrupt(self, found: Mapping[str, str]) -> None:
@@ -522,7 +530,7 @@ class ImageFolder(DataModule):
 
     def _example(self, example: Example) -> tuple[Any, int]:
         """An image as validation has it in a batch, and its class number."""
-        pixels = np.stack([central(load(example, self.resize), self.crop)])
+        pixels = np.stack([central(load(example, self.resize, Memory(self.decode_memory)), self.crop)])
         arrays = pixels, -MEAN[None], np.array([example.label])
         X, _ = self._make_batch(*(self._on_device(array, None) for array in arrays))
         return X[0], example.label
@@ -753,12 +761,18 @@ class Trainer(HyperParameters):
             FloatingPointError: The training loss is no finite number, and the message names the first such step; or the
                 validation loss is none, and it names the epoch.
             CheckpointError: There are checkpoints but none is whole, they are of another model, optimizer, learning
-                rate or data, they are there and ``resume`` was not asked for, or one cannot be saved.
+                rate or data, they are there and ``resume`` was not asked for, one cannot be saved, or another run uses
+                the folder.
             TypeError: Model or data are something else, or a step or ``configure_optimizers`` returns something else
                 than a loss or an optimizer; the message names it.
         """
         self._check_given("fit(model, data)", model, data)
-        checkpoint = self._open_checkpoints(resume)
+        check_caches(self._say)
+        with self._open_checkpoints(resume) as checkpoint:
+            self._fit(model, data, checkpoint)
+
+    def _fit(self, model: Module, data: DataModule, checkpoint: Checkpoint | None) -> None:
+        """Train, from the beginning or from a checkpoint."""
         self._part_random_states(data)
         self.prepare_data(data)
         loaders = self.train_dataloader, self.val_dataloader
@@ -794,10 +808,7 @@ class Trainer(HyperParameters):
             except BaseException as error:
                 model.board.add_up = list  # the other processes may have ended
                 if self.workers.count > 1 and OTHER_GONE.search(str(error)):
-                    error.add_note(
-                        f"Another of the {self.workers.count} processes has ended, or cannot be reached; its own "
-                        "message says why. Start all of them again: resume=True goes on from the last checkpoint."
-                    )
+                    error.add_note(self.workers.other_gone)
                 raise
             finally:
                 model.board.flush()
@@ -1050,14 +1061,21 @@ class Trainer(HyperParameters):
         """Compile a step for arguments like these."""
         raise NotImplementedError
 
-    def _open_checkpoints(self, resume: bool) -> Checkpoint | None:
-        """Find the folder of checkpoints ready to be written to; the last one in it, to resume from."""
+    @contextmanager
+    def _open_checkpoints(self, resume: bool) -> Iterator[Checkpoint | None]:
+        """Have the folder of checkpoints, where there is one, for this run alone; the last one, to resume from."""
         self._checkpoints = self._stop = None
         if self.checkpoint_dir is None:
             if resume:
                 raise ValueError("resume=True: give the trainer a checkpoint_dir to resume from")
-            return None
+            yield None
+            return
         self._checkpoints = CheckpointFolder(Path(os.path.expanduser(self.checkpoint_dir)), self.keep)
+        with self._checkpoints.locked(self.workers):
+            yield self._find_checkpoint(resume)
+
+    def _find_checkpoint(self, resume: bool) -> Checkpoint | None:
+        """The last checkpoint of the folder, to resume from; ``None`` if there is none."""
         if not resume:
             if self.workers.add_up(np.array(len(self._checkpoints.steps()))) > 0:
                 raise CheckpointError(
@@ -1065,7 +1083,7 @@ class Trainer(HyperParameters):
                     "give another checkpoint_dir"
                 )
             return None
-        checkpoint = self._checkpoints.newest()
+        checkpoint = self._checkpoints.newest(check_run_state)
         names = self.workers.gather(checkpoint.path.name if checkpoint else "none")
         if len(set(names)) > 1:
             raise CheckpointError(
@@ -1097,7 +1115,8 @@ class Trainer(HyperParameters):
             name = self._optimizer_name()
             self._say(f"Checkpoints lack what {name}, an optimizer written by hand, keeps from one step to the next")
         if checkpoint is not None:
-            self._take_up(checkpoint)
+            with fitting(checkpoint):
+                self._take_up(checkpoint)
         self.train_dataloader = _CheckpointedLoader(self.train_dataloader, self)
         if self.val_dataloader is not None:
             self.val_dataloader = _StoppableLoader(self.val_dataloader, self)
@@ -1108,7 +1127,7 @@ class Trainer(HyperParameters):
         if isinstance(self.train_dataloader, BegunLoader):
             self.train_dataloader = self.train_dataloader.loader
         other = [
-            f"{name} is {state['run'][name]} there and {fact} here"
+            f"{name} is {printable(str(state['run'][name]))} there and {fact} here"
             for name, fact in self._run.items()
             if state["run"].get(name, fact) != fact
         ]
@@ -1117,6 +1136,8 @@ class Trainer(HyperParameters):
             if there != here:
                 other.insert(0, f"the model's number of weights is {there} there and {here} here")
             raise CheckpointError(f"{checkpoint.path} is of another run: {', '.join(other)}")
+        if state["batch"] > self.num_train_batches:
+            raise ValueError(f"it is after {state['batch']} of {self.num_train_batches} batches of an epoch")
         self._take_weights(checkpoint)
         self._set_optimizer_state(unpack(state["optimizer"], checkpoint.arrays, self._tensor), checkpoint.path)
         self._restore_schedulers(checkpoint)

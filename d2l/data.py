@@ -6,11 +6,10 @@ Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benc
 
 import gzip
 import hashlib
-import http.client
+import math
 import operator
 import os
 import sys
-import urllib.request
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,8 +18,8 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock
-from tqdm import tqdm
 
+from .download import download, unpack
 from .profile import Profile
 from .workers import Workers
 
@@ -31,13 +30,20 @@ CHECKSUMS = {
     "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
+# How many bytes that content has.
+SIZES = {
+    "train-images-idx3-ubyte": 16 + 60_000 * 28 * 28,
+    "train-labels-idx1-ubyte": 8 + 60_000,
+    "t10k-images-idx3-ubyte": 16 + 10_000 * 28 * 28,
+    "t10k-labels-idx1-ubyte": 8 + 10_000,
+}
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 SAMPLE_FOLDER = Path(__file__).parent / "sample"
 ADDRESSES = (
-    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
     "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
 )
-TIMEOUT_SECONDS = 30
+MESSAGE_LENGTH = 300  # characters of what a server or a layer below says
 NOT_THERE = ": not there"  # what is said of a place without the file
 CLASSES = (
     "t-shirt",
@@ -55,6 +61,11 @@ CLASSES = (
 
 class DataError(RuntimeError):
     """The data set could not be had whole. The message lists every place that was tried."""
+
+
+def printable(text: str) -> str:
+    """A text from elsewhere, fit for a message: what does not print, such as a terminal's commands, as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _as_stored(image: np.ndarray, label: int) -> tuple[np.ndarray, int]:
@@ -120,9 +131,11 @@ def read_idx(content: bytes) -> np.ndarray:
     if len(content) < 4 or content[:3] != b"\0\0\x08":
         raise ValueError(f"not an IDX file of unsigned bytes: it starts with {content[:4].hex(' ')}")
     start = 4 + 4 * content[3]
-    shape = np.frombuffer(content[4:start], ">u4")
-    if len(content) != start + shape.prod():
-        raise ValueError(f"the IDX header says {shape.tolist()}, the file holds {len(content) - start:,} values")
+    if len(content) < start:
+        raise ValueError(f"the IDX file ends in its header, after {len(content):,} of {start:,} bytes")
+    shape = np.frombuffer(content[4:start], ">u4").tolist()
+    if len(content) != start + math.prod(shape):
+        raise ValueError(f"the IDX header says {shape}, the file holds {len(content) - start:,} values")
     # A copy, since frameworks share an array's memory only if it may be written to.
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
 
@@ -207,21 +220,20 @@ def _fetch(name: str, target: Path, tried: list[str]) -> bytes:
     for address in ADDRESSES:
         url = f"{address}/{name}.gz"
         try:
-            compressed = _download(url)
-            content = gzip.decompress(compressed)
-        except gzip.BadGzipFile:
-            tried.append(f"{url}: the answer is no gzip file, it begins with {compressed[:15]!r}")
-            continue
-        except (OSError, EOFError, zlib.error, http.client.HTTPException) as error:
-            tried.append(f"{url}: {error}")
+            compressed = download(url, _most_compressed(name))
+            content = unpack(compressed, SIZES[name])
+        except Exception as error:  # whatever an odd answer raises in the layers below
+            tried.append(f"{url}: {printable(str(error) or repr(error))[:MESSAGE_LENGTH]}")
             continue
         actual = hashlib.sha256(content).hexdigest()
         if actual != CHECKSUMS[name]:
             tried.append(f"{url}: SHA-256 is {actual}, expected {CHECKSUMS[name]}")
             continue
         part = target.with_suffix(".part")
+        part.unlink(missing_ok=True)  # of a process that was killed
         try:
-            part.write_bytes(compressed)
+            with open(part, "xb") as file:  # follows no link
+                file.write(compressed)
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
@@ -238,19 +250,9 @@ def _not_found(name: str, target: Path, tried: list[str]) -> DataError:
     )
 
 
-def _download(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
-        size = int(response.headers.get("Content-Length") or 0)
-        label = url.rpartition("/")[2]
-        chunks = []
-        with tqdm(total=size or None, unit="B", unit_scale=True, desc=label, file=sys.stderr, leave=False) as bar:
-            while chunk := response.read(1 << 16):
-                chunks.append(chunk)
-                bar.update(len(chunk))
-    content = b"".join(chunks)
-    if size and len(content) != size:
-        raise EOFError(f"the connection ended after {len(content):,} of {size:,} bytes")
-    return content
+def _most_compressed(name: str) -> int:
+    """How many bytes a file may have as a gzip file: little more than its content, even where that cannot be packed."""
+    return SIZES[name] + SIZES[name] // 1000 + 1024
 
 
 def _read_checked(path: Path, name: str, tried: list[str]) -> bytes | None:
@@ -259,9 +261,13 @@ def _read_checked(path: Path, name: str, tried: list[str]) -> bytes | None:
         if not path.exists():
             tried.append(f"{path}{NOT_THERE}")
             return None
-        content = gzip.decompress(path.read_bytes())
+        if not path.is_file():
+            raise OSError("not a file")
+        if path.stat().st_size > _most_compressed(name):
+            raise OSError(f"{path.stat().st_size:,} bytes are more than the file can have")
+        content = unpack(path.read_bytes(), SIZES[name])
         actual = hashlib.sha256(content).hexdigest()
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         actual = f"not to be had ({error})"
     if actual == CHECKSUMS[name]:
         return content

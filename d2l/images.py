@@ -1,48 +1,23 @@
-"""Labelled image files: decode them, augment them, batch them.
+"""Labelled image files: augment them, batch them.
 
 The augmentation is that of Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural
 networks", 2012, section 4.1. All random numbers are NumPy's, so that they are the same in every framework.
 """
 
 import json
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import chain, islice
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from .data import DataError
-from .listing import Example, ImageSet, first_few, print_line
+from .decoding import DECODE_MEMORY, CorruptImageError, Memory, load
+from .listing import ImageSet, first_few, print_line
 from .workers import Workers
-
-# Pillow tries no other decoder, whatever a file says that it is: some of them start other programs.
-FORMATS = ("JPEG", "PNG", "WEBP")
-READ = "JPEG, PNG and WebP are read"
-# What other files begin with, and what they are. Of a pattern with a group, that is what is shown.
-OTHERS = {
-    rb"GIF8[79]a": "a GIF",
-    rb"BM(?=.{4}\0{4})": "a BMP",
-    rb"II\*\0|MM\0\*": "a TIFF",
-    rb"....(ftyp(?:heic|heix|hevc|mif1|msf1))": "a HEIF photograph",
-    rb"....(ftypavif)": "an AVIF",
-    rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51": "a JPEG 2000",
-    rb"\0\0\0\x0cJXL |\xff\x0a": "a JPEG XL",
-    rb"\0\0\x01\0": "an icon",
-    rb"8BPS": "a Photoshop file",
-    rb"%PDF": "a PDF",
-    rb"%!PS": "PostScript",
-    rb"PK\x03\x04": "a zip archive",
-    rb"\x1f\x8b": "a gzip file",
-    rb"\s*((?i:<!doctype html|<html))": "a web page",
-    rb"\s*(<\?xml|<svg)": "XML, such as SVG",
-    rb"version https://git-lfs": "a pointer of Git LFS, whose file `git lfs pull` brings",
-}
 
 # Of ImageNet's pixels in [0, 1], red, green, blue: the mean, and principal components as columns with their magnitudes.
 # Published with fb.resnet.torch (Facebook, 2016, datasets/imagenet.lua), and used so by MXNet.
@@ -52,89 +27,6 @@ COMPONENTS = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [
 COLOUR_DEVIATION = 0.1
 
 BATCHES_AHEAD = 2  # decoded while the one before them is trained on
-SHOWN_BYTES = 16
-
-
-def decode(content: bytes, size: int) -> np.ndarray:
-    """The central square of an image: (size, size, 3) ``uint8``, red, green, blue.
-
-    The shorter side is resized to ``size``, bilinearly and smoothed. A photograph that says how it was held is turned
-    upright; what is transparent shows white.
-
-    Raises:
-        Exception: The content is no whole image of a known format; the class is the decoder's choice.
-    """
-    with Image.open(BytesIO(content), formats=FORMATS) as image:
-        # Of a JPEG that is far larger, a half or a quarter is decoded at once.
-        image.draft(None, (2 * size, 2 * size))
-        upright = ImageOps.exif_transpose(image)
-    return np.asarray(ImageOps.fit(_as_rgb(upright), (size, size), Image.Resampling.BILINEAR))
-
-
-class CorruptImageError(DataError):
-    """An image file is no whole image of a format that is read.
-
-    Attributes:
-        reason: What is wrong with it. It depends on nothing but the file, whatever version of the decoder says what.
-    """
-
-    def __init__(self, name: str, reason: str):
-        super().__init__(f"{name}: {reason}")
-        self.reason = reason
-
-
-def load(example: Example, size: int) -> np.ndarray:
-    """The central square of an image, as `decode` gives it.
-
-    Raises:
-        CorruptImageError: It is no whole image of a format that is read.
-        OSError: The file cannot be read.
-    """
-    content = example.read()
-    try:
-        return decode(content, size)
-    except MemoryError:  # is no fault of the image
-        raise
-    except Exception as error:  # decoders raise whatever comes to them over a broken file
-        raise CorruptImageError(example.name, _why_corrupt(content, error)) from error
-
-
-def _why_corrupt(content: bytes, error: Exception) -> str:
-    """What is wrong with an image file that the decoder has raised an error over."""
-    if not content.strip(b"\0"):
-        return "nothing but zeros" if content else "empty"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels, the most that are decoded"
-    if content.startswith(b"\xff\xd8"):
-        return _undecodable("JPEG", cut_off=content.find(b"\xff\xd9", content.rfind(b"\xff\xda")) < 0)
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _undecodable("PNG", cut_off=b"IEND" not in content)
-    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
-        return _undecodable("WebP", cut_off=int.from_bytes(content[4:8], "little") + 8 > len(content))
-    for pattern, kind in OTHERS.items():
-        match = re.match(pattern, content, re.DOTALL)
-        if match:
-            return f"begins with {_shown(match[match.lastindex or 0])}: {kind}, and {READ}"
-    return f"begins with {_shown(content[:SHOWN_BYTES])}, and {READ}"
-
-
-def _undecodable(kind: str, cut_off: bool) -> str:
-    return f"a {kind} that ends in the middle" if cut_off else f"a {kind} that cannot be decoded"
-
-
-def _shown(content: bytes) -> str:
-    """The text that bytes begin with, or else their numbers."""
-    text = re.match(rb"[ -~]{2,}|", content)[0].decode()
-    return text or f"the bytes {content.hex(' ')}"
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):  # grey in 16 bits, which Pillow would cut off at 255
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
 
 
 def augment(square: np.ndarray, crop: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -191,6 +83,7 @@ class ImageLoader:
         make_batch: Makes a batch of pixels (n, crop, crop, 3) ``uint8``, of what to add (n, 3) ``float32`` to them in
             [0, 1], and of class numbers (n,).
         on_corrupt: Takes the images that an epoch has found corrupt, by name, with the reasons.
+        decode_memory: Bytes that all threads together may decode in. An image that takes more alone counts as corrupt.
     """
 
     images: ImageSet
@@ -203,6 +96,7 @@ class ImageLoader:
     draw_seed: Callable[[], int] | None
     make_batch: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[Any, ...]]
     on_corrupt: Callable[[Mapping[str, str]], None] = lambda found: None
+    decode_memory: int = DECODE_MEMORY
 
     @property
     def examples(self) -> int:
@@ -233,6 +127,7 @@ class ImageLoader:
         order = range(len(self.images))
         if seed is not None:
             order = np.random.default_rng(seed).permutation(len(self.images)).tolist()
+        memory = Memory(self.decode_memory)
         pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="decode")
         try:
             starts = range(first * self.batch_size, len(order), self.batch_size)
@@ -240,7 +135,7 @@ class ImageLoader:
             parts = [batch[self.workers.part(len(batch))] for batch in batches]
             wanted = chain.from_iterable(parts)
             most = BATCHES_AHEAD * max(map(len, parts), default=0)
-            examples = ahead(pool, lambda index: self._load(index, seed), wanted, most)
+            examples = ahead(pool, lambda index: self._load(index, seed, memory), wanted, most)
             for part in parts:
                 whole = [example for example in islice(examples, len(part)) if example is not None]
                 if whole:
@@ -266,11 +161,11 @@ class ImageLoader:
         pixels = np.zeros((n, self.crop, self.crop, len(MEAN)), np.uint8)
         return pixels, np.zeros((n, len(MEAN)), np.float32), np.zeros(n, np.int64)
 
-    def _load(self, index: int, seed: int | None) -> tuple[np.ndarray, np.ndarray, int] | None:
+    def _load(self, index: int, seed: int | None, memory: Memory) -> tuple[np.ndarray, np.ndarray, int] | None:
         """Pixels, what to add to them, and label of one image; ``None`` if it is corrupt."""
         example = self.images.examples[index]
         try:
-            square = load(example, self.resize)
+            square = load(example, self.resize, memory)
         except CorruptImageError as error:
             self.images.corrupt[example.name] = error.reason
             return None

@@ -28,6 +28,7 @@ from .hyperparameters import HyperParameters, add_to_class
 from .images import ImageLoader
 from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
+from .witness import speak_if_first_is_gone
 from .workers import Workers
 
 try:
@@ -380,7 +381,10 @@ class Trainer(core.Trainer):
     def _find_workers(self) -> Workers:
         if jax.process_count() == 1:
             return Workers()
-        return Workers(jax.process_index(), jax.process_count(), _sum_over_processes)
+        workers = Workers(jax.process_index(), jax.process_count(), _sum_over_processes)
+        if not workers.first:
+            _watch_first(workers)
+        return workers
 
     def _share_random_states(self) -> None:
         """Have all processes go on from the random states of the first one."""
@@ -1115,6 +1119,13 @@ def _gather_batch(part: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
     padded = np.zeros((max(sizes), *part.shape[1:]), part.dtype)
     padded[: len(part)] = part
     return np.concatenate([rows[:size] for rows, size in zip(_gather(padded), sizes, strict=True)])
+
+
+@cache
+def _watch_first(workers: Workers) -> None:
+    """Have this process say so when the first one is gone, with which JAX ends it before Python can."""
+    address = jax._src.distributed.global_state.coordinator_address  # which JAX may have found by itself
+    speak_if_first_is_gone(address, workers.other_gone)
 
 
 @cache

@@ -5,17 +5,18 @@ import operator
 import os
 import posixpath
 import sys
-import tarfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from tarfile import TarInfo
+from typing import Any, BinaryIO, NamedTuple
 
 from tqdm import tqdm
 
 from .data import DataError
 from .profile import Profile
+from .tar import NOT_WHOLE, walk
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 UNNAMED = f"not named *{', *'.join(EXTENSIONS[:-1])} or *{EXTENSIONS[-1]}"
@@ -63,7 +64,6 @@ LABEL_DIGITS = 6
 MOST_UNTRAINED = 21_841  # classes of the whole of ImageNet, of which a small part may lack nearly all
 LABEL_BYTES = 64  # with blanks and line ends
 NAMES_SHOWN = 3
-BYTES_AT_ONCE = 1 << 20
 
 PassedOver = defaultdict[str, list[str]]  # by kind, the names of what is passed over
 
@@ -83,6 +83,11 @@ class Example(NamedTuple):
     member: str = ""
     start: int = 0
     size: int = -1
+
+    @property
+    def stored_size(self) -> int:
+        """How many bytes the image has as it is stored."""
+        return os.path.getsize(self.file) if self.size < 0 else self.size
 
     @property
     def name(self) -> str:
@@ -358,28 +363,21 @@ def _shards_of(folder: Path, entries: list[os.DirEntry], passed_over: PassedOver
 
 def _list_shard(file: str, passed_over: PassedOver) -> list[Example]:
     """The images of one shard. A key is what stands before the last dot."""
-    images: dict[str, tarfile.TarInfo] = {}
-    labels: dict[str, tarfile.TarInfo] = {}
-    contents: dict[str, bytes] = {}
+    images: dict[str, TarInfo] = {}
+    labels: dict[str, TarInfo] = {}
     others: dict[str, list[str]] = defaultdict(list)
-    try:
-        with tarfile.open(file, "r:") as tar:
-            for member in tar:
-                name = posixpath.normpath(member.name)
-                key, extension = posixpath.splitext(name)
-                extension = extension.lower()
-                if member.isdir() or any(map(_is_left_behind, _parts(name))):
-                    continue
-                if extension in EXTENSIONS or extension in UNREAD:
-                    _add(file, images, key, member, "images")
-                elif extension == LABEL:
-                    _add(file, labels, key, member, "labels")
-                    contents[key] = tar.extractfile(member).read(LABEL_BYTES).strip()
-                else:
-                    others[key].append(member.name)
-            _require_end(tar)
-    except tarfile.TarError as error:
-        raise DataError(f"{file}: not a whole, uncompressed tar file ({error})") from error
+    for member in walk(file):
+        name = posixpath.normpath(member.name)
+        key, extension = posixpath.splitext(name)
+        extension = extension.lower()
+        if member.isdir() or any(map(_is_left_behind, _parts(name))):
+            continue
+        if extension in EXTENSIONS or extension in UNREAD:
+            _add(file, images, key, member, "images")
+        elif extension == LABEL:
+            _add(file, labels, key, member, "labels")
+        else:
+            others[key].append(member.name)
     whole = images.keys() & labels.keys()
     for key in [key for key, member in images.items() if key not in whole and _is_further(key, member.name, whole)]:
         others[key].append(images.pop(key).name)
@@ -388,12 +386,13 @@ def _list_shard(file: str, passed_over: PassedOver) -> list[Example]:
         kind = "further members of a key" if _belongs(key, whole) else "members whose key has neither image nor label"
         _note(passed_over, f"{kind} in shards", [f"{file}: {name}" for name in names])
     examples = []
-    for key, member in images.items():
-        if key in whole:
-            if not _is_image(member.name):
-                raise DataError(f"{file}: {member.name} is an image {UNNAMED}: {RENAME}, and make others a JPEG")
-            label = _read_label(file, labels[key], contents[key])
-            examples.append(Example(file, label, member.name, member.offset_data, member.size))
+    with open(file, "rb") as shard:
+        for key, member in images.items():
+            if key in whole:
+                if not _is_image(member.name):
+                    raise DataError(f"{file}: {member.name} is an image {UNNAMED}: {RENAME}, and make others a JPEG")
+                label = _read_label(shard, labels[key])
+                examples.append(Example(file, label, member.name, member.offset_data, member.size))
     if not examples:
         raise DataError(f"{file}: no images. {MEMBERS}")
     return examples
@@ -418,10 +417,10 @@ def _is_further(key: str, name: str, whole: Set[str]) -> bool:
     return rest[1:2].isalpha() and name.lower().endswith(LOSSLESS) and _belongs(key, whole)
 
 
-def _add(file: str, found: dict[str, tarfile.TarInfo], key: str, member: tarfile.TarInfo, kind: str) -> None:
+def _add(file: str, found: dict[str, TarInfo], key: str, member: TarInfo, kind: str) -> None:
     """Keep an image or a label by its key, of which there is to be one."""
-    if not member.isreg() or member.issparse():
-        raise DataError(f"{file}: {member.name} is a link or a sparse file: pack the shard with whole files in it")
+    if not member.isreg():
+        raise DataError(f"{file}: {member.name} {NOT_WHOLE}")
     if key in found:
         first = found[key].name
         what = f"{first} is there twice" if first == member.name else f"{first} and {member.name} have one key"
@@ -429,19 +428,7 @@ def _add(file: str, found: dict[str, tarfile.TarInfo], key: str, member: tarfile
     found[key] = member
 
 
-def _require_end(tar: tarfile.TarFile) -> None:
-    """See that the members end where the file does; Python takes what is no header for the end, in the middle too."""
-    tar.fileobj.seek(tar.offset)
-    mark = tar.fileobj.read(tarfile.BLOCKSIZE)
-    if len(mark) < tarfile.BLOCKSIZE:
-        raise tarfile.ReadError("it lacks the mark of its end: it may be cut off")
-    while mark:
-        if any(mark):
-            raise tarfile.ReadError(f"something other than a member follows after {tar.offset:,} bytes")
-        mark = tar.fileobj.read(BYTES_AT_ONCE)
-
-
-def _require_pairs(file: str, images: Mapping[str, tarfile.TarInfo], labels: Mapping[str, tarfile.TarInfo]) -> None:
+def _require_pairs(file: str, images: Mapping[str, TarInfo], labels: Mapping[str, TarInfo]) -> None:
     """Raises a `DataError` for an image without a label and for a label without an image."""
     for found, there, lack in ((images, labels, "label"), (labels, images, "image")):
         alone = found.keys() - there.keys()
@@ -449,9 +436,13 @@ def _require_pairs(file: str, images: Mapping[str, tarfile.TarInfo], labels: Map
             raise DataError(f"{file}: {found[min(alone)].name} has no {lack}. {MEMBERS}")
 
 
-def _read_label(file: str, member: tarfile.TarInfo, content: bytes) -> int:
+def _read_label(shard: BinaryIO, member: TarInfo) -> int:
+    shard.seek(member.offset_data)
+    content = shard.read(min(member.size, LABEL_BYTES)).strip()
     if not content.isdigit() or len(content) > LABEL_DIGITS or member.size > LABEL_BYTES:
-        raise DataError(f"{file}: {member.name} is {content!r}. Expected: a class number of 1 to {LABEL_DIGITS} digits")
+        raise DataError(
+            f"{shard.name}: {member.name} is {content!r}. Expected: a class number of 1 to {LABEL_DIGITS} digits"
+        )
     return int(content)
 
 

@@ -1,6 +1,7 @@
 """What the helper has to know of, or tell, the machine under a framework."""
 
 import ctypes
+import math
 import os
 import re
 import sys
@@ -24,6 +25,13 @@ def usable_processors() -> int:
 def cores_are_shown_twice() -> bool:
     """Whether the system lists each core as two processors or more (simultaneous multithreading), as far as it says."""
     return not SIBLINGS.exists() or len(re.findall(r"\d+", SIBLINGS.read_text())) > 1
+
+
+def physical_memory() -> float:
+    """Bytes of memory that the machine has; without limit where the system does not say."""
+    if not hasattr(os, "sysconf"):
+        return math.inf
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def cpu_has_bfloat16() -> bool:

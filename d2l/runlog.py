@@ -1,6 +1,7 @@
 """A training run as lines of JSON in a file, for programs to read and for people to follow with ``tail -f``."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ class RunLog:
     """Lines of JSON, appended to a file, each of them whole as soon as it is written.
 
     A file that can no longer be written to, such as one on a full disk, is named once; the run goes on without it.
+    One that has been renamed or removed, as programs do that keep logs small, is followed by a new one of its name.
 
     Args:
         path: The file; ``None`` writes nothing.
@@ -32,13 +34,18 @@ class RunLog:
         self._prepared = b""
         if path is None:
             return
-        kept = path.read_bytes() if path.is_file() else b""
-        if not _is_log(kept):
-            raise ValueError(f"{path} is there and is no log of a run, and stays as it is: give another file")
-        self._file = path.open("ab", buffering=0)  # a line is one call of the system, which a signal does not part
+        kept = self._open()
         self._of_earlier_run = bool(kept)
         if kept and not kept.endswith(b"\n"):
             self._prepared = b"\n"  # the disk was full, or the power went
+
+    def _open(self) -> bytes:
+        """Open the file to append to it; what is in it."""
+        kept = self.path.read_bytes() if self.path.is_file() else b""
+        if not _is_log(kept):
+            raise ValueError(f"{self.path} is there and is no log of a run, and stays as it is: give another file")
+        self._file = self.path.open("ab", buffering=0)  # a line is one call of the system, which a signal does not part
+        return kept
 
     def __enter__(self) -> "RunLog":
         return self
@@ -77,10 +84,20 @@ class RunLog:
         if self._file is None:
             return
         try:
+            if self._is_gone():
+                self._file.close()
+                self._open()
             self._file.write(line)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             print(f"{self.path}: the log ends here, the training goes on: {error}", file=sys.stderr)
             self.close()
+
+    def _is_gone(self) -> bool:
+        """Whether the file no longer has its name, but has been renamed or removed."""
+        try:
+            return not os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
+        except FileNotFoundError:
+            return True
 
 
 def _is_log(content: bytes) -> bool:

@@ -46,8 +46,12 @@ examples:
         --checkpoint-dir run1 --checkpoint-every 1000 --resume --log-file run1.jsonl
 
 exit codes:
-  0 the run is complete, 1 it failed, 2 the command is not right, 130 Ctrl-C, 143 SIGTERM
+  0 the run is complete, 1 it failed, 2 the command is not right, 129 SIGHUP (the terminal was closed), 130 Ctrl-C,
+  143 SIGTERM
 """
+
+# The signals that end a run; on Windows no terminal sends SIGHUP.
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Framework(NamedTuple):
@@ -100,12 +104,14 @@ OPTIONS = {
     name: f"--{option.replace('_', '-')}"
     for name, option in (
         *TRAINER_OPTIONS.items(),
-        *((name, name) for name in ("batch_size", "val_split", "lr", "resume")),
+        *((name, name) for name in ("batch_size", "val_split", "decode_memory", "lr", "resume")),
     )
 }
 # Not within names of files. Some of these names are words, too, if no value follows them.
 VALUE = re.compile(rf"(?<![\w/.-])({'|'.join(OPTIONS)})=(?>True\b|('[^']*'|[\w+-]+(?:\.\w+)*))(?!/)")
-NAME = re.compile(r"(?<![\w/.-])(max_epochs|num_gpus|checkpoint_dir|batch_size|val_split|lr)(?![\w/=-]|\.\w)")
+NAME = re.compile(
+    r"(?<![\w/.-])(max_epochs|num_gpus|checkpoint_dir|batch_size|val_split|decode_memory|lr)(?![\w/=-]|\.\w)"
+)
 PHRASES = {
     "learning rate": "--lr",
     "SCRIPT.py": "-m d2l.train",
@@ -163,6 +169,13 @@ def make_parser() -> Parser:
         metavar="SHARE",
         help="of a FOLDER without val, the share of the training images to validate on, such as 0.1 (default: none)",
     )
+    group.add_argument(
+        "--decode-memory",
+        type=_positive,
+        metavar="BYTES",
+        default=1 << 30,
+        help="of a FOLDER, what all threads together may decode images in (default: %(default)s)",
+    )
 
     group = parser.add_argument_group("how it is trained")
     group.add_argument(
@@ -192,7 +205,7 @@ def make_parser() -> Parser:
         "--checkpoint-dir",
         type=_path,
         metavar="FOLDER",
-        help="save the run here as it goes on, and when SIGTERM or Ctrl-C ends it (default: nowhere)",
+        help="save the run here as it goes on, and when SIGTERM, SIGHUP or Ctrl-C ends it (default: nowhere)",
     )
     group.add_argument(
         "--checkpoint-every",
@@ -404,21 +417,51 @@ def _load(d2l: Any, options: argparse.Namespace, size: int) -> tuple[Any, int]:
         return d2l.FashionMNIST(options.batch_size, resize=(size, size), root="data"), len(CLASSES)
     # As much more than what is cut out of it as in AlexNet's 256 and 224.
     data = d2l.ImageFolder(
-        options.data, options.batch_size, resize=size * 8 // 7, crop=size, val_split=options.val_split
+        options.data,
+        options.batch_size,
+        resize=size * 8 // 7,
+        crop=size,
+        val_split=options.val_split,
+        decode_memory=options.decode_memory,
     )
     return data, data.num_classes
 
 
+_handlers: list[Callable[[int, Any], None]] = []  # of signals, in use now
+
+
 @contextmanager
 def _on_signals(stop: Callable[[Stopped], None]) -> Iterator[None]:
-    """Have ``stop`` called when Ctrl-C or SIGTERM comes, which a cluster sends before it kills."""
-    numbers = signal.SIGINT, signal.SIGTERM
-    kept = [signal.signal(number, lambda number, _: stop(Stopped(number))) for number in numbers]
+    """Have ``stop`` called when Ctrl-C comes, SIGTERM, which a cluster sends before it kills, or SIGHUP.
+
+    SIGHUP comes when a terminal is closed. Where it is ignored, as after nohup, it stays so.
+    """
+    terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
+
+    def on_signal(number: int, _: Any) -> None:
+        if number == getattr(signal, "SIGHUP", None):
+            signal.signal(number, signal.SIG_IGN)  # for the shell sends it again, which asks for nothing more
+            _leave(terminals)
+        stop(Stopped(number))
+
+    numbers = [number for number in ENDING if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
+    kept = {number: signal.signal(number, on_signal) for number in numbers}
+    _handlers.append(on_signal)
     try:
         yield
     finally:
-        for number, handler in zip(numbers, kept, strict=True):
-            signal.signal(number, handler)
+        _handlers.remove(on_signal)
+        for number, handler in kept.items():
+            if signal.getsignal(number) == on_signal or handler not in _handlers:  # else one that came is ignored on
+                signal.signal(number, handler)
+
+
+def _leave(terminals: Sequence[int]) -> None:
+    """Write nothing more to terminals that are closed, where it would be an error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in terminals:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def _raise(stopped: Stopped) -> NoReturn:

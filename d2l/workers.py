@@ -33,6 +33,14 @@ class Workers:
         """Whether this is the process that draws, prints and saves."""
         return self.rank == 0
 
+    @property
+    def other_gone(self) -> str:
+        """What to say where another process does not answer."""
+        return (
+            f"Another of the {self.count} processes has ended, or cannot be reached; its own message says why. Start "
+            "all of them again: resume=True goes on from the last checkpoint."
+        )
+
     def part(self, n: int) -> slice:
         """Which of a batch of ``n`` examples are this process's: as many as the others', or one less or more."""
         return slice(self.rank * n // self.count, (self.rank + 1) * n // self.count)

@@ -23,11 +23,12 @@ from processes import free_ports
 from book.execute import PATIENCE, own_environment, with_outputs
 from book.handout import hand_out_all
 from book.helper import check_helper
-from book.pages import render
 from book.recordings import show_results
 from book.reference import reference_path
 from book.source import BUILD, BookError, Section, compile_sections, is_installed
 from d2l import machine
+
+pytest_plugins = ["contract.fixtures"]
 
 environment = own_environment()
 os.environ.clear()
@@ -91,6 +92,8 @@ def shown(sections: list[Section]) -> list[tuple[Section, NotebookNode]]:
 @pytest.fixture(scope="session")
 def html(sections: list[Section], shown: list[tuple[Section, NotebookNode]]) -> Path:
     """The pages, rendered from the stored outputs; any warning of Sphinx fails here."""
+    from book.pages import render  # which needs what comes with the extra book
+
     hand_out_all(sections)
     render(shown, BUILD / "test_html")
     return BUILD / "test_html"
@@ -142,14 +145,33 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.nbval_kernel_startup_timeout = PATIENCE
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With ``-m MARKER``, leave files alone that have none of it: they may import what is not installed here."""
+    marker = re.match(r"(?!not\b)\w+", config.option.markexpr)
+    if marker is None or collection_path.is_dir():
+        return None
+    return collection_path.suffix != ".py" or not carries(collection_path, marker[0]) or None
+
+
+def carries(file: Path, marker: str) -> bool:
+    """Whether a file of tests has a marker: in its text, or by the fixture `fw`, whose tests with PyTorch are quick."""
+    text = file.read_text("utf-8")
+    return f"mark.{marker}" in text or (
+        marker == "quick" and re.search(r"^def test_\w+\(.*\bfw\b", text, re.M) is not None
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the notebooks of frameworks that are not installed, and say so; a test's report names its faults.
 
-    Tests with a browser come last: once it has run, Playwright keeps the thread's event loop.
+    Tests with a browser come last: once it has run, Playwright keeps the thread's event loop. They and what takes the
+    compiled book are slow.
     """
     items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
     for item in items:
         item.user_properties += [("fault", *marker.args) for marker in item.iter_markers("fault")]
+        if {"sections", "browser"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
         if isinstance(item, IPyNbCell):
             item.output_timeout = PATIENCE
     references = Path(__file__).parent / "reference"

@@ -85,9 +85,8 @@ def measured_accuracy(monkeypatch, dtype, gpus):
         curves = {"val_acc": [(1, 0.1), (2, len(trainings) / 10)]}
         return {"model": SimpleNamespace(board=SimpleNamespace(curves=curves))}
 
-    framework = SimpleNamespace(dtype=dtype, seed=seeds.append)
+    framework = SimpleNamespace(dtype=dtype, seed=seeds.append, d2l=d2l)
     monkeypatch.setattr(accuracy, "FRAMEWORKS", {"pytorch": lambda: framework})
-    monkeypatch.setattr(accuracy, "importlib", SimpleNamespace(import_module=lambda name: d2l))
     monkeypatch.setattr(accuracy, "run_cells", run_cells)
     return accuracy.measure("pytorch"), trainings
 

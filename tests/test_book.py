@@ -794,11 +794,9 @@ def test_step_reads_what_it_imports_and_what_that_imports(tmp_path):
 
 def test_tool_that_makes_no_page_makes_none_stale():
     inputs = {str(path.relative_to(ROOT)) for name in (*SHARED_INPUTS, *STEPS) for path in ROOT.glob(name)}
-    others = {
-        f"book/{name}.py"
-        for name in ("__main__", "audit", "chapters", "faults", "junit", "mutants", "reference", "steady")
-    }
+    others = {f"book/{name}.py" for name in ("__main__", "commands", "reference")}
     assert not inputs & {*others, "book/pdf.py", "book/slides.py", "img/alexnet.py"}
+    assert not {name for name in (*inputs, *TOOLS) if name.startswith("qa/")}
     assert inputs >= {"book/syntax.py", "book/curves.py", "book/outputs.py", "theme/explorer.py", "img/alexnet.svg"}
     assert inputs >= {"book/titles.py", "d2l/layers.py", "img/filters.png"}  # which the theme and the sources read
     assert not set(TOOLS) & {*others, "book/pages.py", "book/execute.py"}
@@ -1158,18 +1156,15 @@ def test_limits_may_be_parted_by_blanks_or_commas(monkeypatch):
 @pytest.mark.parametrize(
     ("verb", "handed_over"),
     [
-        *((verb, ()) for verb in ("build", "data", "notebooks", "slides", "chapters", "faults", "lib", "audit")),
+        *((verb, ()) for verb in ("build", "data", "notebooks", "slides", "lib")),
         ("record", ("mxnet", ["epochs=1", "images=6000"], "lenet")),
         ("reference", (True,)),
         ("pdf", ("mxnet",)),
-        ("mutants", ("resize", "40", "7")),
-        ("steady", (3,)),
     ],
 )
 def test_every_verb_of_make_hands_over_its_variables(monkeypatch, verb, handed_over):
-    text = (ROOT / "Makefile").read_text("utf-8").replace("$(or $(RUNS),6)", "3")
-    words = {"TAB": "mxnet", "SECTION": "lenet", "LIMITS": "epochs=1 images=6000"}
-    words |= {"WRITE": "yes", "ONLY": "resize", "RANDOM": "40", "SEED": "7"}
+    text = (ROOT / "Makefile").read_text("utf-8")
+    words = {"TAB": "mxnet", "SECTION": "lenet", "LIMITS": "epochs=1 images=6000", "WRITE": "yes"}
     for variable, value in words.items():
         text = text.replace(f"$({variable})", value)
     recipe = next(line for line in text.splitlines() if re.search(rf"\$\(BOOK\) {verb}\b", line))

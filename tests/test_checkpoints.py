@@ -15,13 +15,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from contract.examples import Interrupted, Loaders, Stopping, batches_of, seed, spoilt, tiny
+from contract.fixtures import adapter
+from hostile.checkpoint_files import forged, state_of
 from photographs import write_folder
 from processes import TIME_LIMIT
-from test_frameworks import NAMES, Loaders, adapter, batches_of, shape_of_image, spoilt, tiny
 
-from d2l import checkpoint, progress
+from d2l import checkpoint, locks, progress
 from d2l.checkpoint import CheckpointError, CheckpointFolder, read
 from d2l.workers import Workers
+
+pytestmark = [pytest.mark.helper, pytest.mark.slow, pytest.mark.usefixtures("full_run")]
 
 EPOCHS = 3
 TRAIN, VAL, BATCH_SIZE = 22, 8, 4  # six batches, the last of them short
@@ -29,54 +33,10 @@ BATCHES = 6
 FOLDER = "checkpoints"
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def fw(request):
-    """One framework: its helper module as ``d2l`` and what tests need beside it."""
-    return adapter(request.param)
-
-
-@pytest.fixture(scope="module")
-def torch():
-    return adapter("torch")
-
-
-@pytest.fixture(scope="module", params=("torch", "tensorflow", "mxnet"))
-def stateful(request):
-    """One of the frameworks whose models hold their own weights."""
-    return adapter(request.param)
-
-
-@pytest.fixture(autouse=True)
-def full_run(monkeypatch, tmp_path):
-    """Runs of as many epochs as asked for, in a folder of their own."""
-    monkeypatch.setenv("D2L_PROFILE", "full")
-    monkeypatch.chdir(tmp_path)
-
-
-class Interrupted(Exception):
-    pass
-
-
-class Stopping:
-    """A loader that fails once its trainer has done so many batches of the run."""
-
-    def __init__(self, loader, trainer, stop):
-        self.loader, self.trainer, self.stop = loader, trainer, stop
-
-    def __len__(self):
-        return len(self.loader)
-
-    def __iter__(self):
-        for batch in self.loader:
-            if getattr(self.trainer, "train_batch_idx", 0) == self.stop:
-                raise Interrupted
-            yield batch
-
-
 def data_of(fw, trainer=None, stop=None, examples=TRAIN, batch_size=BATCH_SIZE):
     """Random images, in another order each epoch, whose loader may fail on the way."""
     rng = np.random.default_rng(0)
-    X = fw.tensor(rng.random((TRAIN + VAL, *shape_of_image(fw)), np.float32))
+    X = fw.tensor(rng.random((TRAIN + VAL, *fw.image_shape), np.float32))
     y = fw.tensor(rng.integers(0, 10, TRAIN + VAL).astype(fw.label_type))
 
     class Data(fw.d2l.DataModule):
@@ -89,29 +49,12 @@ def data_of(fw, trainer=None, stop=None, examples=TRAIN, batch_size=BATCH_SIZE):
     return data
 
 
-ADAM = {
-    "torch": lambda fw, model: fw.lib.optim.Adam(model.parameters(), lr=0.01),
-    "tensorflow": lambda fw, model: fw.lib.keras.optimizers.Adam(0.01),
-    "mxnet": lambda fw, model: fw.lib.gluon.Trainer(
-        model.parameters(), "adam", {"lr_scheduler": fw.lib.lr_scheduler.FactorScheduler(3, 0.5, base_lr=0.01)}
-    ),
-    "jax": lambda fw, model: fw.d2l.optax.adam(0.01),
-}
-
-
 def model_of(fw, optimizer="sgd", hidden=16):
     """A model with dropout, and maybe an optimizer with a state."""
     model = tiny(fw, dropout=0.5, hidden=hidden)
     if optimizer == "adam":
-        type(model).configure_optimizers = lambda self: ADAM[fw.d2l.Trainer.framework](fw, self)
+        type(model).configure_optimizers = lambda self: fw.adam(self)
     return model
-
-
-def seed(fw, number):
-    """Start all random states from a number."""
-    random.seed(number)
-    np.random.seed(number)
-    fw.seed(number)
 
 
 def fit(fw, optimizer="sgd", start=1, stop=None, epochs=EPOCHS, resume=False, folder=FOLDER, make=None, **arguments):
@@ -214,7 +157,7 @@ def block_of(fw):
                 super().__init__()
                 self.net = fw.stack(fw.d2l.Residual(1, True), fw.net(4, 0.5))
 
-    Net.configure_optimizers = lambda self: ADAM[fw.d2l.Trainer.framework](fw, self)
+    Net.configure_optimizers = lambda self: fw.adam(self)
     return Net()
 
 
@@ -547,18 +490,17 @@ def test_file_of_another_kind_is_no_checkpoint():
 
 @pytest.mark.fault("The disk is full when a checkpoint is saved")
 def test_full_disk_stops_the_run_and_leaves_the_checkpoints_before(torch, monkeypatch, sees):
-    if not os.path.exists("/dev/full"):
-        pytest.skip("needs /dev/full, which takes nothing as a full disk does")
     expected = result(torch, fit(torch, folder="whole"))
+    fsync, synced = os.fsync, []
 
-    class Filled(CheckpointFolder):
-        def save(self, step, *content):
-            if step == 6:
-                (self.path / checkpoint.PART).symlink_to("/dev/full")
-            super().save(step, *content)
+    def filled(descriptor):
+        synced.append(descriptor)
+        if len(synced) == 5:  # two for each checkpoint: its content, and its name in the folder
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
 
     with monkeypatch.context() as patch:
-        patch.setattr("d2l.core.CheckpointFolder", Filled)
+        patch.setattr(os, "fsync", filled)
         with pytest.raises(CheckpointError, match=r"step-00000006.*No space left on device") as caught:
             fit(torch)
     assert files() == ["step-00000002.safetensors", "step-00000004.safetensors"]
@@ -574,6 +516,149 @@ def test_folder_that_cannot_be_written_to_is_named_before_the_training(torch, se
         fit(torch, folder="file/folder", make=lambda: model)
     assert model.board.curves == {}
     sees(f"CheckpointError: {caught.value}")
+
+
+# Two runs in one folder
+
+TRAINING = """
+import sys, test_checkpoints as tests
+fw = tests.adapter("torch")
+tests.fit(fw, epochs=10**6, every=1, make=lambda: tests.announced(fw))
+"""
+
+
+def announced(fw):
+    """A model whose first step says that its run has begun."""
+    model = model_of(fw)
+    plain = type(model).training_step
+
+    def training_step(self, batch):
+        print("begun", flush=True)
+        type(model).training_step = plain
+        return plain(self, batch)
+
+    type(model).training_step = training_step
+    return model
+
+
+@pytest.fixture
+def other_run():
+    """The process of a run in the folder that goes on until it is killed."""
+    options = {"env": environment(), "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", TRAINING], **options) as process:
+        try:
+            assert process.stdout.readline() == "begun\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.fault("Another run uses the folder for checkpoints")
+def test_folder_that_another_run_uses_is_refused_with_its_process_and_its_start(torch, other_run, resume, sees):
+    with pytest.raises(
+        CheckpointError, match=f"{FOLDER}: another run uses this folder: process {other_run.pid} on "
+    ) as e:
+        fit(torch, resume=resume)
+    assert re.search(
+        r", started 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d\. Give another checkpoint_dir", str(e.value)
+    )
+    said = re.sub(
+        r"process \d+ on \S+, started [^.]+", "process 4711 on HOST, started 2026-01-01 12:00:00+00:00", str(e.value)
+    )
+    sees(f"CheckpointError: {said}")
+    assert other_run.poll() is None
+
+
+def test_lock_of_a_run_that_was_killed_holds_nobody_up(torch, other_run):
+    other_run.kill()
+    other_run.wait()
+    assert "run.lock" in files()
+    fit(torch, resume=True, every="epoch", epochs=max(steps(), default=0) // BATCHES + 1)
+    assert "run.lock" not in files()
+
+
+def test_part_files_of_a_run_that_was_killed_are_removed(torch):
+    Path(FOLDER).mkdir()
+    part, other = "step-00000002.safetensors.0123456789abcdef.part", "notes.part"
+    for name in (part, other):
+        Path(FOLDER, name).write_bytes(b"a")
+    fit(torch, epochs=1, every="epoch")
+    assert files() == [other, f"step-{BATCHES:08}.safetensors"]
+
+
+def test_two_trainers_of_one_process_take_turns(torch):
+    class Data(Loaders):
+        def train_dataloader(self):
+            with pytest.raises(CheckpointError, match=f"another run uses this folder: process {os.getpid()} on"):
+                fit(torch)
+            return super().train_dataloader()
+
+    torch.d2l.Trainer(1, checkpoint_dir=FOLDER).fit(model_of(torch), Data(batches_of(torch, [4]), None))
+    fit(torch, resume=False, folder="other")
+    assert "run.lock" not in files()
+
+
+def test_run_that_fails_leaves_no_lock(torch):
+    interrupt(torch, 3)
+    assert "run.lock" not in files()
+    with pytest.raises(CheckpointError, match="has checkpoints of an earlier run"):
+        fit(torch)
+    fit(torch, resume=True)
+
+
+FORKED = """
+import os
+from pathlib import Path
+from d2l.checkpoint import CheckpointFolder
+from d2l.workers import Workers
+
+folder = CheckpointFolder(Path("checkpoints"), 2)
+reader, writer = os.pipe()
+with folder.locked(Workers()):
+    child = os.fork()
+    if not child:
+        os.close(writer)
+        os.read(reader, 1)  # until the parent closes it
+        os._exit(0)
+with folder.locked(Workers()):
+    assert os.listdir("checkpoints") == ["run.lock"]
+os.close(writer)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system's processes are not forked")
+def test_process_that_is_forked_does_not_keep_the_lock():
+    """As a data loader's worker that outlives its run by a moment."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], env=environment(), capture_output=True, text=True, timeout=TIME_LIMIT
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.fault("The file system of the folder for checkpoints has no locks, and another run saves there")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP])
+def test_without_locks_the_checkpoints_of_another_run_stay_all_the_same(torch, monkeypatch, number, capsys, sees):
+    """As on some file systems that machines share."""
+
+    def no_locks(descriptor, blocking):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(locks, "lock_descriptor", no_locks)
+    run, other = CheckpointFolder(Path(FOLDER), 1), CheckpointFolder(Path(FOLDER), 1)
+    with run.locked(Workers()), other.locked(Workers()):
+        run.save(2, ARRAYS, STATE)
+        other.save(3, ARRAYS, STATE)
+        run.save(4, ARRAYS, STATE)
+        assert steps() == [3, 4]
+        before = Path(FOLDER, files()[-1]).stat()
+        with pytest.raises(CheckpointError, match="is of another run, which uses this folder, too") as caught:
+            run.save(3, ARRAYS, STATE)
+    assert Path(FOLDER, files()[-1]).stat() == before
+    said = capsys.readouterr().err
+    assert said.count("this file system has no locks") == 2
+    sees(f"{said.splitlines()[0]} / CheckpointError: {caught.value}")
 
 
 # What does not fit
@@ -687,6 +772,24 @@ def test_checkpoint_of_another_optimizer_is_an_error_in_every_framework(fw):
     fit(fw, epochs=1, every="epoch")
     with pytest.raises(CheckpointError, match="optimizer"):
         fit(fw, "adam", epochs=2, resume=True)
+
+
+def test_state_that_only_the_framework_can_tell_to_be_wrong_is_one_error(fw):
+    fit(fw, epochs=1, every="epoch")
+    (path,) = CheckpointFolder(Path(FOLDER), 1).steps().values()
+    content = path.read_bytes()
+    whole = state_of(content)
+    optimizers = 7, {"list": [1, 2]}, {"dict": [["a", {"list": []}]]}, "adam"
+    changes = [{"optimizer": optimizer} for optimizer in optimizers]
+    changes += [{"batch": 10**6}, {"run": {"framework": "\x1b[2J" * 1000}}]
+    if whole["random"][0]["framework"] is not None:  # as JAX's is
+        changes.append({"random": [{**whole["random"][0], "framework": [[1], "a"]}]})
+    for change in changes:
+        path.write_bytes(forged(content, {**whole, **change}))
+        with pytest.raises(CheckpointError, match=re.escape(path.name)) as caught:
+            fit(fw, epochs=2, resume=True)
+        said = str(caught.value)
+        assert len(said) < 2000 and said.replace("\n", "").isprintable()
 
 
 def test_checkpoint_of_another_framework_is_named(torch, monkeypatch):

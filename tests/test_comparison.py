@@ -18,6 +18,8 @@ from book.reference import reference_path
 from d2l.media import CURVES_MIME, RUN_MIME
 from d2l.plotting import SVG_STYLE
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(params=["pytorch", "tensorflow", "mxnet"])
 def outputs(request, sections) -> list[dict]:
@@ -399,6 +401,15 @@ def test_same_figure_and_rounding_pass():
     assert not differences(drawn(), drawn())
     noise = 1e-5 * np.random.default_rng(1).standard_normal(50)
     assert not differences(drawn(lines=(X**2 + noise, X - noise)), drawn())
+
+
+def test_same_axes_elsewhere_in_their_figure_pass():
+    """As where a label needs more room."""
+
+    def placed(left: float) -> list[dict]:
+        return drawn(lambda figure, axes: axes.set_position([left, 0.2, 0.6, 0.6]))
+
+    assert same(placed(0.2), placed(0.3))
 
 
 def test_filled_areas_and_bars_are_compared_by_their_data():

@@ -20,6 +20,8 @@ from d2l.media import CURVES_MIME, RUN_MIME
 from d2l.plotting import look_of
 from d2l.profile import Profile, current_profile
 
+pytestmark = [pytest.mark.helper, pytest.mark.quick]
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -288,6 +290,7 @@ def test_board_redraws_no_more_often_than_its_interval(shown, monkeypatch):
     assert len(shown) == 2
 
 
+@pytest.mark.slow
 def test_drawing_takes_a_small_share_of_the_time(shown, monkeypatch):
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr(board_module, "time", SimpleNamespace(monotonic=lambda: clock.now))

@@ -17,6 +17,8 @@ from book.recordings import RECORDINGS
 from book.rst import RST, decoded
 from d2l.media import CURVES_MIME, RUN_MIME
 
+pytestmark = pytest.mark.quick
+
 NAMES = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "mxnet": "MXNet", "jax": "JAX"}
 COLUMNS = ["train_loss", "val_loss", "val_acc"]
 LENET = "chapter_cnn/lenet.html"

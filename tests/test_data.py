@@ -9,14 +9,17 @@ import shutil
 import subprocess
 import sys
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 from processes import TIME_LIMIT
 
-from d2l import arguments, core, data
+from d2l import arguments, core, data, download
 from d2l.profile import Profile
+
+pytestmark = [pytest.mark.helper, pytest.mark.quick]
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = data.CHECKSUMS
 FULL = Profile()
@@ -392,7 +395,7 @@ def said_of(error, place):
         (no_answer, "closed connection without response"),
         pytest.param(
             html,
-            r"the answer is no gzip file, it begins with b'<!",
+            r"the content is no gzip file, it begins with b'<!",
             marks=pytest.mark.fault("The server answers with an HTML page, such as a hotel's login"),
         ),
         pytest.param(
@@ -438,7 +441,7 @@ def test_download_that_stands_still_is_given_up(folders, contents, server, monke
     address = server.offer("a", contents)
     server.pages[f"/a/{TRAIN_IMAGES}.gz"] = stall
     monkeypatch.setattr(data, "ADDRESSES", (address,))
-    monkeypatch.setattr(data, "TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(download, "TIMEOUT_SECONDS", 0.5)
     with pytest.raises(data.DataError) as caught:
         data.load_fashion_mnist(folders / "root", FULL)
     given_up.set()
@@ -477,6 +480,11 @@ def test_target_is_not_there_before_the_download_is_whole(folders, contents, ser
     assert seen == [False]
 
 
+def full(opened, path, mode):
+    """A new file on a disk that takes nothing more."""
+    return opened("/dev/full", "wb")
+
+
 @pytest.mark.fault("The disk is full")
 def test_full_disk_leaves_the_old_file(folders, contents, server, monkeypatch, sees):
     if not os.path.exists("/dev/full"):
@@ -486,12 +494,24 @@ def test_full_disk_leaves_the_old_file(folders, contents, server, monkeypatch, s
     write(folder, contents)
     path = folder / f"{TRAIN_IMAGES}.gz"
     before = damage(path, "truncated")
-    path.with_suffix(".part").symlink_to("/dev/full")
+    monkeypatch.setattr(data, "open", partial(full, open), raising=False)
     with pytest.raises(data.DataError) as caught:
         data.load_fashion_mnist(folders / "root", FULL)
     assert path.read_bytes() == before
     assert no_leftovers(folders)
     sees(said_of(caught.value, f"downloading into {folder}"))
+
+
+def test_link_in_the_place_of_a_part_is_not_followed(folders, contents, server, monkeypatch):
+    """Who may write into a shared data folder could else have another's file overwritten."""
+    monkeypatch.setattr(data, "ADDRESSES", (server.offer("a", contents),))
+    folder = folders / "root" / "fashion-mnist"
+    folder.mkdir(parents=True)
+    (folders / "thesis.txt").write_text("years of work")
+    (folder / f"{TRAIN_IMAGES}.part").symlink_to(folders / "thesis.txt")
+    assert_reads(contents, folders / "root")
+    assert (folders / "thesis.txt").read_text() == "years of work"
+    assert no_leftovers(folder)
 
 
 FETCH = """
@@ -521,6 +541,7 @@ def fetching(server, folders, contents):
     return [sys.executable, "-c", FETCH, server.address, str(folders), *map(sha256, contents.values())]
 
 
+@pytest.mark.slow
 @pytest.mark.fault("Two processes want the data at once")
 def test_two_processes_download_once(folders, contents, server, monkeypatch, sees):
     """No file is sent before both processes have found it missing and ask for the lock."""
@@ -553,6 +574,7 @@ def test_two_processes_download_once(folders, contents, server, monkeypatch, see
     sees("no error: one downloads, the other waits for it and reads what has come")
 
 
+@pytest.mark.slow
 @pytest.mark.fault("A process is killed while it holds the lock and downloads")
 def test_process_killed_in_its_download_leaves_it_to_the_next(folders, contents, server, monkeypatch, sees):
     """Killed like this, a process cleans nothing up: what an earlier one had written in part lies there too."""
@@ -621,6 +643,7 @@ def run_where_mounted(place, options, command):
     return done.stderr.splitlines(), done.stdout.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.fault("The disk is full")
 def test_file_system_that_fills_up_keeps_no_part_of_a_file(folders, server, monkeypatch, sees):
     contents = made_up_set(seed=1, size=100)
@@ -635,6 +658,7 @@ def test_file_system_that_fills_up_keeps_no_part_of_a_file(folders, server, monk
     sees(said)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("The data folder is read-only")
 def test_folder_without_permission_to_write_is_named(folders, contents, server, monkeypatch, sees):
     server.offer("a", contents)
@@ -649,6 +673,7 @@ def test_folder_without_permission_to_write_is_named(folders, contents, server, 
     sees(said)
 
 
+@pytest.mark.slow
 def test_folder_that_others_may_not_look_into_is_passed_over(folders, contents, server, monkeypatch):
     server.offer("a", contents)
     monkeypatch.delenv("D2L_PROFILE", raising=False)
@@ -658,6 +683,7 @@ def test_folder_that_others_may_not_look_into_is_passed_over(folders, contents, 
     assert server.requests == []
 
 
+@pytest.mark.slow
 def test_folder_mounted_read_only_is_named(folders, contents, server, monkeypatch):
     server.offer("a", contents)
     monkeypatch.delenv("D2L_PROFILE", raising=False)
@@ -667,6 +693,7 @@ def test_folder_mounted_read_only_is_named(folders, contents, server, monkeypatc
     assert server.requests == []
 
 
+@pytest.mark.slow
 @pytest.mark.fault("The data folder is read-only")
 def test_data_in_a_read_only_folder_are_read(folders, contents, server, monkeypatch):
     monkeypatch.delenv("D2L_PROFILE", raising=False)
@@ -698,6 +725,8 @@ def test_read_idx_gives_values_and_shape(shape):
         b"\0\0\x0d\1" + b"\0\0\0\1" + bytes(4),  # of floats
         b"\0\0\x08\3" + b"\0\0\0\1",  # ends inside of the header
         b"\0\0\x08\3" + b"\0\0\0\1\0",
+        b"\0\0\x08\4" + 4 * b"\0\1\0\0",  # 2⁶⁴ values, which are none if 64 bits count them
+        b"\0\0\x08\xff",
         idx(np.zeros((2, 3), np.uint8))[:-1],
         idx(np.zeros((2, 3), np.uint8)) + b"\0",
     ],

@@ -16,6 +16,8 @@ from book.helper import check_helper
 from book.source import ROOT, BookError
 from d2l.distribution import NAME, VERSION, check_found, check_unmixed
 
+pytestmark = pytest.mark.helper
+
 PUBLISHED = {name: '"""Another project\'s."""\n__version__ = "1.0.3"\n' for name in ("__init__.py", "torch.py")}
 
 
@@ -45,7 +47,7 @@ def test_name_is_that_of_the_project_and_the_import_stays():
 
 
 def test_no_message_sends_anyone_to_the_published_package():
-    for folder in ("d2l", "book", "bench", "tests", "chapter_cnn", "theme"):
+    for folder in ("d2l", "book", "qa", "bench", "tests", "chapter_cnn", "theme"):
         for path in (ROOT / folder).rglob("*.*"):
             if path.suffix in (".py", ".md", ".js", ".html") and path != Path(__file__):
                 assert "pip install d2l" not in path.read_text("utf-8")

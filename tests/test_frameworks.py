@@ -4,12 +4,10 @@ import contextlib
 import copy
 import dataclasses
 import gc
-import importlib
 import inspect
 import io
 import math
 import os
-import random
 import re
 import shutil
 import signal
@@ -23,254 +21,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from contract.adapters import EXTRAS, NAMES, PIXELS
+from contract.examples import Loaders, Watched, batches_of, made, shape_of_images, spoilt, step_length, tiny, ys
+from contract.fixtures import adapter
 from photographs import write_folder, write_shards
 from processes import TIME_LIMIT
 
-from d2l import core, data, machine
-from d2l.images import decode
+from d2l import data, machine
+from d2l.decoding import decode
+from d2l.plotting import to_numpy as numbers
 from d2l.profile import Profile
 
-NAMES = ("torch", "tensorflow", "mxnet", "jax")
-EXTRAS = {"torch": "pytorch", "tensorflow": "tensorflow", "mxnet": "mxnet", "jax": "jax"}
-PIXELS = 28 * 28
-
-
-class Adapter:
-    """What the tests need of a framework whose models hold their own weights."""
-
-    own_names = ()
-
-    def tiny(self, lr, dropout, hidden):
-        adapter = self
-
-        class Tiny(self.d2l.Classifier):
-            def __init__(self, lr):
-                super().__init__()
-                self.save_hyperparameters()
-                self.net = adapter.net(hidden, dropout)
-
-        return Tiny(lr)
-
-    def fit(self, trainer, model, loaders):
-        trainer.fit(model, loaders)
-
-    def predict(self, model, X):
-        return model(X)
-
-    def loss(self, model, Y_hat, Y, averaged=True):
-        return model.loss(Y_hat, Y, averaged=averaged)
-
-    def accuracy(self, model, Y_hat, Y, **options):
-        return model.accuracy(Y_hat, Y, **options)
-
-
-class Torch(Adapter):
-    own_names = ("init_cnn",)
-    channel_axis = 1
-    label_type = "int64"
-    layer_names = ("Flatten", "Linear", "ReLU", "Dropout", "Linear")
-
-    def __init__(self):
-        import torch
-
-        self.d2l = importlib.import_module("d2l.torch")
-        self.lib = torch
-        self.seed = torch.manual_seed
-
-    def net(self, hidden, dropout):
-        nn = self.lib.nn
-        return nn.Sequential(
-            nn.Flatten(), nn.Linear(PIXELS, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 10)
-        )
-
-    def stack(self, *parts):
-        return self.lib.nn.Sequential(*parts)
-
-    def dense(self, *widths):
-        return map(self.lib.nn.LazyLinear, widths)
-
-    def tensor(self, values):
-        return self.lib.from_numpy(values)
-
-    def allocate(self):
-        return self.lib.empty(10**14)
-
-    def weights(self, model):
-        return [p.detach().numpy().copy() for p in model.parameters()]
-
-    def records_gradients(self):
-        return self.lib.is_grad_enabled()
-
-
-class TensorFlow(Adapter):
-    channel_axis = 3
-    label_type = "int32"
-    layer_names = ("Flatten", "Dense", "Dropout", "Dense")
-
-    def __init__(self):
-        self.d2l = importlib.import_module("d2l.tensorflow")
-        self.lib = importlib.import_module("tensorflow")
-        self.seed = self.lib.keras.utils.set_random_seed
-
-    def net(self, hidden, dropout):
-        layers = self.lib.keras.layers
-        return self.lib.keras.Sequential(
-            [layers.Flatten(), layers.Dense(hidden, "relu"), layers.Dropout(dropout), layers.Dense(10)]
-        )
-
-    def stack(self, *parts):
-        return self.lib.keras.Sequential(list(parts))
-
-    def dense(self, *widths):
-        return map(self.lib.keras.layers.Dense, widths)
-
-    def tensor(self, values):
-        return self.lib.constant(values)
-
-    def allocate(self):
-        return self.lib.zeros([10**14])
-
-    def weights(self, model):
-        return model.get_weights()
-
-
-class MXNet(Adapter):
-    channel_axis = 1
-    label_type = "int32"
-    layer_names = ("Flatten", "Dense", "Dropout", "Dense")
-
-    def __init__(self):
-        self.d2l = importlib.import_module("d2l.mxnet")
-        self.lib = importlib.import_module("mxnet")
-        self.seed = self.lib.random.seed
-
-    def net(self, hidden, dropout):
-        nn = self.lib.gluon.nn
-        net = nn.HybridSequential()
-        net.add(nn.Flatten(), nn.Dense(hidden, activation="relu"), nn.Dropout(dropout), nn.Dense(10))
-        net.initialize(self.lib.init.Xavier())
-        return net
-
-    def stack(self, *parts):
-        net = self.lib.gluon.nn.Sequential()
-        net.add(*parts)
-        parts[0].initialize()
-        return net
-
-    def dense(self, *widths):
-        layers = [self.lib.gluon.nn.Dense(width) for width in widths]
-        for layer in layers[1:]:  # `stack` does so with the first
-            layer.initialize()
-        return layers
-
-    def tensor(self, values):
-        return self.lib.np.array(values, dtype=values.dtype)
-
-    def allocate(self):
-        # What MXNet says; it refuses a tensor that is larger than any memory for another reason.
-        raise self.lib.base.MXNetError("Failed to allocate CPU Memory")
-
-    def weights(self, model):
-        return [p.data().asnumpy() for p in model.collect_params().values()]
-
-    def records_gradients(self):
-        return self.lib.autograd.is_recording() or self.lib.autograd.is_training()
-
-
-class JAX(Adapter):
-    """The weights are the trainer's: each fit draws them from the key given here."""
-
-    own_names = ("get_seed", "get_key")
-    channel_axis = 3
-    label_type = "int32"
-    layer_names = ("lambda", "Dense", "relu", "Dropout", "Dense")
-    seed = staticmethod(random.seed)
-
-    def __init__(self):
-        self.d2l = importlib.import_module("d2l.jax")
-        self.lib = importlib.import_module("jax")
-        self.key = self.lib.random.PRNGKey(1)
-
-    def tiny(self, lr, dropout, hidden):
-        nn, rate, width = self.d2l.nn, dropout, hidden
-
-        class Tiny(self.d2l.Classifier):
-            lr: float
-            training: bool = True
-
-            def setup(self):
-                drop = nn.Dropout(rate, deterministic=not self.training)
-                flatten = lambda X: X.reshape(X.shape[0], -1)  # noqa: E731
-                self.net = nn.Sequential([flatten, nn.Dense(width), nn.relu, drop, nn.Dense(10)])
-
-        return Tiny(lr)
-
-    def fit(self, trainer, model, loaders):
-        trainer.fit(model, loaders, key=self.key)
-
-    def variables(self, model):
-        if hasattr(getattr(model, "trainer", None), "state"):
-            return {"params": model.trainer.state.params}
-        X = np.zeros((1, *shape_of_image(self)), np.float32)
-        return model.apply_init((X,), dict(zip(("params", "dropout"), self.lib.random.split(self.key), strict=True)))
-
-    def predict(self, model, X):
-        return model.clone(training=False).apply(self.variables(model), X)
-
-    def loss(self, model, Y_hat, Y, averaged=True):
-        return model.loss({}, (Y_hat,), Y, self.state, averaged)[0]
-
-    def accuracy(self, model, Y_hat, Y, **options):
-        return model.accuracy({}, (Y_hat,), Y, self.state, **options)
-
-    def tensor(self, values):
-        return self.lib.numpy.asarray(values)
-
-    def allocate(self):
-        return self.lib.numpy.zeros(10**14)
-
-    def weights(self, model):
-        return [np.array(leaf) for leaf in self.lib.tree.leaves(self.variables(model))]
-
-    # Of a network that gives out what it is given.
-    state = SimpleNamespace(
-        batch_stats={}, dropout_rng=None, apply_fn=lambda _, X, mutable=(), rngs=None: (X, {}) if mutable else X
-    )
-
-
-ADAPTERS = {"torch": Torch, "tensorflow": TensorFlow, "mxnet": MXNet, "jax": JAX}
-
-
-def adapter(name):
-    try:
-        importlib.import_module(f"d2l.{name}")
-    except ImportError as error:
-        pytest.skip(f"{name} is not installed here: {error}")
-    return ADAPTERS[name]()
-
-
-@pytest.fixture(scope="module", params=NAMES)
-def fw(request):
-    """One framework: its helper module as ``d2l`` and what tests need beside it."""
-    return adapter(request.param)
-
-
-@pytest.fixture(scope="module", params=("torch", "tensorflow", "mxnet"))
-def stateful(request):
-    """One of the frameworks whose models hold their own weights."""
-    return adapter(request.param)
-
-
-@pytest.fixture(autouse=True)
-def seeded(request):
-    """Each test of a framework starts from the same random state, whichever tests ran before."""
-    for name in {"fw", "stateful"} & set(request.fixturenames):
-        request.getfixturevalue(name).seed(1)
-
-
-@pytest.fixture
-def full_run(monkeypatch):
-    monkeypatch.setenv("D2L_PROFILE", "full")
+pytestmark = pytest.mark.helper
 
 
 @pytest.fixture
@@ -291,61 +53,6 @@ def sample(fw, sample_of):
     return partial(sample_of, fw)
 
 
-def tiny(fw, lr=0.1, dropout=0.0, hidden=16):
-    """A classifier of one hidden layer."""
-    return fw.tiny(lr, dropout, hidden)
-
-
-def made(fw, model):
-    """The model with its weights made, by one pass."""
-    fw.predict(model, fw.tensor(np.zeros((1, *shape_of_image(fw)), np.float32)))
-    return model
-
-
-def shape_of_image(fw):
-    return (28, 28, 1) if fw.channel_axis == 3 else (1, 28, 28)
-
-
-class Watched:
-    """A loader of given batches that calls ``before`` and ``after`` each time it is gone through."""
-
-    def __init__(self, batches, before=None, after=None):
-        self.batches, self.before, self.after = batches, before, after
-
-    def __len__(self):
-        return len(self.batches)
-
-    def __iter__(self):
-        if self.before:
-            self.before()
-        yield from self.batches
-        if self.after:
-            self.after()
-
-
-class Loaders:
-    """Data for a trainer: one loader for training and one for validation."""
-
-    def __init__(self, train, val):
-        self.train_dataloader, self.val_dataloader = (lambda: train), (lambda: val)
-
-
-def batches_of(fw, sizes):
-    """Random images with labels, in batches of these sizes."""
-    rng = np.random.default_rng(0)
-    return [
-        (
-            fw.tensor(rng.random((n, *shape_of_image(fw)), np.float32)),
-            fw.tensor(rng.integers(0, 10, n).astype(fw.label_type)),
-        )
-        for n in sizes
-    ]
-
-
-def numbers(tensor):
-    return core.to_numpy(tensor)
-
-
 def losses_of(logits, labels):
     """Cross-entropy per example, in NumPy."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
@@ -358,14 +65,6 @@ def over_all_examples(fw, model, batches):
     logits = np.concatenate([numbers(fw.predict(model, X)) for X, _ in batches])
     labels = np.concatenate([numbers(y) for _, y in batches])
     return losses_of(logits, labels).mean(), (logits.argmax(axis=1) == labels).mean()
-
-
-def ys(model, label):
-    return [y for _, y in model.board.curves[label]]
-
-
-def step_length(before, after):
-    return np.sqrt(sum(((b - a) ** 2).sum() for a, b in zip(before, after, strict=True)))
 
 
 # Names
@@ -415,7 +114,10 @@ def test_public_names_are_the_same_in_the_same_order(fw):
             ["max_epochs", "num_gpus", "gradient_clip_val", "precision", "checkpoint_dir", "every", "keep"],
         ),
         ("FashionMNIST", ["batch_size", "resize", "root"]),
-        ("ImageFolder", ["root", "batch_size", "resize", "crop", "augment", "num_workers", "val_split"]),
+        (
+            "ImageFolder",
+            ["root", "batch_size", "resize", "crop", "augment", "num_workers", "val_split", "decode_memory"],
+        ),
         ("DataModule", ["root", "num_workers"]),
     ],
 )
@@ -456,8 +158,9 @@ def run_blocked(code, name, *blocked):
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIME_LIMIT).stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_module_imports_no_other_framework(fw):
-    name = fw.d2l.__name__.rpartition(".")[2]
+    name = fw.name
     assert run_blocked(IMPORT_ONE, name, *(other for other in NAMES if other != name)) == ["True []"]
 
 
@@ -552,6 +255,7 @@ def test_index_gives_an_image_as_it_is_in_a_batch_and_its_label(fw, sample):
         few[:2]
 
 
+@pytest.mark.slow
 def test_loaders_of_the_frameworks_own_take_the_data(sample):
     """As the published chapter's ``get_dataloader`` does."""
     for name in ("torch", "mxnet"):
@@ -802,6 +506,7 @@ def test_interrupted_training_on_images_leaves_no_thread(fw, folder):
     assert len(ys(model, "val_acc")) == 2
 
 
+@pytest.mark.slow
 def test_alexnet_takes_the_channels_of_its_first_input(fw, capsys):
     X_shape = (1, 224, 224, 3) if fw.channel_axis == 3 else (1, 3, 224, 224)
     model = fw.d2l.AlexNet(num_classes=1000)
@@ -813,6 +518,7 @@ def test_alexnet_takes_the_channels_of_its_first_input(fw, capsys):
 # Training
 
 
+@pytest.mark.slow
 def test_training_on_real_images_learns(fw, sample, full_run):
     dataset = sample(batch_size=32)
     model = tiny(fw, hidden=64, dropout=0.2)
@@ -879,7 +585,7 @@ def test_points_that_do_not_fill_their_average_are_drawn(fw, full_run):
 
 def compressing(fw):
     """A model without labels, which learns to give out what it is given, through two numbers in between."""
-    if fw.d2l.Trainer.framework == "jax":
+    if fw.name == "jax":
         nn = fw.d2l.nn
 
         class Net(fw.d2l.Module):
@@ -970,7 +676,7 @@ def test_loss_of_linear_regression_is_the_mean_squared_error_or_half_of_it(fw, n
     arguments = (2,) if name == "LinearRegressionScratch" else ()
     model = getattr(fw.d2l, name)(*arguments, lr=0.1)
     y_hat, y = fw.tensor(y_hat), fw.tensor(y)
-    jax = fw.d2l.Trainer.framework == "jax"
+    jax = fw.name == "jax"
     state = SimpleNamespace(apply_fn=lambda _, X: X)  # of a network that gives out what it is given
     loss = model.loss({}, (y_hat,), y, state) if jax else model.loss(y_hat, y)
     assert float(loss) == pytest.approx(share * (4 + 0 + 9) / 3)
@@ -982,7 +688,7 @@ def test_blocks_keep_the_size_of_images_unless_asked_for_strides(fw):
     for block in (fw.d2l.Residual(4), fw.d2l.ResNeXtBlock(4, 2, 1)):
         if hasattr(block, "initialize"):  # MXNet's
             block.initialize()
-        name = fw.d2l.Trainer.framework
+        name = fw.name
         Y = block.init_with_output(fw.key, X)[0] if name == "jax" else block(X)
         assert tuple(Y.shape) == (2, *size)
 
@@ -993,8 +699,7 @@ def test_validation_updates_nothing_and_records_no_gradients(fw, full_run):
     validation_step = model.validation_step
 
     def watched_step(*args):
-        if hasattr(fw, "records_gradients"):
-            recorded.append(fw.records_gradients())
+        recorded.append(fw.records_gradients())
         validation_step(*args)
 
     def snapshot():
@@ -1096,7 +801,7 @@ def test_fit_for_no_epochs_says_so_and_does_nothing(fw, full_run, capsys, sees):
     before = fw.weights(model)
     fw.fit(fw.d2l.Trainer(max_epochs=0), model, Loaders(batches_of(fw, [4]), None))
     # JAX draws them anew; where it has a GPU, once there and once on the CPU, with other roundings.
-    drawn_anew = 1e-6 if fw.d2l.__name__ == "d2l.jax" and fw.d2l.num_gpus() else 0
+    drawn_anew = 1e-6 if fw.name == "jax" and fw.d2l.num_gpus() else 0
     assert step_length(before, fw.weights(model)) <= drawn_anew
     assert model.board.curves == {}
     said = capsys.readouterr().out
@@ -1130,7 +835,7 @@ def test_interrupted_fit_leaves_weights_and_curves_and_can_be_called_again(fw, f
     assert len(ys(model, "train_loss")) == 4
     assert len(ys(model, "val_loss")) == 1
     trainer.fit(model, Loaders(Watched(train, before=lambda: weights.append(fw.weights(model))), val))
-    if fw.d2l.__name__ != "d2l.jax":  # where each fit draws its weights anew
+    if fw.name != "jax":  # where each fit draws its weights anew
         assert step_length(second, weights[3]) == 0
     assert len(ys(model, "train_loss")) == 6
     assert len(ys(model, "val_loss")) == 3
@@ -1145,13 +850,6 @@ def notes(error):
     added = " ".join(note for note in getattr(error, "__notes__", []) if "step" in note or "batch_size" in note)
     added = re.sub(r"torch\.|<dtype: '|'>", "", added)
     return re.sub(r"\(4, \d+, \d+, \d+\)", "(4, …)", re.sub(r"\bint(?:32|64)", "int…", added))
-
-
-def spoilt(fw, batch):
-    """The batch with images of one infinite pixel, whose loss is no finite number; of nan, some ReLU makes 0."""
-    X = np.zeros(batch[0].shape, np.float32)
-    X.reshape(len(X), -1)[:, 0] = np.inf
-    return fw.tensor(X), batch[1]
 
 
 @pytest.mark.fault("The training loss becomes nan")
@@ -1230,7 +928,7 @@ def test_batch_of_the_wrong_dtype_is_named_with_its_step_or_taken_as_it_is(fw, f
         fw.fit(fw.d2l.Trainer(max_epochs=2), model, Loaders([batch], None))
         return ys(model, "train_loss")
 
-    if fw.d2l.__name__.removeprefix("d2l.") not in REFUSE[part]:
+    if fw.name not in REFUSE[part]:
         np.testing.assert_allclose(losses(other), losses((X, y)), rtol=1e-5)
         return
     with pytest.raises(Exception) as caught:  # of a class that is the framework's own
@@ -1331,7 +1029,7 @@ def test_no_gpu_asked_for_is_no_matter(fw, capsys):
 def test_devices_of_a_machine_without_gpu(fw, monkeypatch):
     monkeypatch.setattr(fw.d2l, "num_gpus", lambda: 0)
     described = [str(device) for device in (fw.d2l.cpu(), fw.d2l.try_gpu(), fw.d2l.try_gpu(3))]
-    if fw.d2l.__name__ == "d2l.tensorflow":
+    if fw.name == "tensorflow":
         for device in (fw.d2l.cpu(), fw.d2l.try_gpu(3), *fw.d2l.try_all_gpus()):
             with device:
                 assert "CPU:0" in fw.lib.constant(1).device
@@ -1392,7 +1090,7 @@ def test_validation_plots_the_accuracies_asked_for(fw, full_run):
 
 
 def test_layer_summary_prints_each_layer(fw, capsys):
-    tiny(fw, dropout=0.5, hidden=7).layer_summary((2, *shape_of_image(fw)))
+    tiny(fw, dropout=0.5, hidden=7).layer_summary((2, *fw.image_shape))
     lines = capsys.readouterr().out.splitlines()
     shapes = [(2, PIXELS)] + [(2, 7)] * (len(fw.layer_names) - 2) + [(2, 10)]
     found = [re.fullmatch(r"(\w+) +output shape: (\(.*\))", line).groups() for line in lines]
@@ -1403,17 +1101,12 @@ def test_layer_summary_leaves_the_model_as_it_was(stateful, full_run):
     fw = stateful
     loaders = Loaders(batches_of(fw, [32] * 4), batches_of(fw, [32]))
     model = tiny(fw, dropout=0.5)
-    model.layer_summary((1, *shape_of_image(fw)))
+    model.layer_summary((1, *fw.image_shape))
     before = fw.weights(model)
-    model.layer_summary((3, *shape_of_image(fw)))
+    model.layer_summary((3, *fw.image_shape))
     assert step_length(before, fw.weights(model)) == 0
     fw.d2l.Trainer(max_epochs=2).fit(model, loaders)
-    model.layer_summary((1, *shape_of_image(fw)))
-
-
-def image(fw, channels, size, n=1):
-    """The shape of ``n`` images."""
-    return (n, size, size, channels) if fw.channel_axis == 3 else (n, channels, size, size)
+    model.layer_summary((1, *fw.image_shape))
 
 
 def convolution(positions, window, inputs, outputs):
@@ -1460,7 +1153,7 @@ COSTS = {
 def test_layer_table_has_the_same_counts_in_every_framework(fw, network):
     (pixels, _), *layers = COSTS[network]
     outputs = [numbers for numbers, _ in layers]
-    table = getattr(fw.d2l, network)().layer_table(image(fw, 1, math.isqrt(pixels)))
+    table = getattr(fw.d2l, network)().layer_table(shape_of_images(fw, 1, math.isqrt(pixels)))
     assert [(layer.parameters, layer.multiply_adds) for layer in table] == [cost for _, cost in layers]
     assert [layer.outputs for layer in table] == outputs
     assert [layer.inputs for layer in table] == [pixels, *outputs[:-1]]
@@ -1468,7 +1161,7 @@ def test_layer_table_has_the_same_counts_in_every_framework(fw, network):
 
 
 def test_layer_table_counts_all_examples_of_a_batch(fw):
-    one, three = (fw.d2l.LeNet().layer_table(image(fw, 1, 28, n)).total for n in (1, 3))
+    one, three = (fw.d2l.LeNet().layer_table(shape_of_images(fw, 1, 28, n)).total for n in (1, 3))
     assert (three.outputs, three.multiply_adds) == (3 * one.outputs, 3 * one.multiply_adds)
     assert three.parameters == one.parameters
 
@@ -1486,7 +1179,7 @@ def block_costs(n):
 
 def test_layer_table_looks_into_blocks_also_after_training(stateful, full_run):
     fw = stateful
-    shape = image(fw, 1, 28, 8)
+    shape = shape_of_images(fw, 1, 28, 8)
 
     class Net(fw.d2l.Classifier):
         def __init__(self):
@@ -1532,7 +1225,7 @@ def test_jax_keeps_the_averages_of_batch_normalization(full_run):
             self.net = nn.Sequential([lambda X: X.reshape(X.shape[0], -1), norm, nn.Dense(10)])
 
     (_, y), *_ = batches_of(fw, [8])
-    ones = fw.tensor(np.ones((8, *shape_of_image(fw)), np.float32)), y
+    ones = fw.tensor(np.ones((8, *fw.image_shape), np.float32)), y
     trainer = fw.d2l.Trainer(max_epochs=1)
     trainer.fit(Net(), Loaders([ones, ones], None))
     mean, variance = map(numbers, fw.lib.tree.leaves(trainer.state.batch_stats))
@@ -1572,7 +1265,7 @@ def test_layer_table_counts_products_with_a_transposed_matrix_in_tensorflow():
 
 def test_layer_summary_keeps_pytorchs_training_mode():
     torch = pytest.importorskip("torch", reason="needs PyTorch")
-    model = tiny(Torch(), dropout=0.5)
+    model = tiny(adapter("torch"), dropout=0.5)
     for training in (True, False):
         model.train(training)
         model.layer_summary((1, 1, 28, 28))
@@ -1582,7 +1275,7 @@ def test_layer_summary_keeps_pytorchs_training_mode():
 
 def test_init_cnn_draws_from_glorots_bounds():
     torch = pytest.importorskip("torch", reason="needs PyTorch")
-    d2l, nn = Torch().d2l, torch.nn
+    d2l, nn = adapter("torch").d2l, torch.nn
     torch.manual_seed(1)
     net = nn.Sequential(nn.LazyConv2d(8, 5), nn.Conv2d(8, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(200))
     net.apply(d2l.init_cnn)
@@ -1602,7 +1295,7 @@ def test_init_cnn_draws_from_glorots_bounds():
 
 def test_weights_loaded_into_a_model_that_has_not_run_yet_stay():
     torch = pytest.importorskip("torch", reason="needs PyTorch")
-    trained, fresh, X = Torch().d2l.LeNet(), Torch().d2l.LeNet(), torch.rand(2, 1, 28, 28)
+    trained, fresh, X = adapter("torch").d2l.LeNet(), adapter("torch").d2l.LeNet(), torch.rand(2, 1, 28, 28)
     logits = trained(X)
     fresh.load_state_dict(trained.state_dict())
     assert (fresh(X) == logits).all()
@@ -1610,7 +1303,7 @@ def test_weights_loaded_into_a_model_that_has_not_run_yet_stay():
 
 def test_layers_without_weights_to_load_are_initialized_as_ever():
     torch = pytest.importorskip("torch", reason="needs PyTorch")
-    trained, fresh, X = Torch().d2l.LeNet(), Torch().d2l.LeNet(), torch.rand(2, 1, 28, 28)
+    trained, fresh, X = adapter("torch").d2l.LeNet(), adapter("torch").d2l.LeNet(), torch.rand(2, 1, 28, 28)
     trained(X)
     but_last = {key: value for key, value in trained.state_dict().items() if not key.startswith("net.11.")}
     fresh.load_state_dict(but_last, strict=False)
@@ -1624,7 +1317,7 @@ def test_copy_of_a_net_with_init_cnn_keeps_its_weights():
     """A copy made before the first input is initialized once too, not at each pass."""
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     net = torch.nn.Sequential(torch.nn.LazyLinear(5))
-    net.apply(Torch().d2l.init_cnn)
+    net.apply(adapter("torch").d2l.init_cnn)
     net = copy.deepcopy(net)
     X = torch.ones(1, 3)
     first = net(X)
@@ -1633,7 +1326,7 @@ def test_copy_of_a_net_with_init_cnn_keeps_its_weights():
 
 def test_keras_keeps_working_beside_our_loss(tmp_path):
     pytest.importorskip("tensorflow", reason="needs TensorFlow")
-    fw = TensorFlow()
+    fw = adapter("tensorflow")
     model = made(fw, tiny(fw))
     assert model.loss.__func__ is fw.d2l.Classifier.loss
     assert model.metrics == []
@@ -1648,7 +1341,7 @@ def test_keras_keeps_working_beside_our_loss(tmp_path):
 
 def test_tensorflow_dropout_can_be_asked_for_in_a_call():
     pytest.importorskip("tensorflow", reason="needs TensorFlow")
-    fw = TensorFlow()
+    fw = adapter("tensorflow")
     model = made(fw, tiny(fw, dropout=0.5, hidden=64))
     X = fw.lib.ones((4, 28, 28, 1))
     assert (numbers(model(X, training=True)) != numbers(model(X, training=True))).any()
@@ -1732,7 +1425,7 @@ def test_fit_may_be_written_anew_over_the_trainers_parts(fw, full_run):
             self.prepare_data(data)
             self.prepare_model(model)
             self.optim = model.configure_optimizers()
-            if fw.d2l.__name__ == "d2l.jax":
+            if fw.name == "jax":
                 self._key = fw.key
                 self._prepare_optimizer()
             self.epoch = self.train_batch_idx = self.val_batch_idx = 0
@@ -1757,7 +1450,7 @@ def test_what_has_changed_since_the_last_fit_holds_in_the_next(fw, full_run):
     start = fw.weights(model)
     fw.fit(trainer, model, loaders)
     assert step_length(start, fw.weights(model)) > 0.1
-    if fw.d2l.__name__ != "d2l.jax":  # where each fit starts from the parameters of its key
+    if fw.name != "jax":  # where each fit starts from the parameters of its key
         start = fw.weights(model)
     trainer.gradient_clip_val = 0.001
     fw.fit(trainer, model, loaders)
@@ -1773,7 +1466,7 @@ def test_numbers_of_an_optimizer_may_change_during_a_run(fw, full_run):
         def fit_epoch(self):
             super().fit_epoch()
             self.optim.lr = 0.0
-            jax = fw.d2l.__name__ == "d2l.jax"
+            jax = fw.name == "jax"
             weights.append(numbers(self.state.params["w"] if jax else self.model.w).copy())
 
     Decaying(max_epochs=3).fit(fw.d2l.LinearRegressionScratch(2, lr=0.05), data)
@@ -1845,7 +1538,7 @@ def test_arrays_that_no_optimizer_of_mxnet_would_train_are_named(full_run):
 
 def test_mxnets_labels_are_whole_numbers(full_run):
     fw = adapter("mxnet")
-    X = fw.tensor(np.zeros((2, *shape_of_image(fw)), np.float32))
+    X = fw.tensor(np.zeros((2, *fw.image_shape), np.float32))
     batch = X, fw.tensor(np.array([0.5, 1], np.float32))
     with pytest.raises(ValueError, match=r"labels from 0\.5 to 1: these are to be whole numbers, 0 to 9"):
         fw.d2l.Trainer(max_epochs=1).fit(tiny(fw), Loaders([batch], None))
@@ -1969,7 +1662,7 @@ def test_models_of_plain_tensors_learn_and_their_gradients_can_be_clipped(fw, fu
     model = fw.d2l.LinearRegression(lr=0.05)
     trainer = fw.d2l.Trainer(max_epochs=4)
     trainer.fit(model, data)
-    w, b = model.get_w_b(trainer.state) if fw.d2l.__name__ == "d2l.jax" else model.get_w_b()
+    w, b = model.get_w_b(trainer.state) if fw.name == "jax" else model.get_w_b()
     np.testing.assert_allclose(np.ravel(numbers(w)), [2, -3.4], atol=0.05)
     np.testing.assert_allclose(np.ravel(numbers(b)), [4.2], atol=0.05)
 
@@ -2150,6 +1843,7 @@ def test_plain_float32_is_what_the_cpu_computes_anyway(fw, sample, full_run):
     assert curves[0] == curves[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "asked"), [("torch", "bfloat16"), ("jax", "bfloat16"), ("torch", "auto"), ("tensorflow", "auto")]
 )
@@ -2376,7 +2070,7 @@ def test_tensorflows_smoke_runs_are_the_same_on_every_number_of_cores(profile, t
 
 def test_training_on_a_gpu_learns_from_batches_that_are_there(fw, gpu, sample, full_run):
     model, trainer = tiny(fw), fw.d2l.Trainer(max_epochs=10, num_gpus=1)
-    with fw.d2l.try_gpu() if fw.d2l.__name__ == "d2l.tensorflow" else contextlib.nullcontext():
+    with fw.d2l.try_gpu() if fw.name == "tensorflow" else contextlib.nullcontext():
         fw.fit(trainer, model, sample(batch_size=64))
     assert ys(model, "train_loss")[-1] < ys(model, "train_loss")[0]
     assert "cpu" not in trainer._device_name().lower()

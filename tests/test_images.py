@@ -28,12 +28,15 @@ from photographs import (
 )
 from PIL import Image
 
-from d2l import images, listing
+from d2l import decoding, images, listing
 from d2l.data import DataError, load_fashion_mnist
-from d2l.images import MEAN, ImageLoader, decode
+from d2l.decoding import decode
+from d2l.images import MEAN, ImageLoader
 from d2l.listing import Example, list_images
 from d2l.profile import Profile
 from d2l.workers import Workers
+
+pytestmark = [pytest.mark.helper, pytest.mark.quick]
 
 FULL = Profile()
 UNNAMED = "not named *.jpg, *.jpeg, *.png or *.webp"
@@ -836,7 +839,7 @@ def test_epoch_goes_on_after_some_batches_and_reads_nothing_of_these(tmp_path, m
     _, train, _ = list_images(write_folder(tmp_path), FULL)
     read = []
     whole = list(loader(train, seed=3))
-    monkeypatch.setattr(images, "decode", lambda *arguments: read.append(arguments) or decode(*arguments))
+    monkeypatch.setattr(decoding, "decode", lambda *arguments: read.append(arguments) or decode(*arguments))
     rest = list(loader(train, seed=3).after(done))
     assert len(rest) == 5 - done
     assert len(read) == sum(len(labels) for *_, labels in whole[done:])
@@ -904,7 +907,7 @@ def broken(content):
         ),
         "bomb": (
             bomb + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")),
-            "more than 178,956,970 pixels, the most that are decoded",
+            "more than 178,956,970 pixels, the most that are decoded: twice PIL.Image.MAX_IMAGE_PIXELS",
         ),
     }
 
@@ -956,8 +959,8 @@ def test_corrupt_images_are_left_out_counted_and_named_once(tmp_path, capsys, se
 def test_reason_says_what_a_file_is_and_depends_on_nothing_else(tmp_path, content, reason):
     (tmp_path / "a.jpg").write_bytes(content)
     example = Example(str(tmp_path / "a.jpg"), 0)
-    with pytest.raises(images.CorruptImageError) as caught:
-        images.load(example, 32)
+    with pytest.raises(decoding.CorruptImageError) as caught:
+        decoding.load(example, 32)
     assert reason in caught.value.reason
     assert str(caught.value) == f"{example.name}: {caught.value.reason}"
 
@@ -1005,7 +1008,7 @@ def test_lack_of_memory_is_an_error_and_no_corrupt_image(tmp_path, monkeypatch):
     def no_memory(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr(images, "decode", no_memory)
+    monkeypatch.setattr(decoding, "decode", no_memory)
     _, train, _ = list_images(write_folder(tmp_path), FULL)
     with pytest.raises(MemoryError):
         list(loader(train))

@@ -6,6 +6,8 @@ import pytest
 
 from d2l.layers import Layer, LayerTable, memory
 
+pytestmark = [pytest.mark.helper, pytest.mark.quick]
+
 TABLE = LayerTable(
     [
         Layer("Conv<1>", (2, 6, 28, 28), 1568, 9408, 156, 235_200),

@@ -10,6 +10,8 @@ from book.library import library
 from book.source import FRAMEWORKS, ROOT, BookError, d2lbook_build, in_root, is_installed
 from d2l.core import to_numpy
 
+pytestmark = pytest.mark.helper
+
 X = np.array([[0.5, -1.0, 2.0], [3.0, -2.5, 0.25]], np.float32)
 CALLS = {
     "d2l.reshape(x, (3, 2))": X.reshape(3, 2),

@@ -11,28 +11,14 @@ import zipfile
 
 import numpy as np
 import pytest
+from contract.examples import Loaders, batches_of, made, shape_of_images, step_length, tiny
+from contract.fixtures import adapter
 from safetensors.numpy import save_file
-from test_frameworks import NAMES, Loaders, adapter, batches_of, image, made, shape_of_image, step_length, tiny
 
 from d2l import validation
 from d2l.checkpoint import CheckpointError, read
 
-
-@pytest.fixture(scope="module", params=NAMES)
-def fw(request):
-    """One framework: its helper module as ``d2l`` and what tests need beside it."""
-    return adapter(request.param)
-
-
-@pytest.fixture(autouse=True)
-def full_run(monkeypatch, tmp_path):
-    """Runs of as many epochs as asked for, in a folder of their own."""
-    monkeypatch.setenv("D2L_PROFILE", "full")
-    monkeypatch.chdir(tmp_path)
-
-
-def name_of(fw):
-    return fw.d2l.__name__.removeprefix("d2l.")
+pytestmark = [pytest.mark.helper, pytest.mark.usefixtures("full_run")]
 
 
 def fit(fw, model=None, data=None, epochs=1, **options):
@@ -49,7 +35,7 @@ def changed(fw, **members):
 
 
 def arrays(fw, n=4, labels=None):
-    X = np.random.default_rng(0).random((n, *shape_of_image(fw)), np.float32)
+    X = np.random.default_rng(0).random((n, *fw.image_shape), np.float32)
     return X, (np.arange(n) if labels is None else labels).astype(fw.label_type if labels is None else labels.dtype)
 
 
@@ -64,7 +50,7 @@ def said(error):
 
 def plain_model(fw):
     """A model of the framework's own class."""
-    if name_of(fw) == "jax":
+    if fw.name == "jax":
         return fw.d2l.nn.Sequential([fw.d2l.nn.Dense(10)])
     return fw.net(2, 0.0)
 
@@ -72,11 +58,11 @@ def plain_model(fw):
 def own_loader(fw):
     """A loader of the framework's own class; JAX has none."""
     X, y = arrays(fw)
-    if name_of(fw) == "torch":
+    if fw.name == "torch":
         return fw.lib.utils.data.DataLoader(fw.lib.utils.data.TensorDataset(*tensors(fw)), 2)
-    if name_of(fw) == "tensorflow":
+    if fw.name == "tensorflow":
         return fw.lib.data.Dataset.from_tensor_slices((X, y)).batch(2)
-    if name_of(fw) == "mxnet":
+    if fw.name == "mxnet":
         return fw.lib.gluon.data.DataLoader(fw.lib.gluon.data.SimpleDataset(list(zip(X, y, strict=True))), 2)
     return batches_of(fw, [2, 2])
 
@@ -85,7 +71,7 @@ def own_loader(fw):
 
 FOR_DATA = r"for the data: give a d2l\.DataModule"
 GIVEN = {
-    "swapped": (lambda fw, m, d: (d, m), r"a Loaders of test_frameworks first and a Tiny .*: the model comes first"),
+    "swapped": (lambda fw, m, d: (d, m), r"a Loaders of contract first and a Tiny .*: the model comes first"),
     "class of models": (lambda fw, m, d: (fw.d2l.LeNet, d), r"the class LeNet for the model: .*, LeNet\(\.\.\.\)"),
     "class of data": (lambda fw, m, d: (m, fw.d2l.FashionMNIST), r"the class FashionMNIST for the data: .*\(\.\.\.\)"),
     "plain model": (
@@ -109,12 +95,13 @@ def test_what_is_no_model_or_no_data_is_named(fw, given, sees):
         fw.d2l.Trainer(max_epochs=1).fit(model, data)
     with pytest.raises(TypeError, match=rf"load_weights\(model, data, path\) got {message}") as caught:
         fw.d2l.Trainer(max_epochs=1).load_weights(model, data, "file")
-    if name_of(fw) == "torch" and given in ("swapped", "plain model", "loader"):
+    if fw.name == "torch" and given in ("swapped", "plain model", "loader"):
         sees(f"TypeError: {caught.value}".replace("load_weights(model, data, path)", "fit(model, data)"))
 
 
+@pytest.mark.slow
 def test_model_or_data_of_another_framework_is_named(fw):
-    other = adapter("mxnet" if name_of(fw) == "torch" else "torch")
+    other = adapter("mxnet" if fw.name == "torch" else "torch")
     where = f"made with {other.d2l.__name__}, and the trainer is of {fw.d2l.__name__}"
     with pytest.raises(TypeError, match=where):
         fit(fw, tiny(other))
@@ -160,12 +147,12 @@ def test_forgotten_constructor_of_the_base_class_is_named(fw, sees):
     class Net(fw.d2l.Classifier):
         def __init__(self):
             self.lr = 0.1
-            if name_of(fw) in ("torch", "mxnet"):
+            if fw.name in ("torch", "mxnet"):
                 self.net = fw.net(2, 0.0)
 
-    if name_of(fw) in ("torch", "mxnet"):  # where layers cannot be set before
+    if fw.name in ("torch", "mxnet"):  # where layers cannot be set before
         message = r"Net\.__init__ has to call super\(\)\.__init__\(\) before it sets net"
-    elif name_of(fw) == "jax":
+    elif fw.name == "jax":
         message = r"Net is not made as a d2l\.Module: in place of an __init__, declare fields, .* layers in setup\(\)"
     else:
         message = r"Net is not made as a d2l\.Module: its __init__ has to call super\(\)\.__init__\(\) first"
@@ -215,7 +202,7 @@ def test_mxnet_layers_that_are_not_initialized_are_named():
 
 
 def test_net_that_is_a_list_is_named(fw):
-    if name_of(fw) == "torch":
+    if fw.name == "torch":
         model = tiny(fw)
         del model.net
         model.net = [fw.net(2, 0.0)]
@@ -244,10 +231,10 @@ def test_optimizer_without_parameters_says_where_layers_belong():
 def unknown_length(fw):
     """Loaders that do not know their length, and the advice for each."""
     yield (batch for batch in []), "a generator, .*: return a list of the batches, or an object with the methods"
-    if name_of(fw) == "torch":
+    if fw.name == "torch":
         stream = type("Stream", (fw.lib.utils.data.IterableDataset,), {"__iter__": lambda self: iter(())})()
         yield fw.lib.utils.data.DataLoader(stream), "a DataLoader of torch, .*: give Stream a method __len__"
-    if name_of(fw) == "tensorflow":
+    if fw.name == "tensorflow":
         loader = own_loader(fw)
         yield loader.filter(lambda X, y: True), r"a _FilterDataset .*: state it, .*assert_cardinality\(n\)"
         yield loader.repeat(), r"a _RepeatDataset of tensorflow, .*: take a number of them, dataset\.take\(n\)"
@@ -387,9 +374,10 @@ FOREIGN = {"torch": "mxnet", "tensorflow": "mxnet", "mxnet": "torch", "jax": "to
 KINDS = {"torch": "a PyTorch tensor", "mxnet": "an MXNet array"}
 
 
+@pytest.mark.slow
 @pytest.mark.fault("Tensors of another framework, or NumPy arrays, are in a batch")
 def test_tensors_of_another_framework_are_named(fw, sees):
-    other = FOREIGN[name_of(fw)]
+    other = FOREIGN[fw.name]
     batch = tensors(adapter(other))
     kind = rf"{KINDS[other]} of shape \(4, 28, 28, 1\) and dtype float32|{KINDS[other]} of shape \(4, 1, 28, 28\) and"
     with pytest.raises(
@@ -402,7 +390,7 @@ def test_tensors_of_another_framework_are_named(fw, sees):
     ):
         data = type("Data", (fw.d2l.DataModule,), {"batch_size": 2})()
         list(data.get_tensorloader(batch, train=False))
-    if name_of(fw) in ("torch", "mxnet"):
+    if fw.name in ("torch", "mxnet"):
         with pytest.raises(TypeError, match=r"part 1 of 2 of a batch is a NumPy array of shape \(4, 1, 28, 28\)"):
             fit(fw, data=Loaders([arrays(fw)], None))
 
@@ -450,7 +438,7 @@ LOSS_STEPS = {
 @pytest.mark.parametrize("returned", LOSS_STEPS)
 def test_step_that_returns_no_loss_is_named(fw, sees, returned):
     change, error, kind = LOSS_STEPS[returned]
-    if name_of(fw) == "jax":
+    if fw.name == "jax":
         if returned == "a tuple":
             kind = "a tuple of 2 for the gradients"
             error = ValueError
@@ -467,7 +455,7 @@ def test_step_that_returns_no_loss_is_named(fw, sees, returned):
 
 
 def test_step_that_returns_the_loss_of_each_example_is_named(fw):
-    if name_of(fw) == "jax":
+    if fw.name == "jax":
         net = changed(fw, loss=lambda self, *args: super(type(self), self).loss(*args, averaged=False))
         message = r"Net\.loss returned a JAX array of shape \(4,\) and dtype float32 first: return \(loss, updates\)"
     else:
@@ -509,7 +497,7 @@ def test_jax_loss_that_is_none_is_named():
 @pytest.mark.fault("A step is written as in another framework")
 @pytest.mark.parametrize("name", ["training_step", "validation_step", "loss"])
 def test_step_that_takes_other_arguments_is_named(fw, sees, name):
-    jax = name_of(fw) == "jax"
+    jax = fw.name == "jax"
     of_others = {
         "training_step": (lambda self, batch: None) if jax else (lambda self, batch, batch_idx: None),
         "validation_step": (lambda self, batch: None) if jax else (lambda self, params, batch, state: None),
@@ -542,22 +530,22 @@ def test_error_in_a_step_is_not_preceded_by_a_line_on_its_compilation(fw, capsys
 
 
 def test_loss_that_nothing_can_be_learnt_from_is_named(fw):
-    if name_of(fw) == "jax":
+    if fw.name == "jax":
         return  # which gives gradients of zero
     cut = {
         "torch": lambda x: x.detach(),
         "mxnet": lambda x: x.detach(),
         "tensorflow": lambda x: fw.lib.stop_gradient(x),
     }
-    step = lambda self, batch: cut[name_of(fw)](self.loss(self(batch[0]), batch[1]))  # noqa: E731
+    step = lambda self, batch: cut[fw.name](self.loss(self(batch[0]), batch[1]))  # noqa: E731
     with pytest.raises(Exception) as caught:
         fit(fw, changed(fw, training_step=step))
     assert re.search(r"loss that Net\.training_step returned depends on (no|none)", said(caught.value))
     frozen = made(fw, tiny(fw, hidden=2))
-    if name_of(fw) == "tensorflow":
+    if fw.name == "tensorflow":
         frozen.net.trainable = False
     else:
-        for parameter in frozen.parameters() if name_of(fw) == "torch" else frozen.collect_params().values():
+        for parameter in frozen.parameters() if fw.name == "torch" else frozen.collect_params().values():
             parameter.requires_grad, parameter.grad_req = False, "null"
     with pytest.raises(Exception) as caught:
         fit(fw, frozen)
@@ -622,7 +610,7 @@ def test_what_is_no_optimizer_is_named(fw, sees):
         (0.1, r"the float 0\.1"),
     ):
         net = changed(fw, configure_optimizers=lambda self, returned=returned: returned)
-        message = rf"Net\.configure_optimizers returned {kind}.*: return one optimizer, such as {example[name_of(fw)]}"
+        message = rf"Net\.configure_optimizers returned {kind}.*: return one optimizer, such as {example[fw.name]}"
         with pytest.raises(TypeError, match=message) as caught:
             fit(fw, net)
         if returned is None:
@@ -699,7 +687,7 @@ def test_labels_of_another_shape_are_named(fw, sees):
 
 @pytest.mark.parametrize("dtype", ["bool", "float32"])
 def test_labels_of_another_dtype_are_named(fw, dtype):
-    if name_of(fw) == "tensorflow" or (name_of(fw) == "mxnet" and dtype == "float32"):
+    if fw.name == "tensorflow" or (fw.name == "mxnet" and dtype == "float32"):
         return  # which take whole numbers of any dtype
     batch = tensors(fw, labels=np.array([0, 1, 1, 0], dtype))
     with pytest.raises((TypeError, ValueError), match=f"labels of dtype {dtype}: give class numbers as whole numbers"):
@@ -721,7 +709,7 @@ def test_number_of_classes_is_named_where_a_label_is_none_of_them():
 
 def test_what_a_model_cannot_be_called_with_is_named(fw):
     model, X = made(fw, tiny(fw, hidden=2)), arrays(fw)[0]
-    foreign = {"torch": X, "mxnet": X, "jax": X.tolist(), "tensorflow": adapter("mxnet").tensor(X)}[name_of(fw)]
+    foreign = {"torch": X, "mxnet": X, "jax": X.tolist(), "tensorflow": adapter("mxnet").tensor(X)}[fw.name]
     kind = r"a list of 4|(a NumPy|an MXNet) array of shape \(4, (1, 28, 28|28, 28, 1)\) and dtype float32"
     with pytest.raises(TypeError, match=rf"Tiny was called with ({kind}): give it .*\(X\)"):
         fw.predict(model, foreign)
@@ -748,7 +736,7 @@ def other_order(fw, n=1, size=28):
 @pytest.mark.fault("Images have their channels last where they belong first, or the reverse")
 def test_other_order_of_axes_is_named_and_said(fw, sees, capsys):
     batch = fw.tensor(np.zeros(other_order(fw, 4), np.float32)), tensors(fw)[1]
-    would_be = re.escape(f"{other_order(fw, 4)} would be {image(fw, 1, 28, 4)}, if its channels are")
+    would_be = re.escape(f"{other_order(fw, 4)} would be {shape_of_images(fw, 1, 28, 4)}, if its channels are")
     with pytest.raises(Exception) as caught:
         fit(fw, fw.d2l.LeNet(), Loaders([batch], None))
     assert re.search(would_be, said(caught.value))
@@ -757,37 +745,37 @@ def test_other_order_of_axes_is_named_and_said(fw, sees, capsys):
     capsys.readouterr()
     fit(fw, data=Loaders([batch], None))  # a model without convolutions takes it
     assert len(re.findall(would_be, capsys.readouterr().out)) == 1
-    assert validation.layout(image(fw, 1, 28, 4), fw.channel_axis) is None
+    assert validation.layout(shape_of_images(fw, 1, 28, 4), fw.channel_axis) is None
 
 
 @pytest.mark.fault("layer_table is given a shape that the layers do not take")
 def test_shape_that_layers_do_not_take_leaves_the_model_as_it_was(fw, sees):
     model = fw.d2l.LeNet()
-    small = image(fw, 1, 4)
+    small = shape_of_images(fw, 1, 4)
     for call in (model.layer_table, model.layer_summary):
         for shape in (other_order(fw), small):
             with pytest.raises(Exception) as caught:
                 call(shape)
             assert f"LeNet's layers were given an input of shape {shape}." in caught.value.__notes__
-    table = model.layer_table(image(fw, 1, 28))
+    table = model.layer_table(shape_of_images(fw, 1, 28))
     assert table.total.parameters == 61706
     with pytest.raises(Exception) as caught:
         model.layer_table(other_order(fw))
-    assert any(f"would be {image(fw, 1, 28)}, if its channels are" in note for note in caught.value.__notes__)
-    assert model.layer_table(image(fw, 1, 28)) == table
+    assert any(f"would be {shape_of_images(fw, 1, 28)}, if its channels are" in note for note in caught.value.__notes__)
+    assert model.layer_table(shape_of_images(fw, 1, 28)) == table
     sees("(the framework's own error) " + " ".join(n for n in caught.value.__notes__ if re.match("LeNet|Images", n)))
 
 
 def test_layer_table_draws_the_numbers_of_a_first_pass_and_no_others():
     fw = adapter("torch")
     weights = []
-    for shapes in ([], [other_order(fw)], [image(fw, 1, 4), other_order(fw)]):
+    for shapes in ([], [other_order(fw)], [shape_of_images(fw, 1, 4), other_order(fw)]):
         fw.seed(1)
         model = fw.d2l.LeNet()
         for shape in shapes:
             with pytest.raises(RuntimeError):
                 model.layer_table(shape)
-        model.layer_table(image(fw, 1, 28))
+        model.layer_table(shape_of_images(fw, 1, 28))
         weights.append(fw.weights(model))
     assert step_length(weights[0], weights[1]) == step_length(weights[0], weights[2]) == 0
 
@@ -808,7 +796,7 @@ def test_shape_that_is_none_is_named(fw, shape, error, message):
 
 def test_shape_without_an_axis_of_examples_is_named(fw):
     with pytest.raises(Exception) as caught:
-        fw.d2l.LeNet().layer_table(image(fw, 1, 28)[1:])
+        fw.d2l.LeNet().layer_table(shape_of_images(fw, 1, 28)[1:])
     assert re.search(r"has no axis of (examples|channels), and would be", said(caught.value))
 
 

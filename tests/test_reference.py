@@ -13,6 +13,8 @@ from book.__main__ import main
 from book.source import ROOT, Section
 from d2l.media import CURVES_MIME, RUN_MIME
 
+pytestmark = pytest.mark.quick
+
 SHAPES = "conv1 (1, 96, 54, 54)\nconv2 (1, 256, 26, 26)\ndense (1, 10)\n"
 
 

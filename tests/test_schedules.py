@@ -4,43 +4,27 @@ import random
 
 import numpy as np
 import pytest
-from test_checkpoints import Interrupted, Stopping, files, seed
-from test_frameworks import NAMES, Loaders, adapter, batches_of, shape_of_image, tiny
+from contract.adapters import NAMES
+from contract.examples import Interrupted, Loaders, Stopping, batches_of, seed, tiny
+from contract.fixtures import adapter
+from test_checkpoints import files
+
+pytestmark = [pytest.mark.helper, pytest.mark.slow, pytest.mark.usefixtures("full_run")]
 
 EPOCHS, BATCHES, BATCH_SIZE = 3, 4, 4
 STOP = BATCHES + 2  # in the middle of the second epoch
 FOLDER = "checkpoints"
-
-
-@pytest.fixture(scope="module", params=NAMES)
-def fw(request):
-    """One framework: its helper module as ``d2l`` and what tests need beside it."""
-    return adapter(request.param)
-
-
-@pytest.fixture(scope="module")
-def torch():
-    return adapter("torch")
-
-
-@pytest.fixture(autouse=True)
-def full_run(monkeypatch, tmp_path):
-    """Runs of as many epochs as asked for, in a folder of their own."""
-    monkeypatch.setenv("D2L_PROFILE", "full")
-    monkeypatch.chdir(tmp_path)
-
 
 # What configure_optimizers sees
 
 
 def shapes_seen(fw, model):
     """The shapes of the parameters that the model sees now, as far as it knows them."""
-    name = fw.d2l.Trainer.framework
-    if name == "torch":
+    if fw.name == "torch":
         return [tuple(parameter.shape) for parameter in model.parameters()]
-    if name == "tensorflow":
+    if fw.name == "tensorflow":
         return [tuple(variable.shape) for variable in model.trainable_variables]
-    if name == "mxnet":
+    if fw.name == "mxnet":
         return [parameter.shape for parameter in model.collect_params().values()]
     return [leaf.shape for leaf in fw.lib.tree.leaves(model.trainer.state.params)]
 
@@ -121,7 +105,7 @@ def torch_run(torch, configure, folder, stop=None, start=1, resume=False, step=N
     rng = np.random.default_rng(0)
     batches = [
         (
-            torch.tensor(rng.random((BATCH_SIZE, *shape_of_image(torch)), np.float32)),
+            torch.tensor(rng.random((BATCH_SIZE, *torch.image_shape), np.float32)),
             torch.tensor(rng.integers(0, 10, BATCH_SIZE).astype(torch.label_type)),
         )
         for _ in range(BATCHES)
@@ -462,7 +446,7 @@ def test_schedule_in_the_optimizer_goes_on_where_it_was(name, schedule):
     rng = np.random.default_rng(0)
     batches = [
         (
-            fw.tensor(rng.random((BATCH_SIZE, *shape_of_image(fw)), np.float32)),
+            fw.tensor(rng.random((BATCH_SIZE, *fw.image_shape), np.float32)),
             fw.tensor(rng.integers(0, 10, BATCH_SIZE).astype(fw.label_type)),
         )
         for _ in range(BATCHES)

@@ -14,12 +14,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from contract.adapters import EXTRAS, NAMES
+from contract.fixtures import adapter
 from photographs import encoded, photograph, write_folder
 from processes import TIME_LIMIT
-from test_frameworks import EXTRAS, NAMES, adapter
 
 from d2l.runlog import LoggedBoard, RunLog
 from d2l.train import OPTIONS, TRAINER_OPTIONS, _in_options, main, make_parser
+
+pytestmark = pytest.mark.helper
 
 EPOCHS, STEPS, VALIDATION_STEPS = 2, 8, 4  # of a smoke run in batches of 32
 LENET = ("--model", "lenet", "--batch-size", "32", "--seed", "1")
@@ -30,11 +33,6 @@ def folder(tmp_path, monkeypatch):
     """A folder of its own, where a command's files go."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def torch():
-    return adapter("torch")
 
 
 def lines(path="run.jsonl"):
@@ -199,6 +197,7 @@ def test_what_is_not_asked_for_is_as_the_help_says():
     expected = {"framework": "jax", "model": "alexnet", "data": "fashion-mnist", "epochs": 10, "batch_size": 128}
     expected |= {"lr": None, "seed": None, "devices": 1, "precision": "auto", "checkpoint_dir": None}
     expected |= {"checkpoint_every": "epoch", "resume": False, "log_file": None, "val_split": None}
+    expected |= {"decode_memory": 1 << 30}
     assert vars(make_parser().parse_args(["jax"])) == expected
 
 
@@ -220,7 +219,11 @@ def test_examples_of_the_help_and_of_the_readme_are_right(folder, monkeypatch):
 # Ending and going on
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+HANGUP = getattr(signal, "SIGHUP", None)
+needs_hangup = pytest.mark.skipif(HANGUP is None, reason="this system's terminals send no SIGHUP")
+
+
+@pytest.mark.parametrize("number", list(filter(None, [signal.SIGTERM, signal.SIGINT, HANGUP])))
 @pytest.mark.parametrize(
     ("place", "epoch"),
     [({"training": 3}, 3 / STEPS), ({"training": STEPS + 1}, 1 + 1 / STEPS), ({"validation": VALIDATION_STEPS - 1}, 1)],
@@ -311,6 +314,65 @@ def test_second_signal_does_not_wait_for_the_step(torch, monkeypatch, capsys):
     assert "the same command with --resume goes on from the last checkpoint, if there is one" in capsys.readouterr().err
 
 
+@needs_hangup
+def test_hangup_that_comes_twice_waits_for_the_step(torch, monkeypatch):
+    """As from the system and from the shell, when a terminal is closed."""
+
+    def twice(_):
+        signal.raise_signal(HANGUP)
+        signal.raise_signal(HANGUP)
+
+    stop_at(monkeypatch, torch, twice, training=3)
+    before = signal.getsignal(HANGUP)
+    assert main(["pytorch", *LENET, "--checkpoint-dir", "kept", "--log-file", "run.jsonl"]) == 129
+    assert [path.name for path in Path("kept").iterdir()] == ["step-00000003.safetensors"]
+    assert events() == ["start", "stopped"]
+    assert signal.getsignal(HANGUP) == before
+
+
+@needs_hangup
+def test_hangup_that_nohup_has_ignored_ends_nothing(torch, monkeypatch):
+    before = signal.signal(HANGUP, signal.SIG_IGN)
+    try:
+        stop_at(monkeypatch, torch, lambda _: signal.raise_signal(HANGUP), training=3)
+        assert main(["pytorch", *LENET, "--log-file", "run.jsonl"]) == 0
+        assert signal.getsignal(HANGUP) == signal.SIG_IGN
+    finally:
+        signal.signal(HANGUP, before)
+    assert events() == ["start", "end"]
+
+
+@needs_hangup
+@pytest.mark.fault("The terminal of a run is closed")
+def test_closed_terminal_leaves_a_checkpoint(folder, torch, sees):
+    """Which is there, with the log's last line, though nothing can be printed any more."""
+    write_folder(folder / "images", train=2, val=1)
+    options = ("pytorch", "--data", "images", "--model", "lenet", "--epochs", "1000000", "--batch-size", "2")
+    kept = ("--checkpoint-dir", "kept", "--checkpoint-every", "1000000", "--log-file", "run.jsonl")
+    termios = pytest.importorskip("termios")
+    terminal, its = os.openpty()
+    termios.tcsetwinsize(its, (24, 100))  # else no words fit in the line of progress
+    # Of a session of its own, whose terminal it is.
+    code = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from d2l.train import main; "
+    code += "sys.exit(main(sys.argv[1:]))"
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), its)
+    process = command(
+        *options, *kept, code=code, environment={"D2L_PROFILE": "full"}, start_new_session=True, text=False, **streams
+    )
+    try:
+        os.close(its)
+        said = b""
+        while b"epoch" not in said:
+            said += os.read(terminal, 1000)
+        os.close(terminal)
+        assert process.wait(timeout=TIME_LIMIT) == 129
+    finally:
+        process.kill()
+    assert len(list((folder / "kept").glob("step-*.safetensors"))) == 1
+    assert lines()[-1]["signal"] == "SIGHUP"
+    sees("(exit code 129) nothing, for there is no terminal any more: the log says so, and there is a checkpoint")
+
+
 def test_signal_before_the_training_ends_the_command(torch, monkeypatch, capsys):
     monkeypatch.setattr(torch.d2l, "FashionMNIST", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
     assert main(["pytorch", *LENET, "--checkpoint-dir", "kept", "--log-file", "run.jsonl"]) == 143
@@ -369,6 +431,7 @@ def test_validation_that_was_stopped_is_drawn_once(folder, torch, monkeypatch):
         (("pytorch", "--data", "nowhere"), "--data nowhere: there is no such folder; for Fashion-MNIST, give fashion-"),
         (("pytorch", "--epochs", "0"), "argument --epochs: '0': give a whole number, 1 or more"),
         (("pytorch", "--batch-size", "1.5"), "argument --batch-size: '1.5': give a whole number, 1 or more"),
+        (("pytorch", "--decode-memory", "1GB"), "argument --decode-memory: '1GB': give a whole number, 1 or more"),
         (("pytorch", "--lr", "fast"), "argument --lr: 'fast': give a number above 0"),
         (("pytorch", "--lr", "-1"), "argument --lr: '-1': give a number above 0"),
         (("pytorch", "--seed", "2147483648"), "'2147483648': give a whole number, from 0 to 2147483647"),
@@ -517,6 +580,10 @@ def options_for(**given):
         ("num_gpus=0, but processes that TF_CONFIG names", "--devices 0, but processes that TF_CONFIG names"),
         ("batch_size=33 cannot be divided evenly: 34 can", "--batch-size 33 cannot be divided evenly: 34 can"),
         ("validate instead, give val_split=0.1", "validate instead, give --val-split 0.1"),
+        (
+            "a.jpg (9 × 9 pixels, which take 999 bytes to decode: more than decode_memory=100)",
+            "a.jpg (9 × 9 pixels, which take 999 bytes to decode: more than --decode-memory 100)",
+        ),
         ("val_split=0.1 asks to: leave val_split out", "--val-split 0.1 asks to: leave --val-split out"),
         ("whole; give another checkpoint_dir, or", "whole; give another --checkpoint-dir, or"),
         ("the model's number of weights is 4 there", "--model's number of weights is 4 there"),
@@ -678,6 +745,41 @@ def test_log_goes_on_in_whole_lines_after_one_that_was_cut_off(folder):
         log.write(epoch=2.0)
     first, cut_off, second = (folder / "run.jsonl").read_text().splitlines()
     assert (first, cut_off, json.loads(second)["epoch"]) == ('{"epoch": 1}', '{"ep', 2)
+
+
+@pytest.mark.parametrize("how", ["renamed", "renamed and made anew", "removed"])
+def test_log_that_was_rotated_away_goes_on_in_a_new_file_of_its_name(folder, how):
+    with RunLog(folder / "run.jsonl") as log:
+        log.write(epoch=1.0)
+        if how == "removed":
+            Path("run.jsonl").unlink()
+        else:
+            Path("run.jsonl").rename("run.jsonl.1")
+            assert [point["epoch"] for point in points("run.jsonl.1")] == [1.0]
+        if how == "renamed and made anew":
+            Path("run.jsonl").touch()
+        log.write(epoch=2.0)
+        log.write(epoch=3.0)
+    assert [point["epoch"] for point in points()] == [2.0, 3.0]
+
+
+@pytest.mark.parametrize("content", [None, "some notes\n"])
+@pytest.mark.fault("A log is rotated away, and none can be made in its place")
+def test_log_whose_place_is_lost_ends_and_the_training_goes_on(folder, capsys, content, sees):
+    (folder / "logs").mkdir()
+    with RunLog(folder / "logs/run.jsonl") as log:
+        log.write(epoch=1.0)
+        (folder / "logs").rename("old")
+        if content is not None:
+            (folder / "logs").mkdir()
+            (folder / "logs/run.jsonl").write_text(content)
+        log.write(epoch=2.0)
+        log.write(epoch=3.0)
+    said = capsys.readouterr().err
+    assert said.count("the log ends here, the training goes on") == 1
+    assert [point["epoch"] for point in points("old/run.jsonl")] == [1.0]
+    assert content is None or (folder / "logs/run.jsonl").read_text() == content
+    sees(said)
 
 
 def test_a_point_is_in_the_file_as_soon_as_it_is_drawn(folder):

@@ -12,12 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from contract.fixtures import adapter
 from photographs import write_folder
 from processes import TIME_LIMIT
-from test_frameworks import adapter
 
 from d2l.board import ProgressBoard
+from d2l.checkpoint import CheckpointFolder
 from d2l.workers import Workers
+
+pytestmark = pytest.mark.helper
 
 ROOT = Path(__file__).parent.parent
 
@@ -391,6 +394,20 @@ def test_processes_that_find_different_checkpoints_say_so(tmp_path):
     assert run.returncode != 0
     assert "the processes find different checkpoints there (step-00000004.safetensors, none)" in run.stderr
     assert "give a folder that all machines share" in run.stderr
+
+
+def test_folder_that_another_run_uses_is_refused_by_all_processes(tmp_path):
+    adapter("torch")
+    (tmp_path / "train.py").write_text(
+        "from d2l import torch as d2l\n"
+        "d2l.Trainer(1, checkpoint_dir='kept').fit(d2l.LeNet(), d2l.FashionMNIST(batch_size=64))\n"
+    )
+    with CheckpointFolder(tmp_path / "kept", 1).locked(Workers()):
+        run = ended([*torchrun(2), "train.py"], tmp_path)
+    assert run.returncode != 0
+    said = f"kept: another run uses this folder: process {os.getpid()} on "
+    assert run.stderr.count(f"CheckpointError: {said}") >= 2  # torchrun may say it again
+    assert os.listdir(tmp_path / "kept") == []
 
 
 # The second process alone gets a signal, as the machines of a cluster may get theirs one after the other. The first one

@@ -4,10 +4,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from test_checkpoints import Interrupted, data_of, seed
-from test_frameworks import adapter, tiny
+from contract.examples import Interrupted, seed, tiny
+from contract.fixtures import adapter
+from test_checkpoints import data_of
 
 from d2l.plotting import to_numpy
+
+pytestmark = pytest.mark.helper
 
 EPOCHS, BATCH_SIZE = 2, 50  # of 256 images: five batches, and one of six
 TOLERANCE = 1e-5

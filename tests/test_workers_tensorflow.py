@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from contract.fixtures import adapter
 from processes import TIME_LIMIT, free_ports
-from test_frameworks import adapter
+
+pytestmark = pytest.mark.helper
 
 ROOT = Path(__file__).parent.parent
 

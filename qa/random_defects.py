@@ -1,4 +1,4 @@
-"""Defects drawn at random: small changes of the code of ``d2l`` and ``book``, to see which share the tests catch."""
+"""Defects drawn at random: small changes of ``d2l``, ``book`` and ``qa``, to see which share the tests catch."""
 
 import ast
 import dataclasses
@@ -14,10 +14,11 @@ from types import CodeType
 
 from tqdm import tqdm
 
-from .mutants import Verdict, check_without_defect, copied_repository, first_failure, load_groups, stored, tried
-from .source import BUILD, ROOT, BookError, write_whole
+from book.source import BUILD, ROOT, BookError, write_whole
 
-FILES = ("d2l/**/*.py", "book/**/*.py")
+from .mutants import Verdict, check_without_defect, copied_repository, first_failure, load_groups, stored, tried
+
+FILES = ("d2l/**/*.py", "book/**/*.py", "qa/**/*.py")
 GENERATED = "#################   WARNING   ################"  # above what d2lbook writes into the helper's modules
 TIMEOUT_SECONDS = 600  # for the tests of one argument, which take a minute on a machine that does nothing else
 OPERATORS = {
@@ -158,7 +159,7 @@ def chosen_tests(file: str) -> list[str]:
         return sorted(named, key=lambda tests: (tests.endswith(".ipynb"), -caught[tests.split()[0]]))
     package, module = file.removesuffix(".py").split("/", 1)
     imports = re.compile(rf"\bfrom {package}\.{module} import|\bfrom {package} import\b.*\b{module}\b")
-    paths = sorted(path for path in (ROOT / "tests").glob("test_*.py") if imports.search(path.read_text("utf-8")))
+    paths = sorted(path for path in (ROOT / "tests").rglob("test_*.py") if imports.search(path.read_text("utf-8")))
     if not paths:
         raise BookError(f"{file}: no file in tests/mutants names tests for it, and none imports it")
     return [path.relative_to(ROOT).as_posix() for path in paths]

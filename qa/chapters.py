@@ -4,8 +4,9 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 from xml.etree import ElementTree
 
+from book.source import FRAMEWORKS, ROOT, BookError, markdown_table, write_whole
+
 from .junit import outcome, run_tests
-from .source import FRAMEWORKS, ROOT, BookError, markdown_table, write_whole
 
 CHAPTERS = ROOT / "tests" / "chapters"
 SECTIONS = sorted(path.stem for path in CHAPTERS.glob("*.md") if path.stem != "README")
@@ -35,7 +36,7 @@ def renew_table() -> None:
 
 def _results() -> dict[tuple[str, str], str]:
     """What became of each section in each tab: ``pass``, ``FAIL`` or ``skipped``."""
-    tests = str(ROOT / "tests" / "test_chapters.py")
+    tests = str(ROOT / "tests" / "qa" / "test_chapters.py")
     return {_names(case): outcome(case) for case in run_tests(tests, "-k", "test_chapter_runs")}
 
 

@@ -1,6 +1,10 @@
 """The table of faults and the tests that make them happen name the same ones."""
 
-from book.faults import INTRODUCTION, TABLE, faults_made, links
+import pytest
+
+from qa.faults import INTRODUCTION, TABLE, faults_made, links
+
+pytestmark = pytest.mark.quick
 
 
 def rows() -> list[list[str]]:

@@ -21,10 +21,9 @@ from typing import Any, TypeVar
 import yaml
 from tqdm import tqdm
 
+from book.execute import own_environment
+from book.source import ROOT, BookError, markdown_table, write_whole
 from d2l.machine import usable_processors
-
-from .execute import own_environment
-from .source import ROOT, BookError, markdown_table, write_whole
 
 MUTANTS = ROOT / "tests" / "mutants"
 RESULTS = MUTANTS / "results.json"
@@ -40,8 +39,8 @@ the stored outputs: that a reference is stale does not count. `make mutants` doe
 table; `make mutants ONLY=resize` with those that have the word in their name or their file's. `make test` tries the
 quickest.
 
-`make mutants RANDOM=40 SEED=1` draws others at random from all of the code in `d2l` and `book`: an operator, a
-condition or a constant is changed, a call, an assignment or a returned value left out, every place as likely as any
+`make mutants RANDOM=40 SEED=1` draws others at random from all of the code in `d2l`, `book` and `qa`: an operator,
+a condition or a constant is changed, a call, an assignment or a returned value left out, every place as likely as any
 other. It runs the tests that are named for the file here or, if there are none, those that import it; what it finds
 is printed, and not in this table.
 

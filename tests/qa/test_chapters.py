@@ -2,9 +2,11 @@
 
 import pytest
 
-from book.chapters import CHAPTERS, SECTIONS, TABLE
 from book.execute import run
 from book.source import FRAMEWORKS, Section, compile_source, is_installed
+from qa.chapters import CHAPTERS, SECTIONS, TABLE
+
+pytestmark = pytest.mark.helper
 
 
 @pytest.mark.parametrize("tab", FRAMEWORKS)

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from book import audit
-from book.__main__ import main
+from qa import audit
+from qa.__main__ import main
+
+pytestmark = pytest.mark.quick
 
 SAFE = {"name": "six", "version": "1.17.0", "vulns": []}
 UNSAFE = {

@@ -9,11 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from book import mutants, random_defects
-from book.__main__ import main
-from book.mutants import TABLE, Mutant, Verdict, load_mutants, stored, table, try_all, try_out
-from book.random_defects import Change, changes_bytecode, chosen_tests, draw, try_change, try_random
 from book.source import ROOT, BookError
+from qa import mutants, random_defects
+from qa.__main__ import main
+from qa.mutants import TABLE, Mutant, Verdict, load_mutants, stored, table, try_all, try_out
+from qa.random_defects import Change, changes_bytecode, chosen_tests, draw, try_change, try_random
+
+pytestmark = pytest.mark.quick
 
 FAST = [mutant for mutant in load_mutants() if mutant.fast]
 
@@ -51,11 +53,13 @@ def test_tests_that_catch_defects_are_there():
     assert [name for file, name in tests if file.endswith(".py") and f"def {name}(" not in texts[file]] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", FAST, ids=lambda mutant: mutant.name)
 def test_quick_defects_are_caught(mutant):
     assert try_out(mutant).caught_by == stored()[mutant.name].caught_by
 
 
+@pytest.mark.slow
 def test_what_is_no_defect_survives_and_the_code_stays_as_it_is():
     path = ROOT / "d2l" / "hyperparameters.py"
     before = path.read_text("utf-8")
@@ -66,6 +70,7 @@ def test_what_is_no_defect_survives_and_the_code_stays_as_it_is():
     assert path.read_text("utf-8") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("last", "first"),
     [
@@ -85,6 +90,7 @@ def test_defect_without_a_place_is_named():
         try_out(lost)
 
 
+@pytest.mark.slow
 def test_tests_that_do_not_run_catch_nothing():
     wrong = Mutant("no tests", "d2l/hyperparameters.py", '"""Base class', '"""The base class', ("tests/no_such.py",))
     with pytest.raises(BookError, match=r"pytest tests/no_such\.py ran no test"):
@@ -112,6 +118,7 @@ def test_new_verdicts_stand_beside_those_of_earlier_runs(monkeypatch, tmp_path):
     assert "`tests/c.py::test` | 5" in table()
 
 
+@pytest.mark.slow
 def test_chance_draws_the_same_real_changes_for_the_same_seed():
     drawn = draw(50, 1)
     assert drawn == draw(50, 1)
@@ -123,7 +130,7 @@ def test_chance_draws_the_same_real_changes_for_the_same_seed():
         assert source.count(b"\n", 0, change.start) == change.line - 1
         ast.parse(change.made_in(source))
         assert changes_bytecode(change)
-    assert {change.file.partition("/")[0] for change in drawn} == {"d2l", "book"}
+    assert {change.file.partition("/")[0] for change in drawn} == {"d2l", "book", "qa"}
 
 
 SOURCE = '''"""Text."""
@@ -198,6 +205,7 @@ def first_change(file, old):
     return next(change for place in places for change in place if change.old == old)
 
 
+@pytest.mark.slow
 def test_share_caught_is_printed_and_each_survivor(tmp_path, monkeypatch, capsys):
     caught = first_change("d2l/layers.py", "1024")
     survives = Change("d2l/layers.py", "comment", 1, 3, 3, "", "Not caught. ")
@@ -233,12 +241,14 @@ def test_file_that_was_edited_after_the_draw_is_named():
         try_change(Change("d2l/layers.py", "constant", 1, 0, 4, "1024", "1025"))
 
 
+@pytest.mark.slow
 def test_tests_without_an_end_catch_a_defect(monkeypatch):
     monkeypatch.setattr(random_defects, "TIMEOUT_SECONDS", 1)
     change = first_change("d2l/layers.py", "1024")
     assert try_change(change).caught_by == "tests/test_layers.py: no end after 1 s"
 
 
+@pytest.mark.slow
 def test_defect_that_ends_the_test_runner_is_caught():
     change = Change("book/comparison.py", "call", 1, 0, 0, "", "import os; os._exit(3)\n")
     assert try_change(change).caught_by == "tests/test_comparison.py: pytest ends with status 3"

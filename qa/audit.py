@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tomllib
 
-from .source import ROOT, BookError
+from book.source import ROOT, BookError
 
 PINS = ROOT / "constraints.txt"
 ACCEPTED = ROOT / "audit.toml"

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
-from .source import ROOT, BookError
+from book.source import ROOT, BookError
 
 
 def run_tests(*arguments: str) -> list[ElementTree.Element]:

@@ -1,0 +1,134 @@
+"""What the state in a checkpoint has to be for a run to go on from it."""
+
+import random
+import reprlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .checkpoint import Checkpoint, CheckpointError, printable
+
+Fits = Callable[[Any], bool]
+MT19937_NUMBERS = 624  # of NumPy's random state, and the last place in them
+DEEPEST = 100  # dicts and lists within each other; those of an optimizer are a few
+
+
+def check_run_state(checkpoint: Checkpoint) -> None:
+    """See that a checkpoint has all that a run goes on from, before anything is changed.
+
+    Raises:
+        CheckpointError: A part is missing or is something else.
+    """
+    state = {"schedulers": {}, **checkpoint.state}  # an earlier version saved none
+    is_packed = partial(_is_packed, arrays=checkpoint.arrays)
+    for name, fits in {**PARTS, "optimizer": is_packed, "schedulers": _dict_of(_dict_of(is_packed))}.items():
+        if name not in state:
+            raise CheckpointError(f"{checkpoint.path}: its {name} is missing, without which no run goes on")
+        if not fits(state[name]):
+            is_now = printable(reprlib.repr(state[name]))
+            raise CheckpointError(f"{checkpoint.path}: its {name} is {is_now}, from which no run goes on")
+
+
+@contextmanager
+def fitting(checkpoint: Checkpoint) -> Iterator[None]:
+    """Name the file in an error of what its state does not fit, such as an optimizer of another kind.
+
+    Raises:
+        CheckpointError: In the place of other exceptions.
+    """
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:
+        said = printable(f"{type(error).__name__}: {error}")
+        raise CheckpointError(f"{checkpoint.path} does not fit this run: {said}") from error
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _is_point(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+
+
+def _list_of(fits: Fits, least: int = 0) -> Fits:
+    return lambda value: isinstance(value, list) and len(value) >= least and all(map(fits, value))
+
+
+def _dict_of(fits: Fits) -> Fits:
+    return lambda value: isinstance(value, dict) and all(map(fits, value.values()))
+
+
+def _dict_with(**parts: Fits) -> Fits:
+    """What fits are dicts with these parts, and maybe others."""
+    return lambda value: (
+        isinstance(value, dict) and all(name in value and fits(value[name]) for name, fits in parts.items())
+    )
+
+
+def _is_python_state(value: Any) -> bool:
+    try:
+        version, numbers, gauss = value
+        random.Random().setstate((version, tuple(numbers), gauss))
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _is_numpy_state(value: Any) -> bool:
+    """Whether NumPy takes it, and will not look for numbers behind the last."""
+    try:
+        np.random.RandomState().set_state(tuple(value))
+        return 0 <= value[2] <= MT19937_NUMBERS
+    except (TypeError, ValueError, OverflowError, LookupError):
+        return False
+
+
+def _is_packed(tree: Any, arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether a tree is one that `d2l.checkpoint.pack` makes, of these arrays, and nested no deeper than such are."""
+    waiting = [(tree, 0)]
+    while waiting:
+        tree, depth = waiting.pop()
+        if tree is None or isinstance(tree, (bool, int, float, str)):
+            continue
+        if not isinstance(tree, dict) or len(tree) != 1 or depth > DEEPEST:
+            return False
+        ((kind, content),) = tree.items()
+        if kind == "array":
+            if not (isinstance(content, str) and content in arrays):
+                return False
+        elif kind == "dict" and _list_of(_is_pair)(content):
+            waiting += [(value, depth + 1) for _, value in content]
+        elif kind in ("list", "tuple") and isinstance(content, list):
+            waiting += [(value, depth + 1) for value in content]
+        else:
+            return False
+    return True
+
+
+def _is_pair(value: Any) -> bool:
+    """Whether it is a key, as a dict can have one, and something else."""
+    return isinstance(value, list) and len(value) == 2 and not isinstance(value[0], (list, dict))
+
+
+_average = _dict_with(points=_list_of(_is_point, least=1), weight=_is_number, x=_is_number, y=_is_number)
+_random_states = _dict_with(python=_is_python_state, numpy=_is_numpy_state, framework=lambda value: True)
+_board = _dict_with(curves=_dict_of(_list_of(_is_point)), lost=_dict_of(_is_number), pending=_dict_of(_average))
+PARTS: dict[str, Fits] = {
+    "run": lambda value: isinstance(value, dict),
+    "epoch": _is_whole,
+    "batch": _is_whole,
+    "random": _list_of(_random_states, least=1),
+    "epoch_random": _list_of(lambda value: value is None or _random_states(value), least=1),
+    "board": _board,
+    "progress": _dict_with(train_examples=_is_whole, train_seconds=_is_number),
+}

@@ -1,0 +1,45 @@
+"""Fixtures for the tests of all frameworks; conftest.py makes them known everywhere."""
+
+import pytest
+
+from .adapters import ADAPTERS, NAMES
+
+
+def adapter(name):
+    """A framework's adapter; where the framework is not installed, the test that asks for it is skipped."""
+    try:
+        return ADAPTERS[name]()
+    except ImportError as error:
+        pytest.skip(f"{name} is not installed here: {error}")
+
+
+@pytest.fixture(scope="module", params=(pytest.param("torch", marks=pytest.mark.quick), *NAMES[1:]))
+def fw(request):
+    """The adapter of one framework after the other; `make quick` has the first."""
+    return adapter(request.param)
+
+
+@pytest.fixture(scope="module", params=("torch", "tensorflow", "mxnet"))
+def stateful(request):
+    """The adapter of one after the other of the frameworks whose models hold their own weights."""
+    return adapter(request.param)
+
+
+@pytest.fixture(scope="module")
+def torch():
+    """PyTorch's adapter."""
+    return adapter("torch")
+
+
+@pytest.fixture(autouse=True)
+def seeded(request):
+    """Each test of a framework starts from the same random state, whichever tests ran before."""
+    for name in {"fw", "stateful", "torch"} & set(request.fixturenames):
+        request.getfixturevalue(name).seed(1)
+
+
+@pytest.fixture
+def full_run(monkeypatch, tmp_path):
+    """Runs of as many epochs as asked for, in a folder of their own."""
+    monkeypatch.setenv("D2L_PROFILE", "full")
+    monkeypatch.chdir(tmp_path)
