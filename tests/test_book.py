@@ -976,6 +976,15 @@ def test_build_that_is_stopped_says_what_is_kept_and_ends_its_kernel(tmp_path, s
     sees(message)
 
 
+def test_build_that_ignores_ctrl_c_as_in_the_background_of_a_script_goes_on(tmp_path):
+    ignored = f"import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n{STOPPED}"
+    cell = "import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(1.5)"
+    env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    command = [sys.executable, "-c", ignored, "build", cell]
+    run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=TIME_LIMIT)
+    assert run.returncode == 0, run.stderr
+
+
 @pytest.mark.fault("A cell prints megabytes")
 def test_cell_that_prints_megabytes_is_shown_in_part(tmp_path, monkeypatch, capsys, sees):
     monkeypatch.setattr("book.execute.NOTEBOOKS", tmp_path)
