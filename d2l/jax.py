@@ -27,7 +27,7 @@ from .data import inputs_of
 from .distribution import missing_framework
 from .hyperparameters import HyperParameters, add_to_class
 from .loaders import BegunLoader, is_own
-from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
+from .plotting import plot, plt, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
 from .witness import speak_if_first_is_gone
 from .workers import Workers
@@ -71,6 +71,7 @@ __all__ = [
     "Residual",
     "ResNeXtBlock",
     "plot",
+    "plt",
     "show_images",
     "use_svg_display",
     "set_figsize",

@@ -15,7 +15,7 @@ from .board import ProgressBoard
 from .distribution import missing_framework
 from .hyperparameters import HyperParameters, add_to_class
 from .machine import cores_are_shown_twice, keep_freed_memory, usable_processors
-from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
+from .plotting import plot, plt, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
 
 if "bool" not in vars(onp):
@@ -61,6 +61,7 @@ __all__ = [
     "Residual",
     "ResNeXtBlock",
     "plot",
+    "plt",
     "show_images",
     "use_svg_display",
     "set_figsize",

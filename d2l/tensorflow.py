@@ -19,7 +19,7 @@ from .checkpoint import check_fits
 from .distribution import missing_framework
 from .hyperparameters import HyperParameters, add_to_class
 from .machine import cpu_has_bfloat16
-from .plotting import plot, set_axes, set_figsize, show_images, to_numpy, use_svg_display
+from .plotting import plot, plt, set_axes, set_figsize, show_images, to_numpy, use_svg_display
 from .profile import SEED, current_profile
 from .workers import Workers
 
@@ -75,6 +75,7 @@ __all__ = [
     "Residual",
     "ResNeXtBlock",
     "plot",
+    "plt",
     "show_images",
     "use_svg_display",
     "set_figsize",

@@ -25,7 +25,7 @@ from .hyperparameters import HyperParameters, add_to_class
 from .inspection import attributes
 from .machine import cpu_has_bfloat16, keep_freed_memory
 from .notebook import in_notebook
-from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
+from .plotting import plot, plt, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
 from .workers import Workers
 
@@ -65,6 +65,7 @@ __all__ = [
     "Residual",
     "ResNeXtBlock",
     "plot",
+    "plt",
     "show_images",
     "use_svg_display",
     "set_figsize",

@@ -577,6 +577,17 @@ def test_points_that_are_no_numbers_leave_gaps_and_a_logarithmic_axis_takes_zero
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("scale", ["linear", "log", "symlog"])
+@pytest.mark.parametrize("values", [(1e308, 2.5), (1.7e308, -1.7e308), (1e308, 5e-324), (1e300, 1.0), (1e-300, 0.0)])
+def test_values_at_the_end_of_what_numbers_can_be_are_drawn(values, scale):
+    board = ProgressBoard(yscale=scale, xscale=scale)
+    for x, y in enumerate(values, 1):
+        board.draw(x, y, "loss")
+        board.draw(y, x, "turned")
+    plt.gcf().canvas.draw()
+    assert board.curves["loss"] == list(enumerate(values, 1))
+
+
 def test_plot_after_a_fit_leaves_its_curves_alone(full_run):
     PlainTrainer(max_epochs=1).fit(Mean(), Batches([1.0], [3.0]))
     figure = plt.gcf()
