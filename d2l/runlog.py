@@ -46,7 +46,7 @@ class RunLog:
         if not _is_log(beginning):
             raise ValueError(f"{self.path} is there and is no log of a run, and stays as it is: give another file")
         # A line is one call of the system, which a signal does not part.
-        self._file = open(self.path, "ab", buffering=0, opener=_without_waiting)
+        self._file = open(self.path, "ab", buffering=0, opener=_without_waiting)  # noqa: SIM115
         return last
 
     def __enter__(self) -> "RunLog":

@@ -73,7 +73,7 @@ NO_LABEL = torch.iinfo(torch.int64).min  # PyTorch leaves examples with this lab
 # Optimizers that keep, beside counts, numbers of the weights' shapes and no others.
 BY_WEIGHT = {
     getattr(torch.optim, name)
-    for name in "SGD Adam AdamW Adamax NAdam RAdam Adagrad Adadelta RMSprop Rprop ASGD".split()
+    for name in ["SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "Adagrad", "Adadelta", "RMSprop", "Rprop", "ASGD"]
 }
 
 if current_profile().smoke:
