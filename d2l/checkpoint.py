@@ -31,7 +31,7 @@ from .plotting import to_numpy
 from .workers import Workers
 
 FORMAT = "2"
-NAME = re.compile(r"step-([0-9]{8,})\.safetensors")
+NAME = re.compile(r"step-([0-9]{8}|[1-9][0-9]{8,})\.safetensors")  # one name for each number
 PART = re.compile(rf"{NAME.pattern}\.[0-9a-f]{{16}}\.part")  # a checkpoint that is being written
 MOST_LINES, MOST_CHARACTERS = 20, 300  # of what a message quotes
 
@@ -80,7 +80,7 @@ class CheckpointFolder:
             path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path):  # so that this is known before the training, not hours later
                 pass
-        except OSError as error:
+        except (OSError, ValueError) as error:  # that a name is none is a ValueError
             raise CheckpointError(f"{path}: no checkpoint can be written here: {error}") from error
         for other in self._named(lambda entry: not _is_file(entry)):
             print(f"Passing over {other}: {_kind(other.lstat().st_mode)}, not a checkpoint's file", file=sys.stderr)

@@ -12,6 +12,7 @@ import numpy as onp  # MXNet's own arrays have the name np here
 
 from . import datasets, modules, trainer, validation
 from .board import ProgressBoard
+from .checkpoint import check_fits, pack
 from .distribution import missing_framework
 from .hyperparameters import HyperParameters, add_to_class
 from .machine import cores_are_shown_twice, keep_freed_memory, usable_processors
@@ -405,6 +406,13 @@ class Trainer(trainer.Trainer):
     def _set_optimizer_state(self, state: dict[str, Any] | None, path: Path) -> None:
         if state is not None:
             optimizer, numbers = self._optimizer(), self._optimizer_numbers()
+            weights = {name: self.optim._params[numbers[name]].data(self.device) for name in state["states"]}
+            new = {name: optimizer.create_state_multi_precision(0, weight) for name, weight in weights.items()}
+            there: dict[str, onp.ndarray] = {}
+            here: dict[str, onp.ndarray] = {}
+            pack(state["states"], "states", there)
+            pack(new, "states", here)
+            check_fits(path, there, here, "optimizer")
             vars(optimizer).update(state["numbers"])
             for device, updater in zip(self.devices, self.optim._updaters, strict=True):
                 states = {numbers[name]: part for name, part in state["states"].items()}

@@ -12,6 +12,7 @@ from .board import ProgressBoard
 from .media import finite
 
 TIME = b'{"time": "'  # what each line begins with
+LONGEST_READ = 1 << 16  # bytes of a file that are looked at, to tell whether it is a log
 
 
 class RunLog:
@@ -34,18 +35,19 @@ class RunLog:
         self._prepared = b""
         if path is None:
             return
-        kept = self._open()
-        self._of_earlier_run = bool(kept)
-        if kept and not kept.endswith(b"\n"):
+        last = self._open()
+        self._of_earlier_run = bool(last)
+        if last not in (b"", b"\n"):
             self._prepared = b"\n"  # the disk was full, or the power went
 
     def _open(self) -> bytes:
-        """Open the file to append to it; what is in it."""
-        kept = self.path.read_bytes() if self.path.is_file() else b""
-        if not _is_log(kept):
+        """Open the file to append to it; the last byte that is in it, if there is one."""
+        beginning, last = _ends(self.path) if self.path.is_file() else (b"", b"")
+        if not _is_log(beginning):
             raise ValueError(f"{self.path} is there and is no log of a run, and stays as it is: give another file")
-        self._file = self.path.open("ab", buffering=0)  # a line is one call of the system, which a signal does not part
-        return kept
+        # A line is one call of the system, which a signal does not part.
+        self._file = open(self.path, "ab", buffering=0, opener=_without_waiting)  # noqa: SIM115
+        return last
 
     def __enter__(self) -> "RunLog":
         return self
@@ -87,7 +89,8 @@ class RunLog:
             if self._is_gone():
                 self._file.close()
                 self._open()
-            self._file.write(line)
+            while line:  # of which a disk that is nearly full may take a part
+                line = line[self._file.write(line) :]
         except (OSError, ValueError) as error:
             print(f"{self.path}: the log ends here, the training goes on: {error}", file=sys.stderr)
             self.close()
@@ -100,13 +103,29 @@ class RunLog:
             return True
 
 
-def _is_log(content: bytes) -> bool:
+def _ends(path: Path) -> tuple[bytes, bytes]:
+    """What a file begins with, and its last byte."""
+    with path.open("rb") as file:
+        beginning = file.read(LONGEST_READ)
+        file.seek(-1 if beginning else 0, os.SEEK_END)
+        return beginning, file.read(1)
+
+
+def _without_waiting(path: Path, flags: int) -> int:
+    """Open a file; a FIFO that nobody reads from is an error, and not waited for."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(descriptor, True)
+    return descriptor
+
+
+def _is_log(beginning: bytes) -> bool:
     """Whether a file's first line is a JSON object, or one of a log's own lines that was cut off."""
-    if content[: len(TIME)] == TIME[: len(content)]:
+    if beginning[: len(TIME)] == TIME[: len(beginning)]:
         return True
     try:
-        return isinstance(json.loads(content.split(b"\n", 1)[0]), dict)
-    except ValueError:
+        return isinstance(json.loads(beginning.split(b"\n", 1)[0]), dict)
+    except (ValueError, RecursionError):
         return False
 
 

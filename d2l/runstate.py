@@ -1,10 +1,12 @@
 """What the state in a checkpoint has to be for a run to go on from it."""
 
+import math
 import random
 import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from .checkpoint import Checkpoint, CheckpointError, printable
 
 Fits = Callable[[Any], bool]
 MT19937_NUMBERS = 624  # of NumPy's random state, and the last place in them
+MOST = 2**63  # beyond which no number of a run is
 DEEPEST = 100  # dicts and lists within each other; those of an optimizer are a few
 
 
@@ -30,6 +33,43 @@ def check_run_state(checkpoint: Checkpoint) -> None:
         if not fits(state[name]):
             is_now = printable(reprlib.repr(state[name]))
             raise CheckpointError(f"{checkpoint.path}: its {name} is {is_now}, from which no run goes on")
+    begun = state["epoch_random"]
+    if len(begun) != len(state["random"]) or (state["batch"] and None in begun):
+        raise CheckpointError(f"{checkpoint.path}: its epoch_random lacks what the epoch began with")
+
+
+def check_alike(path: Path, saved: Any, own: Any, name: str) -> None:
+    """See that a saved state can take the place of one's own, as far as both say the same of something.
+
+    Args:
+        path: The file.
+        saved, own: Dicts, lists, tuples, arrays and plain values.
+        name: What they are of, such as ``"optimizer"``.
+
+    Raises:
+        CheckpointError: In the place of one's own number, flag, text or dict is something else; or in that of a number
+            that is finite, one that is not.
+    """
+    if isinstance(own, Mapping) and isinstance(saved, Mapping):
+        for key in filter(saved.__contains__, own):
+            check_alike(path, saved[key], own[key], f"{name}/{key}")
+    elif isinstance(own, (list, tuple)) and isinstance(saved, (list, tuple)):
+        for i, (there, here) in enumerate(zip(saved, own, strict=False)):
+            check_alike(path, there, here, f"{name}/{i}")
+    elif not _is_alike(saved, own):
+        there, here = (printable(reprlib.repr(value)) for value in (saved, own))
+        raise CheckpointError(f"{path} does not fit this run: its {name} is {there}, and {here} here")
+
+
+def _is_alike(saved: Any, own: Any) -> bool:
+    """Whether a value can take the place of one's own."""
+    if isinstance(own, bool):
+        return saved is None or isinstance(saved, bool)
+    if isinstance(own, (int, float)):
+        return hasattr(saved, "shape") or (_is_number(saved) and (math.isfinite(saved) or not math.isfinite(own)))
+    if isinstance(own, str):
+        return isinstance(saved, str)
+    return not isinstance(own, (Mapping, list, tuple))
 
 
 @contextmanager
@@ -49,11 +89,15 @@ def fitting(checkpoint: Checkpoint) -> Iterator[None]:
 
 
 def _is_whole(value: Any) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value < MOST
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
+    return type(value) is float or (type(value) is int and abs(value) < MOST)
+
+
+def _is_duration(value: Any) -> bool:
+    return _is_number(value) and 0 <= value < math.inf
 
 
 def _is_point(value: Any) -> bool:
@@ -79,9 +123,9 @@ def _is_python_state(value: Any) -> bool:
     try:
         version, numbers, gauss = value
         random.Random().setstate((version, tuple(numbers), gauss))
+        return gauss is None or _is_number(gauss)
     except (TypeError, ValueError, OverflowError):
         return False
-    return True
 
 
 def _is_numpy_state(value: Any) -> bool:
@@ -130,5 +174,5 @@ PARTS: dict[str, Fits] = {
     "random": _list_of(_random_states, least=1),
     "epoch_random": _list_of(lambda value: value is None or _random_states(value), least=1),
     "board": _board,
-    "progress": _dict_with(train_examples=_is_whole, train_seconds=_is_number),
+    "progress": _dict_with(train_examples=_is_whole, train_seconds=_is_duration),
 }

@@ -18,7 +18,7 @@ import numpy as np
 
 from . import datasets, modules, trainer, validation
 from .board import ProgressBoard
-from .checkpoint import CheckpointError
+from .checkpoint import CheckpointError, check_fits
 from .data import as_batch
 from .distribution import missing_framework
 from .hyperparameters import HyperParameters, add_to_class
@@ -73,6 +73,11 @@ __all__ = [
 ]
 
 NO_LABEL = torch.iinfo(torch.int64).min  # PyTorch leaves examples with this label out of the loss; by itself, of -100
+# Optimizers that keep, beside counts, numbers of the weights' shapes and no others.
+BY_WEIGHT = {
+    getattr(torch.optim, name)
+    for name in ["SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "Adagrad", "Adadelta", "RMSprop", "Rprop", "ASGD"]
+}
 
 if current_profile().smoke:
     torch.manual_seed(SEED)
@@ -357,6 +362,10 @@ class Trainer(trainer.Trainer):
                 f"{path} does not fit this optimizer: {error}. Groups of parameters that are added in a run have to be "
                 "there when it is resumed: have configure_optimizers add them"
             ) from error
+        if type(self.optim) in BY_WEIGHT:
+            for weight, entries in self.optim.state.items():
+                there = {name: x for name, x in entries.items() if isinstance(x, torch.Tensor) and x.ndim}
+                check_fits(path, there, dict.fromkeys(there, weight.detach()), "optimizer")
 
     def _schedulers(self) -> dict[str, LRScheduler]:
         """All schedulers of the optimizer, by their names in a checkpoint, the oldest of a class first.

@@ -49,7 +49,7 @@ from .notebook import in_notebook
 from .plotting import to_numpy
 from .profile import current_profile
 from .progress import CountedLoader, Progress
-from .runstate import check_run_state, fitting
+from .runstate import check_alike, check_run_state, fitting
 from .workers import Workers
 
 # How the frameworks say it.
@@ -622,7 +622,9 @@ class Trainer(HyperParameters):
         if state["batch"] > self.num_train_batches:
             raise ValueError(f"it is after {state['batch']} of {self.num_train_batches} batches of an epoch")
         self._take_weights(checkpoint)
-        self._set_optimizer_state(unpack(state["optimizer"], checkpoint.arrays, self._tensor), checkpoint.path)
+        optimizer = unpack(state["optimizer"], checkpoint.arrays, self._tensor)
+        check_alike(checkpoint.path, optimizer, self._optimizer_state(), "optimizer")
+        self._set_optimizer_state(optimizer, checkpoint.path)
         self._restore_schedulers(checkpoint)
         self._first_epoch, self._skip = state["epoch"], state["batch"]
         self.train_batch_idx = self._first_epoch * self.num_train_batches + self._skip
@@ -653,12 +655,13 @@ class Trainer(HyperParameters):
                 )
             return
         if saved.keys() != own.keys():
-            there, here = (", ".join(names) or "none" for names in (saved, own))
+            there, here = (printable(", ".join(names)) or "none" for names in (saved, own))
             raise CheckpointError(
                 f"{checkpoint.path} is of another run: learning-rate schedulers are {there} there and {here} here"
             )
         for name, entries in saved.items():
             unpacked = {key: unpack(entry, checkpoint.arrays, self._tensor) for key, entry in entries.items()}
+            check_alike(checkpoint.path, unpacked, own[name], name)
             self._set_scheduler_state(name, own[name] | unpacked)
 
     def _take_weights(self, checkpoint: Checkpoint) -> None:
@@ -802,7 +805,7 @@ class Trainer(HyperParameters):
             "device": self._devices_name(),
             "metrics": final,
         }
-        line = ", ".join(f"{label} {value:.3f}" for label, value in final.items())
+        line = ", ".join(f"{printable(label)} {value:.3f}" for label, value in final.items())
         line += f" after {run['epochs']} of {run['max_epochs']} epochs, each of {run['examples_per_epoch']:,} examples"
         line += f"; {run['examples_per_second']:,.0f} examples/s on {run['device']}"
         if not profile.full:
