@@ -95,7 +95,7 @@ format: .venv/installed ## Format and lint the Python code
 	@.venv/bin/ruff check --fix
 
 clean: ## Remove what was built; the environment, downloaded data and _build/notebooks, where people work, stay
-	@if [ -d _build ]; then find _build -mindepth 1 -maxdepth 1 ! -name notebooks ! -name compiled -exec rm -rf {} +; fi
+	@if [ -d _build ]; then find _build -mindepth 1 -maxdepth 1 ! -name notebooks ! -name compiled ! -name lock -exec rm -rf {} +; fi
 
 # The exact versions are those of constraints.txt. What older environments have as d2l is this project's former name.
 .venv/installed: EXTRAS := pytorch,tensorflow,mxnet,jax,book,test,figures

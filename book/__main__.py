@@ -9,6 +9,7 @@ from nbformat import NotebookNode
 from nbformat.sign import NotebookNotary
 
 from .commands import run_command
+from .lock import alone
 from .source import (
     FRAMEWORKS,
     NOTEBOOKS,
@@ -22,10 +23,12 @@ from .source import (
 )
 
 
+@alone()
 def build() -> None:
     """Compile, run what changed, render; go on past a section that fails and name it at the end."""
-    from .pages import HTML, STAMP, inputs_hash, render
+    from .pages import HTML, STAMP, inputs_hash, render, repair
 
+    repair(HTML)
     page = HTML / "index.html"
     stamp = inputs_hash()
     if page.exists() and STAMP.exists() and STAMP.read_text() == stamp:
@@ -76,6 +79,7 @@ def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> tuple[list[tuple[Secti
     return shown, failures
 
 
+@alone()
 def slides() -> None:
     """Make a deck of slides per section and framework, from the marks in the text."""
     from .handout import hand_out
@@ -92,6 +96,7 @@ def slides() -> None:
     print(f"The decks: {NOTEBOOKS / 'slides'}\nTo show one: make lab, open it, and press the button RISE above it")
 
 
+@alone()
 def pdf(tab: str) -> None:
     """Make a PDF of one framework's code, text and outputs, or one per framework."""
     from .pdf import check_tools, chosen_tabs, make_pdf
@@ -117,6 +122,7 @@ def data() -> None:
     print("Fashion-MNIST is here, whole.")
 
 
+@alone()
 def notebooks() -> None:
     """Compile the sources into notebooks without outputs."""
     from .handout import hand_out_all
@@ -158,6 +164,8 @@ def main() -> int:
         commands.add_parser(command.__name__, help=command.__doc__).set_defaults(run=lambda args, run=command: run())
     for name in ("build", "slides"):
         commands.choices[name].set_defaults(interrupted=goes_on)
+    for name in ("build", "notebooks", "slides"):
+        commands.choices[name].set_defaults(at_work=alone)
     recorder = commands.add_parser("record", help=record.__doc__)
     recorder.add_argument("tab")
     recorder.add_argument("limits", nargs="*", help="such as epochs=1 images=6000")

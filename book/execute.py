@@ -18,7 +18,7 @@ import nbformat
 from jupyter_client.asynchronous import AsyncKernelClient
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-from nbformat import NotebookNode
+from nbformat import NotebookNode, ValidationError
 from tqdm import tqdm
 from traitlets.config import Config
 
@@ -92,9 +92,14 @@ class _Client(NotebookClient):
 
     def process_message(self, msg: dict, cell: NotebookNode, cell_index: int) -> NotebookNode | None:
         text = msg["content"].get("data", {}).get("text/plain", "")
-        if msg["msg_type"].endswith("display_data") and " left" in text:
+        if msg["msg_type"].endswith("display_data") and isinstance(text, str) and " left" in text:
             self._bar.set_postfix_str(text.splitlines()[-1])
-        return super().process_message(msg, cell, cell_index)
+        try:
+            return super().process_message(msg, cell, cell_index)
+        except ValidationError as error:  # one odd output does not cost the section
+            note = f"This output is not shown: no notebook can hold it, since {error.message}.\n"
+            cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text=note))
+            return None
 
 
 def _asked_again(get_msg: Callable[..., Awaitable[dict]]) -> Callable[..., Awaitable[dict]]:

@@ -35,9 +35,9 @@ def shortened(outputs: Sequence[NotebookNode]) -> tuple[list[NotebookNode], int]
 
 def _text(output: NotebookNode) -> str | None:
     """The text that an output shows; ``None`` if it shows something else, for which its text only stands in."""
-    if output.output_type == "stream":
-        return output.text
-    return output.data["text/plain"] if set(output.get("data", {})) == {"text/plain"} else None
+    data = output.get("data")
+    text = data["text/plain"] if isinstance(data, dict) and set(data) == {"text/plain"} else output.get("text")
+    return text if isinstance(text, str) else None
 
 
 def _with_text(output: NotebookNode, text: str) -> NotebookNode:

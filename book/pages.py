@@ -16,7 +16,9 @@ from nbformat.warnings import DuplicateCellId
 
 from .curves import with_curves
 from .handout import DOWNLOADS
+from .lock import alone
 from .pandoc import put_on_path, remembered_pandoc
+from .rst import with_rst
 from .sanitize import sanitized
 from .source import (
     BUILD,
@@ -32,6 +34,7 @@ from .source import (
     write_notebook,
 )
 from .stale import code_files
+from .structure import check_pages
 
 HTML = BUILD / "html"
 STAMP = BUILD / "html.stamp"  # of all that the pages are made from
@@ -47,6 +50,7 @@ D2LBOOK_PAGE_PARTS += ("copybutton_css", "hide_bibkey_css", "limit_output_length
 
 
 @in_root
+@alone()
 def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None:
     """Merge the tabs' notebooks and render them to pages. A failure leaves the last good pages.
 
@@ -55,7 +59,8 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
         html: Folder of the pages.
 
     Raises:
-        BookError: Sphinx found an error or gave a warning; its output says which.
+        BookError: Sphinx found an error or gave a warning; its output says which. Or what a cell shows is not in its
+            place on the page; the message names section, tab and cell.
     """
     from d2lbook import sphinx_template
 
@@ -76,8 +81,9 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
         for folder in [*eval_folders.values(), merged, BUILD / "rst_all", doctrees, fresh]:
             shutil.rmtree(folder, ignore_errors=True)
     SHARED_STAMP.unlink(missing_ok=True)
-    for section, notebook in shown:
-        if write_notebook(with_curves(sanitized(notebook)), eval_folders[section.tab] / f"{section.name}.ipynb"):
+    given = [(section, with_rst(with_curves(sanitized(notebook)))) for section, notebook in shown]
+    for section, notebook in given:
+        if write_notebook(notebook, eval_folders[section.tab] / f"{section.name}.ipynb"):
             # d2lbook looks only at the first tab's to see what has changed.
             (merged / f"{section.name}.ipynb").unlink(missing_ok=True)
     for folder in eval_folders.values():
@@ -90,13 +96,15 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
         builder.colab = lambda: None
     with running_sphinx("Sphinx could not render the pages; its messages are above"):
         builder.html()
+    check_pages(fresh, given)
     SHARED_STAMP.write_text(shared)
     _copy_in_place(fresh, html)
 
 
 def _copy_in_place(fresh: Path, html: Path) -> None:
     """Have a copy of the fresh pages take the place of the last ones: what is there at any moment is of one build."""
-    copied, last = (html.with_name(f"{html.name}_{name}") for name in ("copied", "last"))
+    repair(html)
+    copied, last = _beside(html)
     for folder in (copied, last):
         shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(fresh, copied)
@@ -104,6 +112,18 @@ def _copy_in_place(fresh: Path, html: Path) -> None:
         html.replace(last)
     copied.replace(html)
     shutil.rmtree(last, ignore_errors=True)
+
+
+def repair(html: Path) -> None:
+    """Put the pages in place where a build was killed between its two renames: there are none, and a whole copy."""
+    copied, last = _beside(html)
+    if copied.exists() and last.exists() and not html.exists():
+        copied.replace(html)
+
+
+def _beside(html: Path) -> tuple[Path, Path]:
+    """Where the fresh pages are copied to, and where the last ones are put."""
+    return html.with_name(f"{html.name}_copied"), html.with_name(f"{html.name}_last")
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """One PDF per framework, through d2lbook, Sphinx and LaTeX."""
 
 import copy
+import itertools
 import os
 import re
 import shutil
@@ -8,10 +9,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pypandoc
 from nbformat import NotebookNode
 
 from .handout import listing
+from .lock import alone
 from .pages import running_sphinx
+from .rst import PICTURES, with_rst
 from .sanitize import sanitized
 from .source import (
     BUILD,
@@ -46,11 +50,14 @@ LATEX_SETTINGS = {
     "openout_any": "p",
 }
 
-LONG_WORD = re.compile(r"\S{80}(?=\S)")
-
 # Lines of LaTeX's log: errors with the line of the text that they stand at, and what a reader would stumble over.
 ERROR = re.compile(r"^(?:! |\S+:\d+: |l\.\d+ ).*$", re.M)
 FLAW = re.compile(r"^(?:Missing character: |Overfull \\[hv]box |.*Warning: .*(?:undefined|multiply)).*$", re.M)
+
+LONG_WORD = re.compile(r"\S{80}(?=\S)")
+TAG = re.compile(r"<(/?)(\w+)")
+HTML_DEPTH = 100  # beyond, pandoc takes minutes for tables in tables
+NOT_PRINTED = "This output is not printed: it is HTML"
 
 
 def chosen_tabs(tab: str) -> list[str]:
@@ -90,6 +97,7 @@ def _output(*command: str) -> str:
 
 
 @in_root
+@alone()
 def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
     """Make one framework's PDF, and print what LaTeX warns of. A failure leaves the last good PDF.
 
@@ -106,7 +114,7 @@ def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
     shutil.rmtree(LATEX / tab, ignore_errors=True)
     mine = [(section.name, notebook) for section, notebook in shown if section.tab == tab]
     for name, notebook in mine:
-        whole = listing(printable(sanitized(notebook)), name, dict(mine))
+        whole = listing(with_rst(printable(sanitized(notebook))), name, dict(mine))
         write_notebook(whole, Path(config.eval_dir) / f"{name}.ipynb")
     fill_with_nothing(Path(config.eval_dir))
     builder = d2lbook_build().Builder(config)
@@ -130,7 +138,8 @@ def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
 def printable(notebook: NotebookNode) -> NotebookNode:
     """A copy that shows the text of what has HTML too, such as a table's: LaTeX leaves HTML out.
 
-    It breaks lines between words; words that are longer than a line are broken here.
+    Of what has nothing but HTML, it shows what pandoc writes of that in plain text. LaTeX breaks lines between words;
+    words that are longer than a line are broken here.
     """
     notebook = copy.deepcopy(notebook)
     for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
@@ -138,10 +147,21 @@ def printable(notebook: NotebookNode) -> NotebookNode:
             output.text = LONG_WORD.sub(r"\g<0>\n", output.text)
         elif output.output_type == "error":
             output.traceback = [LONG_WORD.sub(r"\g<0>\n", line) for line in output.traceback]
-        elif "text/plain" in output.data:
-            output.data.pop("text/html", None)
-            output.data["text/plain"] = LONG_WORD.sub(r"\g<0>\n", output.data["text/plain"])
+        else:
+            html = output.data.pop("text/html", None)
+            if html and not output.data.keys() & {"text/plain", *PICTURES}:
+                output.data["text/plain"] = _text_of(html)
+            if "text/plain" in output.data:
+                output.data["text/plain"] = LONG_WORD.sub(r"\g<0>\n", output.data["text/plain"])
     return notebook
+
+
+def _text_of(html: str) -> str:
+    """Sanitized HTML as plain text; of what has none that can be had, a note."""
+    steps = (-1 if end else 1 for end, tag in TAG.findall(html) if tag != "br")
+    if max(itertools.accumulate(steps), default=0) > HTML_DEPTH:
+        return f"{NOT_PRINTED} nested more than {HTML_DEPTH} deep."
+    return pypandoc.convert_text(html, "plain", "html").strip("\n") or f"{NOT_PRINTED} without text."
 
 
 def _config(tab: str) -> Any:

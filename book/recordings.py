@@ -92,7 +92,7 @@ def show_results(section: Section, smoke: NotebookNode) -> NotebookNode:
     recorded = load_recording(section)
     notebook = with_outputs(section, recorded or smoke)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    trained = [cell for cell in cells if any(RUN_MIME in output.get("data", {}) for output in cell.outputs)]
+    trained = [cell for cell in cells if any(RUN_MIME in (output.get("data") or {}) for output in cell.outputs)]
     if recorded:
         note = provenance(section, recorded.metadata["recording"])
     else:

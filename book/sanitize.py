@@ -1,28 +1,34 @@
 """Outputs made safe to show: text and HTML keep within their cell, and nothing in them runs or asks another host."""
 
 import copy
+import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
-import nbformat
 from nbformat import NotebookNode
+from nbformat.v4 import new_output
 
 from d2l.media import CURVES_MIME, RUN_MIME
 
 from .formulas import FormulaError
 from .latex import LENGTH, allowed_formula
 from .outputs import shortened
-from .svg import SvgError, only_drawing
+from .pictures import FORMATS, PictureError, check_pixels
+from .svg import LARGEST, SvgError, only_drawing
 
 TEXT_TAGS = ["div", "p", "br", "pre", "code", "strong", "em"]
 TABLE_TAGS = ["table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"]
 STYLES = ["font-weight", "overflow-x", "text-align"]
 SPANS = ("colspan", "rowspan")
 CLASSES = {"table": "layers", "p": "provenance"}  # others could be taken for parts of the page by its scripts
-SVG_MIME, LATEX_MIME, MARKDOWN_MIME = "image/svg+xml", "text/latex", "text/markdown"
-SHOWN = {"text/plain", LATEX_MIME, SVG_MIME, "image/png", "image/jpeg", CURVES_MIME, RUN_MIME}
 
-# Each ends a line for docutils, and not for nbconvert, which indents line by line what belongs to a cell.
+TEXT_MIME, HTML_MIME, SVG_MIME = "text/plain", "text/html", "image/svg+xml"
+LATEX_MIME, MARKDOWN_MIME = "text/latex", "text/markdown"
+BETTER_THAN_TEXT = {HTML_MIME, LATEX_MIME, SVG_MIME, *FORMATS}
+DATA = (CURVES_MIME, RUN_MIME)
+
+# Each ends a line for one program or another.
 LINE_END = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 # What LaTeX and browsers do not take for text.
 NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -33,78 +39,107 @@ NOT_SHOWN = "This picture is not shown:"
 
 
 def sanitized(notebook: NotebookNode) -> NotebookNode:
-    """A copy of a notebook whose outputs can neither end their cell on the page nor run nor load anything there."""
+    """A copy of a notebook whose outputs can neither end their cell on the page nor run nor load anything there.
+
+    What is no output as Jupyter has them, or cannot be shown, has a text in its place that says so. What shows nothing
+    is left out.
+    """
     from nbconvert.preprocessors.sanitize import SanitizeHTML  # takes a second to import
 
     notebook = copy.deepcopy(notebook)
-    cleaner = SanitizeHTML(
-        tags=TEXT_TAGS + TABLE_TAGS,
-        attributes=_is_allowed,
-        styles=STYLES,
-        safe_output_keys=SHOWN,
-        sanitized_output_types={"text/html"},
-    )
+    cleaner = SanitizeHTML(tags=TEXT_TAGS + TABLE_TAGS, attributes=_is_allowed, styles=STYLES)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [part for output in cell.outputs for part in _markdown_as_text(output)]
-            for output in cleaner.sanitize_code_outputs(cell.outputs):
-                _make_safe(output)
+            cell.outputs = [safe for output in cell.outputs for safe in _made_safe(output, cleaner)]
     return notebook
 
 
-def _make_safe(output: NotebookNode) -> None:
-    if output.output_type == "stream":
-        output.text = _plain(output.text)
-    elif output.output_type == "error":
-        output.traceback = [_plain(line) for line in output.traceback]
+def _made_safe(output: NotebookNode, cleaner: Any) -> Iterator[NotebookNode]:
+    kind = output.get("output_type")
+    if kind == "stream":
+        text, name = _text(output.get("text")), output.get("name")
+        if text.strip():
+            yield new_output(kind, text=text, name=name if name in ("stdout", "stderr") else "stdout")
+    elif kind == "error":
+        lines, name, value = (output.get(part) for part in ("traceback", "ename", "evalue"))
+        name, value, lines = _text(name), _text(value), list(map(_text, lines if isinstance(lines, list) else [lines]))
+        if not "".join(lines).strip():
+            lines = [": ".join(filter(str.strip, (name, value))) or "An error without a message."]
+        yield new_output(kind, ename=name, evalue=value, traceback=lines)
+    elif kind in ("display_data", "execute_result"):
+        data = output.get("data") if isinstance(output.get("data"), dict) else {}
+        if _is_markdown_alone(data):
+            yield from shortened([new_output("display_data", {TEXT_MIME: _text(data[MARKDOWN_MIME])})])[0]
+        elif safe := _safe_data(data, cleaner):
+            count = output.get("execution_count")
+            counted = {"execution_count": count if type(count) is int and count >= 0 else None}
+            metadata = _sizes(output.get("metadata"))
+            yield new_output(kind, safe, metadata=metadata, **(counted if kind == "execute_result" else {}))
     else:
-        output.metadata = _sizes(output.metadata)
-        _show_drawing(output.data)
-        _show_formula(output.data)
-        output.data |= {name: _plain(text) for name, text in output.data.items() if name.startswith("text/")}
+        yield new_output("stream", text=f"This output is not shown: its type {kind!r} is not known.\n")
 
 
-def _plain(text: str) -> str:
-    """A text with ``\\n`` at the ends of its lines, and without colours and other orders to a terminal."""
+def _is_markdown_alone(data: dict[str, Any]) -> bool:
+    """Whether there is Markdown, which is shown as it is written, and nothing else that stands for it."""
+    others = data.keys() - {MARKDOWN_MIME, TEXT_MIME}
+    is_text = bool(_text(data.get(MARKDOWN_MIME)).strip())
+    return is_text and not others and PLACEHOLDER.fullmatch(_text(data.get(TEXT_MIME))) is not None
+
+
+def _safe_data(data: dict[str, Any], cleaner: Any) -> dict[str, Any]:
+    """Of an output's data, what can be shown, by media type; where that is nothing but text, with why."""
+    safe, notes = {kind: data[kind] for kind in DATA if kind in data}, []
+    if (text := _text(data.get(TEXT_MIME))).strip():
+        safe[TEXT_MIME] = text
+    if (html := cleaner.sanitize_html_tags(_text(data.get(HTML_MIME)))).strip():
+        safe[HTML_MIME] = html
+    if LATEX_MIME in data:
+        try:
+            safe[LATEX_MIME] = f"$$ {allowed_formula(data[LATEX_MIME])} $$"
+        except FormulaError as error:
+            notes.append(f"{_text(str(data[LATEX_MIME]))[:LENGTH]}\n{NO_FORMULA} {error}.")
+    for kind in (SVG_MIME, *FORMATS):
+        if kind in data:
+            try:
+                safe[kind] = _safe_picture(kind, data[kind])
+            except (PictureError, SvgError) as error:
+                notes.append(f"{NOT_SHOWN} {error}.")
+    known = {TEXT_MIME, *BETTER_THAN_TEXT}
+    if others := sorted(data.keys() - known) if not safe else []:
+        notes.append(f"This output is not shown: it is {' and '.join(map(repr, others))} only.")
+    if notes and not BETTER_THAN_TEXT & safe.keys():
+        safe[TEXT_MIME] = "\n".join(notes)
+    return safe
+
+
+def _safe_picture(kind: str, data: Any) -> str:
+    if kind == SVG_MIME:
+        return only_drawing(data)
+    check_pixels(kind, data)
+    return data
+
+
+def _text(value: Any) -> str:
+    """A text with ``\\n`` at the ends of its lines, and without colours and other orders to a terminal.
+
+    Of what is no text, it is the JSON.
+    """
     from nbconvert.filters import strip_ansi
 
-    return NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", LINE_END.sub("\n", strip_ansi(text)))
+    if not isinstance(value, str):
+        value = "" if value is None else json.dumps(value, default=str)
+    return NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", LINE_END.sub("\n", strip_ansi(value)))
 
 
-def _markdown_as_text(output: NotebookNode) -> list[NotebookNode]:
-    """Markdown as it is written, and no more of it than of other text, where nothing else stands for it."""
-    data = output.get("data", {})
-    text = data.get(MARKDOWN_MIME)
-    shown = data.keys() - {MARKDOWN_MIME, "text/plain"} or not PLACEHOLDER.fullmatch(data.get("text/plain", ""))
-    if shown or not isinstance(text, str):
-        return [output]
-    return shortened([nbformat.v4.new_output("display_data", data={"text/plain": text})])[0]
+def _sizes(metadata: Any) -> dict[str, Any]:
+    """Of an output's metadata, the sizes of its pictures in pixels; what else stands there becomes markup."""
+    metadata = metadata if isinstance(metadata, dict) else {}
+    return _size(metadata) | {kind: size for kind in FORMATS if (size := _size(metadata.get(kind)))}
 
 
-def _show_drawing(data: dict[str, Any]) -> None:
-    """An SVG as what it draws; one that does more is left out with a note."""
-    if SVG_MIME in data:
-        try:
-            data[SVG_MIME] = only_drawing(data[SVG_MIME])
-        except SvgError as error:
-            del data[SVG_MIME]
-            data["text/plain"] = f"{NOT_SHOWN} {error}."
-
-
-def _show_formula(data: dict[str, Any]) -> None:
-    """A formula as what it says in mathematics; one with other commands as text, with a note."""
-    if LATEX_MIME in data:
-        source = data.pop(LATEX_MIME)
-        try:
-            data[LATEX_MIME] = f"$$ {allowed_formula(source)} $$"
-        except FormulaError as error:
-            data["text/plain"] = f"{str(source)[:LENGTH]}\n{NO_FORMULA} {error}."
-
-
-def _sizes(metadata: dict) -> dict:
-    """The whole numbers in an output's metadata, such as a picture's width; what else stands there becomes markup."""
-    nested = {name: _sizes(value) if isinstance(value, dict) else value for name, value in metadata.items()}
-    return {name: value for name, value in nested.items() if isinstance(value, int | dict)}
+def _size(metadata: Any) -> dict[str, int]:
+    sides = {name: metadata.get(name) for name in ("width", "height")} if isinstance(metadata, dict) else {}
+    return {name: side for name, side in sides.items() if type(side) is int and 0 < side <= LARGEST}
 
 
 def _is_allowed(tag: str, name: str, value: str) -> bool:

@@ -25,9 +25,10 @@ OUTSIDE_IN_STYLE = re.compile(r"@import|(?:image|image-set|src)\(|url\((?!['\"]?
 REFERENCE = re.compile(r"(?:^|url\(['\"]?)#([^'\")]+)", re.I)
 GRADIENTS = ("linearGradient", "radialGradient")
 PIXELS = {"px": 1, "pt": 4 / 3, "pc": 16, "in": 96, "cm": 96 / 2.54, "mm": 96 / 25.4, "em": 16, "ex": 8}
-LENGTH = re.compile(rf"\s*(\+?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)({'|'.join(PIXELS)})?\s*", re.I)
-PLAIN_LENGTH = re.compile(r"\d+(?:\.\d+)?(?:pt)?")
+LENGTH = re.compile(rf"\s*(\+?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)({'|'.join(PIXELS)})?\s*", re.I | re.A)
+PLAIN_LENGTH = re.compile(r"\d+(?:\.\d+)?(?:pt)?", re.A)
 LARGEST = 10_000  # pixels: LaTeX knows no length of twice as much
+RATIO = 500  # of a picture's sides: beyond, LaTeX cannot count
 DEFAULT_SIZE = (300, 150)  # of browsers
 DEPTH = 100
 DRAWN = 1_000_000  # elements, each as often as it is referred to
@@ -112,10 +113,11 @@ def _sized(attributes: dict[str, str]) -> dict[str, str]:
     lengths = [attributes.get(name, "") for name in ("width", "height")]
     width, height = map(_pixels, lengths)
     known = width and height and min(width, height) >= 1 and max(width, height) <= LARGEST
-    if known and all(map(PLAIN_LENGTH.fullmatch, lengths)):
-        return attributes
     box = [_pixels(number) for number in re.split(r"[\s,]+", attributes.get("viewBox", "").strip())[2:]]
-    if len(box) != 2 or None in box:
+    has_box = len(box) == 2 and None not in box
+    if known and all(map(PLAIN_LENGTH.fullmatch, lengths)) and (has_box or "viewBox" not in attributes):
+        return attributes
+    if not has_box:
         box = [width or DEFAULT_SIZE[0], height or DEFAULT_SIZE[1]]
         attributes = attributes | {"viewBox": f"0 0 {box[0]:g} {box[1]:g}"}
     if not width and not height:
@@ -123,7 +125,8 @@ def _sized(attributes: dict[str, str]) -> dict[str, str]:
     width = width or height * box[0] / box[1]
     height = height or width * box[1] / box[0]
     scale = LARGEST / max(width, height, LARGEST)
-    return attributes | {"width": f"{max(width * scale, 1):g}", "height": f"{max(height * scale, 1):g}"}
+    least = max(1.0, scale * max(width, height) / RATIO)
+    return attributes | {"width": f"{max(width * scale, least):g}", "height": f"{max(height * scale, least):g}"}
 
 
 def _pixels(length: str) -> float | None:

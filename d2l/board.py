@@ -23,6 +23,7 @@ REDRAW_SECONDS = 0.5
 DRAWING_SHARE = 0.02  # of the time may go into pictures that the next one replaces
 LONGEST_WAIT_SECONDS = 10.0
 LEGEND_ROWS = 8
+MOST = 1e150  # of what reaches further, matplotlib finds no ticks on some of its scales
 
 # Takes numbers of each process that trains, and gives each of them their sums.
 AddUp = Callable[[list[float]], list[float]]
@@ -231,7 +232,7 @@ class ProgressBoard(HyperParameters):
         for label, points in self.curves.items():
             line = self._lines.get(label) or self._new_line(label)
             xs, ys = line.get_data(orig=True)
-            new = points[len(xs) :]
+            new = [(_drawable(x), _drawable(y)) for x, y in points[len(xs) :]]
             line.set_data([*xs, *(x for x, _ in new)], [*ys, *(y for _, y in new)])
             # A curve of one point has no line to see: mark it, whole even on the frame.
             alone = len(points) == 1
@@ -314,6 +315,11 @@ class _Average:
 
 def _number(y: Any) -> float:
     return to_numpy(y).item()
+
+
+def _drawable(value: float) -> float:
+    """A number as far out as a picture reaches; one that is not finite stays so, and leaves a gap."""
+    return min(max(value, -MOST), MOST) if math.isfinite(value) else value
 
 
 def _look_of_curve(line: Line2D) -> Look:

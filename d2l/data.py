@@ -190,6 +190,11 @@ class BatchLoader:
         return (self.take(batch[self.workers.part(len(batch))]) for batch in batches)
 
 
+def inputs_of(batch: Sequence[Any]) -> Sequence[Any]:
+    """What a model is given of a batch: all but the target, and all where there is one tensor."""
+    return batch[:-1] or batch
+
+
 def as_batch(batch: Any) -> Sequence[Any]:
     """A batch as a sequence of tensors, also where a loader of one tensor gives its part of it alone."""
     return (batch,) if hasattr(batch, "shape") else batch

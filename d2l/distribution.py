@@ -5,6 +5,7 @@ Another project is published as ``d2l``, and installs its modules into a folder 
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
 VERSION = "0.1.0"
 NAME = "alexnet-d2l"
 PUBLISHED = "d2l"
-# Modules that the published package has, too. Ours build on the core.
+# Modules that the published package has, too. Ours import others by their place in this folder.
 SHARED = ("torch.py", "tensorflow.py", "mxnet.py", "jax.py", "paddle.py")
-OURS = re.compile(rb"^from \. import core\b|^from \.distribution import VERSION\b", re.M)
+OURS = re.compile(rb"^from \.", re.M)
 
 
 def installed() -> "list[Distribution]":
@@ -77,3 +78,11 @@ def _is_ours(path: Path) -> bool:
 
 check_unmixed(Path(__file__).parent)
 check_found(Path(__file__).parent, list(sys.modules[__package__].__path__))
+
+
+def missing_framework(error: ModuleNotFoundError, packages: Sequence[str], extra: str, note: str = "") -> ImportError:
+    """The error to raise when one of a framework's own packages is not installed."""
+    if error.name not in packages:
+        return error
+    command = f"pip install '.[{extra}]' in the folder of this project's repository"
+    return ImportError(f"{error.name} is not installed here: {command}. {note}".rstrip())

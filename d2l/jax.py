@@ -20,13 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from . import core, validation
+from . import datasets, modules, trainer, validation
 from .board import ProgressBoard
 from .checkpoint import CheckpointError, check_fits
-from .data import BatchLoader
+from .data import inputs_of
+from .distribution import missing_framework
 from .hyperparameters import HyperParameters, add_to_class
-from .images import ImageLoader
-from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
+from .loaders import BegunLoader, is_own
+from .plotting import plot, plt, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
 from .witness import speak_if_first_is_gone
 from .workers import Workers
@@ -41,7 +42,7 @@ try:
     from jax.interpreters import mlir
     from jax.sharding import Mesh, NamedSharding, PartitionSpec
 except ModuleNotFoundError as error:
-    raise core.missing_framework(error, ["jax", "flax", "optax"], "jax") from error
+    raise missing_framework(error, ["jax", "flax", "optax"], "jax") from error
 
 __all__ = [
     "HyperParameters",
@@ -70,6 +71,7 @@ __all__ = [
     "Residual",
     "ResNeXtBlock",
     "plot",
+    "plt",
     "show_images",
     "use_svg_display",
     "set_figsize",
@@ -118,8 +120,8 @@ class TrainState(train_state.TrainState):
     dropout_rng: jax.Array
 
 
-class Module(core.Module, nn.Module):
-    """Base class of models: see `d2l.core.Module`.
+class Module(modules.Module, nn.Module):
+    """Base class of models: see `d2l.modules.Module`.
 
     The parameters are not in the model but in the trainer's ``state``, and methods that need them are given them.
     A model whose layers differ between training and validation declares a field ``training: bool = True``.
@@ -205,8 +207,8 @@ class Module(core.Module, nn.Module):
         return self.init(key, *dummy_input)
 
 
-class DataModule(core.DataModule):
-    """Base class of data sets: see `d2l.core.DataModule`."""
+class DataModule(datasets.DataModule):
+    """Base class of data sets: see `d2l.datasets.DataModule`."""
 
     def _on_device(self, tensor: Any, device: jax.Device | None) -> jax.Array:
         return jax.device_put(tensor, device)
@@ -226,8 +228,8 @@ class DataModule(core.DataModule):
         return _taken(tensor, indices)
 
 
-class Trainer(core.Trainer):
-    """Fit a model to data: see `d2l.core.Trainer`.
+class Trainer(trainer.Trainer):
+    """Fit a model to data: see `d2l.trainer.Trainer`.
 
     The steps of training and validation are compiled. Each fit starts from new parameters, which are then in
     ``state.params``.
@@ -263,7 +265,7 @@ class Trainer(core.Trainer):
     def load_weights(self, model: Module, data: DataModule, path: str | os.PathLike[str]) -> None:
         """Put the weights of a checkpoint into ``state``, to predict with: `fit` starts from parameters of its own.
 
-        See `d2l.core.Trainer.load_weights`.
+        See `d2l.trainer.Trainer.load_weights`.
         """
         self._key, kept = jax.random.PRNGKey(0), getattr(self, "state", None)  # what is drawn with it is replaced
         try:
@@ -431,9 +433,9 @@ class Trainer(core.Trainer):
         self._begun = None
         # The first epoch begins anew, unless the loader gives its batches only once.
         with self._random_states_kept():
-            once = not isinstance(loader, (BatchLoader, ImageLoader)) and iter(loader) is batches
+            once = not is_own(loader) and iter(loader) is batches
         if once:
-            self.train_dataloader = core.BegunLoader(loader, self, None, begun)
+            self.train_dataloader = BegunLoader(loader, self, None, begun)
 
     def _init_parameters(self, example: Callable[[], Sequence[Any]]) -> None:
         batch = example()
@@ -452,7 +454,7 @@ class Trainer(core.Trainer):
         self._set_training(True)
         params_key, dropout_key = jax.random.split(self._key)
         keys = {"params": params_key, "dropout": dropout_key}
-        variables = self._draw_variables(core.inputs_of(batch), keys)
+        variables = self._draw_variables(inputs_of(batch), keys)
         if "params" not in variables:
             raise ValueError(f"{type(self.model).__name__} has no parameters: make its layers in setup()")
         if not all(map(np.size, jax.tree.leaves(variables["params"]))):  # later versions of JAX would go on
@@ -580,8 +582,8 @@ class Trainer(core.Trainer):
         return _widened(metrics)
 
 
-class SyntheticRegressionData(core.SyntheticRegressionData, DataModule):
-    """Examples of a linear function with noise: see `d2l.core.SyntheticRegressionData`."""
+class SyntheticRegressionData(datasets.SyntheticRegressionData, DataModule):
+    """Examples of a linear function with noise: see `d2l.datasets.SyntheticRegressionData`."""
 
     def _normal(self, *shape: int) -> jax.Array:
         return jax.random.normal(get_key(), shape)
@@ -647,7 +649,7 @@ class LinearRegression(Module):
         return state.params["net"]["kernel"], state.params["net"]["bias"]
 
 
-class Classifier(core.Classifier, Module):
+class Classifier(modules.Classifier, Module):
     """Base class of classification models."""
 
     def training_step(
@@ -755,10 +757,10 @@ class Classifier(core.Classifier, Module):
         return sum(counts)
 
 
-class FashionMNIST(core.FashionMNIST, DataModule):
+class FashionMNIST(datasets.FashionMNIST, DataModule):
     """Fashion-MNIST in batches of X (n, height, width, 1) ``float32`` and y (n,) ``int32``.
 
-    See `d2l.core.FashionMNIST`.
+    See `d2l.datasets.FashionMNIST`.
     """
 
     def _make_batch(
@@ -767,10 +769,10 @@ class FashionMNIST(core.FashionMNIST, DataModule):
         return _scaled_and_resized(rows, columns, images), labels.astype(jnp.int32)
 
 
-class ImageFolder(core.ImageFolder, DataModule):
+class ImageFolder(datasets.ImageFolder, DataModule):
     """Image files in batches of X (n, crop, crop, 3) ``float32`` and y (n,) ``int32``.
 
-    See `d2l.core.ImageFolder`.
+    See `d2l.datasets.ImageFolder`.
     """
 
     def _make_batch(self, pixels: jax.Array, shifts: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:

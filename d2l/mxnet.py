@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as onp  # MXNet's own arrays have the name np here
 
-from . import core, validation
+from . import datasets, modules, trainer, validation
 from .board import ProgressBoard
 from .checkpoint import check_fits, pack
+from .distribution import missing_framework
 from .hyperparameters import HyperParameters, add_to_class
 from .machine import cores_are_shown_twice, keep_freed_memory, usable_processors
-from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
+from .plotting import plot, plt, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
 
 if "bool" not in vars(onp):
@@ -34,7 +35,7 @@ try:
     from mxnet.gluon.utils import shape_is_known
 except ModuleNotFoundError as error:
     note = "MXNet has wheels for Linux on x86-64 only and needs NumPy below 2, so Python up to 3.12."
-    raise core.missing_framework(error, ["mxnet"], "mxnet", note) from error
+    raise missing_framework(error, ["mxnet"], "mxnet", note) from error
 
 __all__ = [
     "HyperParameters",
@@ -61,6 +62,7 @@ __all__ = [
     "Residual",
     "ResNeXtBlock",
     "plot",
+    "plt",
     "show_images",
     "use_svg_display",
     "set_figsize",
@@ -74,8 +76,8 @@ if current_profile().smoke:
     onp.random.seed(SEED)
 
 
-class Module(core.Module, nn.Block):
-    """Base class of models: see `d2l.core.Module`."""
+class Module(modules.Module, nn.Block):
+    """Base class of models: see `d2l.modules.Module`."""
 
     channel_axis = 1
 
@@ -104,7 +106,7 @@ class Module(core.Module, nn.Block):
         return onp.dtype(params[0].dtype).name if params else ""
 
     def plot(self, key: str, value: Any, train: bool) -> None:
-        """Add a scalar of this step to the board, without its graph: see `d2l.core.Module.plot`."""
+        """Add a scalar of this step to the board, without its graph: see `d2l.modules.Module.plot`."""
         if isinstance(value, np.ndarray):
             # Of 16 bits, it could not be added up over an epoch.
             value = value.detach().astype(onp.promote_types(value.dtype, onp.float32), copy=False)
@@ -145,8 +147,8 @@ class Module(core.Module, nn.Block):
                 value.set_scratch_params_device(device)
 
 
-class DataModule(core.DataModule):
-    """Base class of data sets: see `d2l.core.DataModule`."""
+class DataModule(datasets.DataModule):
+    """Base class of data sets: see `d2l.datasets.DataModule`."""
 
     def _on_device(self, tensor: Any, device: mx.Context | None) -> np.ndarray:
         device = device or mx.current_context()
@@ -167,8 +169,8 @@ class DataModule(core.DataModule):
         return np.take(tensor, indices, axis=0)
 
 
-class Trainer(core.Trainer):
-    """Fit a model to data: see `d2l.core.Trainer`.
+class Trainer(trainer.Trainer):
+    """Fit a model to data: see `d2l.trainer.Trainer`.
 
     Several GPUs take a part each of every batch, and MXNet's kvstore adds up their gradients; the loss is to be a mean
     over examples. Batch normalization takes the statistics of a part; its running averages are those of the first GPU.
@@ -441,8 +443,8 @@ class Trainer(core.Trainer):
         mx.random.seed(state)
 
 
-class SyntheticRegressionData(core.SyntheticRegressionData, DataModule):
-    """Examples of a linear function with noise: see `d2l.core.SyntheticRegressionData`."""
+class SyntheticRegressionData(datasets.SyntheticRegressionData, DataModule):
+    """Examples of a linear function with noise: see `d2l.datasets.SyntheticRegressionData`."""
 
     def _normal(self, *shape: int) -> np.ndarray:
         return np.random.normal(size=shape)
@@ -503,7 +505,7 @@ class LinearRegression(Module):
         return self.net.weight.list_data()[0], self.net.bias.list_data()[0]
 
 
-class Classifier(core.Classifier, Module):
+class Classifier(modules.Classifier, Module):
     """Base class of classification models."""
 
     def loss(self, Y_hat: np.ndarray, Y: np.ndarray, averaged: bool = True) -> np.ndarray:
@@ -577,10 +579,10 @@ class Classifier(core.Classifier, Module):
         return sum(counts)
 
 
-class FashionMNIST(core.FashionMNIST, DataModule):
+class FashionMNIST(datasets.FashionMNIST, DataModule):
     """Fashion-MNIST in batches of X (n, 1, height, width) ``float32`` and y (n,) ``int32``.
 
-    See `d2l.core.FashionMNIST`.
+    See `d2l.datasets.FashionMNIST`.
     """
 
     def _make_batch(
@@ -593,10 +595,10 @@ class FashionMNIST(core.FashionMNIST, DataModule):
         return np.expand_dims(X, 1), labels.astype(np.int32)
 
 
-class ImageFolder(core.ImageFolder, DataModule):
+class ImageFolder(datasets.ImageFolder, DataModule):
     """Image files in batches of X (n, 3, crop, crop) ``float32`` and y (n,) ``int32``.
 
-    See `d2l.core.ImageFolder`.
+    See `d2l.datasets.ImageFolder`.
     """
 
     def _make_batch(self, pixels: np.ndarray, shifts: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

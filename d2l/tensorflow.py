@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from . import core, validation
+from . import datasets, modules, trainer, validation
 from .board import ProgressBoard
 from .checkpoint import check_fits
+from .distribution import missing_framework
 from .hyperparameters import HyperParameters, add_to_class
 from .machine import cpu_has_bfloat16
-from .plotting import plot, set_axes, set_figsize, show_images, to_numpy, use_svg_display
+from .plotting import plot, plt, set_axes, set_figsize, show_images, to_numpy, use_svg_display
 from .profile import SEED, current_profile
 from .workers import Workers
 
@@ -45,7 +46,7 @@ try:
     with _quiet_stderr():
         import tensorflow as tf
 except ModuleNotFoundError as error:
-    raise core.missing_framework(error, ["tensorflow"], "tensorflow") from error
+    raise missing_framework(error, ["tensorflow"], "tensorflow") from error
 
 SEED_STATE = "seed_generator_state"  # what Keras calls the variable of a layer that draws random numbers
 
@@ -74,6 +75,7 @@ __all__ = [
     "Residual",
     "ResNeXtBlock",
     "plot",
+    "plt",
     "show_images",
     "use_svg_display",
     "set_figsize",
@@ -100,8 +102,8 @@ if current_profile().smoke:
     tf.keras.utils.set_random_seed(SEED)
 
 
-class Module(core.Module, tf.keras.Model):
-    """Base class of models: see `d2l.core.Module`."""
+class Module(modules.Module, tf.keras.Model):
+    """Base class of models: see `d2l.modules.Module`."""
 
     channel_axis = 3
 
@@ -149,8 +151,8 @@ class Module(core.Module, tf.keras.Model):
         return tf.keras.optimizers.SGD(validation.learning_rate(self))
 
 
-class DataModule(core.DataModule):
-    """Base class of data sets: see `d2l.core.DataModule`."""
+class DataModule(datasets.DataModule):
+    """Base class of data sets: see `d2l.datasets.DataModule`."""
 
     def _on_device(self, tensor: Any, device: Any) -> tf.Tensor:
         # On the device of the context, where a constant alone would not always be.
@@ -169,8 +171,8 @@ class DataModule(core.DataModule):
         return tf.gather(tensor, indices)
 
 
-class Trainer(core.Trainer):
-    """Fit a model to data: see `d2l.core.Trainer`.
+class Trainer(trainer.Trainer):
+    """Fit a model to data: see `d2l.trainer.Trainer`.
 
     The steps of training and validation are compiled into graphs. A run that makes checkpoints sets TensorFlow's seed
     anew at each; random operations of TensorFlow's own in a compiled step do not resume where they were, unlike Keras
@@ -488,8 +490,8 @@ class Trainer(core.Trainer):
         return [variable for variable in own if in_scope(variable) and variable.dtype.is_floating]
 
 
-class SyntheticRegressionData(core.SyntheticRegressionData, DataModule):
-    """Examples of a linear function with noise: see `d2l.core.SyntheticRegressionData`."""
+class SyntheticRegressionData(datasets.SyntheticRegressionData, DataModule):
+    """Examples of a linear function with noise: see `d2l.datasets.SyntheticRegressionData`."""
 
     def _normal(self, *shape: int) -> tf.Tensor:
         return tf.random.normal(shape)
@@ -546,7 +548,7 @@ class LinearRegression(Module):
         return self.net.get_weights()[0], self.net.get_weights()[1]
 
 
-class Classifier(core.Classifier, Module):
+class Classifier(modules.Classifier, Module):
     """Base class of classification models."""
 
     def loss(self, Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True) -> tf.Tensor:
@@ -592,10 +594,10 @@ class Classifier(core.Classifier, Module):
         return _multiply_adds(tf.function(layer).get_concrete_function(X).graph)
 
 
-class FashionMNIST(core.FashionMNIST, DataModule):
+class FashionMNIST(datasets.FashionMNIST, DataModule):
     """Fashion-MNIST in batches of X (n, height, width, 1) ``float32`` and y (n,) ``int32``.
 
-    See `d2l.core.FashionMNIST`.
+    See `d2l.datasets.FashionMNIST`.
     """
 
     def _make_batch(
@@ -606,10 +608,10 @@ class FashionMNIST(core.FashionMNIST, DataModule):
         return X, tf.cast(labels, tf.int32)
 
 
-class ImageFolder(core.ImageFolder, DataModule):
+class ImageFolder(datasets.ImageFolder, DataModule):
     """Image files in batches of X (n, crop, crop, 3) ``float32`` and y (n,) ``int32``.
 
-    See `d2l.core.ImageFolder`.
+    See `d2l.datasets.ImageFolder`.
     """
 
     def _make_batch(self, pixels: tf.Tensor, shifts: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

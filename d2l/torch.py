@@ -16,14 +16,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import core, validation
+from . import datasets, modules, trainer, validation
 from .board import ProgressBoard
 from .checkpoint import CheckpointError, check_fits
 from .data import as_batch
+from .distribution import missing_framework
 from .hyperparameters import HyperParameters, add_to_class
+from .inspection import attributes
 from .machine import cpu_has_bfloat16, keep_freed_memory
 from .notebook import in_notebook
-from .plotting import plot, set_axes, set_figsize, show_images, use_svg_display
+from .plotting import plot, plt, set_axes, set_figsize, show_images, use_svg_display
 from .profile import SEED, current_profile
 from .workers import Workers
 
@@ -35,7 +37,7 @@ try:
     from torch.utils._pytree import tree_map_only  # public only in later versions than 2.6
     from torch.utils.flop_counter import FlopCounterMode
 except ModuleNotFoundError as error:
-    raise core.missing_framework(error, ["torch"], "pytorch") from error
+    raise missing_framework(error, ["torch"], "pytorch") from error
 
 __all__ = [
     "HyperParameters",
@@ -63,6 +65,7 @@ __all__ = [
     "Residual",
     "ResNeXtBlock",
     "plot",
+    "plt",
     "show_images",
     "use_svg_display",
     "set_figsize",
@@ -80,8 +83,8 @@ if current_profile().smoke:
     torch.manual_seed(SEED)
 
 
-class Module(core.Module, nn.Module):
-    """Base class of models: see `d2l.core.Module`."""
+class Module(modules.Module, nn.Module):
+    """Base class of models: see `d2l.modules.Module`."""
 
     channel_axis = 1
     autocast_device: str | None = None  # set while a trainer has the layers compute in bfloat16
@@ -111,7 +114,7 @@ class Module(core.Module, nn.Module):
         super().__setattr__(name, value)
 
     def plot(self, key: str, value: Any, train: bool) -> None:
-        """Add a scalar of this step to the board, without its graph: see `d2l.core.Module.plot`."""
+        """Add a scalar of this step to the board, without its graph: see `d2l.modules.Module.plot`."""
         if isinstance(value, torch.Tensor):
             # Of 16 bits, it could not be added up over an epoch.
             value = value.detach().to(torch.promote_types(value.dtype, torch.float32))
@@ -133,8 +136,8 @@ class Module(core.Module, nn.Module):
             self.net.apply(init)
 
 
-class DataModule(core.DataModule):
-    """Base class of data sets: see `d2l.core.DataModule`."""
+class DataModule(datasets.DataModule):
+    """Base class of data sets: see `d2l.datasets.DataModule`."""
 
     def _on_device(self, tensor: Any, device: torch.device | None) -> torch.Tensor:
         return torch.as_tensor(tensor, device=device)
@@ -150,8 +153,8 @@ class DataModule(core.DataModule):
         return int(os.environ.get("RANK", 0)) == 0
 
 
-class Trainer(core.Trainer):
-    """Fit a model to data: see `d2l.core.Trainer`.
+class Trainer(trainer.Trainer):
+    """Fit a model to data: see `d2l.trainer.Trainer`.
 
     A model's ``configure_optimizers`` returns an optimizer or, beside it, learning-rate schedulers that take a step
     after each epoch: ``return optimizer, scheduler`` or ``return [optimizer], [scheduler, ...]``. In the place of a
@@ -169,7 +172,7 @@ class Trainer(core.Trainer):
     optimizer_methods = ("step", "zero_grad")
     optimizer_example = "torch.optim.SGD(self.parameters(), lr=self.lr)"
     precisions = ("auto", "float32", "bfloat16")
-    generator_types = (*core.Trainer.generator_types, torch.Generator)
+    generator_types = (*trainer.Trainer.generator_types, torch.Generator)
     _parallel: DistributedDataParallel | None = None
     _schedules: Sequence["_Schedule"] = ()  # of the optimizer, for the trainer to step
     _found_schedulers: dict[str, LRScheduler] | None = None
@@ -398,7 +401,7 @@ class Trainer(core.Trainer):
     def _find_unsaved(self) -> list[str]:
         stateful = [
             f"{name} ({type(value).__name__})"
-            for name, value in core.attributes(self._owners, self._held())
+            for name, value in attributes(self._owners, self._held())
             if hasattr(value, "state_dict") and not isinstance(value, nn.Module)
         ]
         if getattr(self._owners["train_dataloader"], "persistent_workers", False):
@@ -435,8 +438,8 @@ class Trainer(core.Trainer):
             torch.cuda.set_rng_state(gpu_state, gpu)
 
 
-class SyntheticRegressionData(core.SyntheticRegressionData, DataModule):
-    """Examples of a linear function with noise: see `d2l.core.SyntheticRegressionData`."""
+class SyntheticRegressionData(datasets.SyntheticRegressionData, DataModule):
+    """Examples of a linear function with noise: see `d2l.datasets.SyntheticRegressionData`."""
 
     def _normal(self, *shape: int) -> torch.Tensor:
         return torch.randn(shape)
@@ -501,7 +504,7 @@ class LinearRegression(Module):
         return self.net.weight.data, self.net.bias.data
 
 
-class Classifier(core.Classifier, Module):
+class Classifier(modules.Classifier, Module):
     """Base class of classification models."""
 
     def loss(self, Y_hat: torch.Tensor, Y: torch.Tensor, averaged: bool = True) -> torch.Tensor:
@@ -554,10 +557,10 @@ class Classifier(core.Classifier, Module):
         return counter.get_total_flops() // 2
 
 
-class FashionMNIST(core.FashionMNIST, DataModule):
+class FashionMNIST(datasets.FashionMNIST, DataModule):
     """Fashion-MNIST in batches of X (n, 1, height, width) ``float32`` and y (n,) ``int64``.
 
-    See `d2l.core.FashionMNIST`.
+    See `d2l.datasets.FashionMNIST`.
     """
 
     def _make_batch(
@@ -567,10 +570,10 @@ class FashionMNIST(core.FashionMNIST, DataModule):
         return (rows @ X @ columns.T).unsqueeze(1), labels.long()
 
 
-class ImageFolder(core.ImageFolder, DataModule):
+class ImageFolder(datasets.ImageFolder, DataModule):
     """Image files in batches of X (n, 3, crop, crop) ``float32`` and y (n,) ``int64``.
 
-    See `d2l.core.ImageFolder`.
+    See `d2l.datasets.ImageFolder`.
     """
 
     def _make_batch(

@@ -256,7 +256,7 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
         UsageError: The framework lacks the precision, or ``D2L_PROFILE`` is no profile.
         ImportError: The framework is not installed, or another package is installed over this one.
         ValueError: The run cannot be as asked for on this machine.
-        DataError, CheckpointError, FloatingPointError: As `d2l.core.ImageFolder` and `d2l.core.Trainer.fit` say.
+        DataError, CheckpointError, FloatingPointError: As `d2l.datasets.ImageFolder` and `d2l.trainer.Trainer.fit` say.
         Stopped: A signal has come.
     """
     import numpy as np
@@ -387,7 +387,7 @@ def _is_of_ours(error: Exception) -> bool:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    from .core import OUT_OF_MEMORY
+    from .trainer import OUT_OF_MEMORY
 
     return isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)) is not None
 

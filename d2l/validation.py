@@ -94,7 +94,7 @@ def check_given(call: str, model: Any, data: Any, base: type, advice: str) -> No
     if isinstance(model, type):
         raise TypeError(f"{call} got {describe(model)} for the model: give an object of it, {model.__name__}(...)")
     for thing in (model, data):
-        if home(thing) not in ("", "d2l.core", home(base)):
+        if home(thing) not in ("", home(base)):
             raise TypeError(
                 f"{call} got {describe(thing)}, made with {home(thing)}, and the trainer is of {home(base)}: make all "
                 "with one of the two"
@@ -110,14 +110,10 @@ def check_given(call: str, model: Any, data: Any, base: type, advice: str) -> No
 
 
 def home(thing: Any) -> str:
-    """The framework's module of the helper, or the core, that a class or an object's class is of or is made from."""
+    """The framework's module of the helper that a class or an object's class is of or is made from; empty if none."""
     kinds = (thing if isinstance(thing, type) else type(thing)).__mro__
-    modules = [
-        kind.__module__
-        for kind in kinds
-        if kind.__module__.startswith("d2l.") and hasattr(sys.modules[kind.__module__], "Module")
-    ]
-    return next((name for name in modules if name != "d2l.core"), modules[0] if modules else "")
+    modules = [kind.__module__ for kind in kinds if kind.__module__.startswith("d2l.")]
+    return next((name for name in modules if hasattr(sys.modules[name], "try_gpu")), "")
 
 
 def _is_data(thing: Any) -> bool:

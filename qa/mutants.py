@@ -25,6 +25,8 @@ from book.execute import own_environment
 from book.source import ROOT, BookError, markdown_table, write_whole
 from d2l.machine import usable_processors
 
+from .places import Place, find_place, replaced
+
 MUTANTS = ROOT / "tests" / "mutants"
 RESULTS = MUTANTS / "results.json"
 TABLE = MUTANTS / "README.md"
@@ -34,10 +36,10 @@ INTRODUCTION = """\
 # Defects that the tests have to catch
 
 Each is put into a copy of the repository by itself, and the tests named for its file are run until one fails: the one
-that caught it last time before the others. A defect in a section's code is compiled into its notebook and run against
-the stored outputs: that a reference is stale does not count. `make mutants` does so with all of them and writes this
-table; `make mutants ONLY=resize` with those that have the word in their name or their file's. `make test` tries the
-quickest.
+that caught it last time before the others. Its place is a pattern of code in a function, in whichever file that
+function is now. A defect in a section's code is compiled into its notebook and run against the stored outputs: that a
+reference is stale does not count. `make mutants` does so with all of them and writes this table; `make mutants
+ONLY=resize` with those that have the word in their name or their file's. `make test` tries the quickest.
 
 `make mutants RANDOM=40 SEED=1` draws others at random from all of the code in `d2l`, `book` and `qa`: an operator,
 a condition or a constant is changed, a call, an assignment or a returned value left out, every place as likely as any
@@ -66,22 +68,36 @@ for section in compile_sections():
 
 @dataclass(frozen=True)
 class Mutant:
-    """A defect: in ``file``, the text ``old``, which stands there once, becomes ``new``.
+    """A defect: the code ``old``, of which there is one place in a room, becomes ``new``; see `find_place`.
 
     Attributes:
         name: What goes wrong, in words.
+        room: Globs of the files that the place may be in.
+        within: The function, method or class that it is in; empty for anywhere in the room.
         tests: Arguments of pytest, run one after the other until a test fails.
         fast: Whether `make test` tries it too.
         survives: Why no test can catch it, if none can.
     """
 
     name: str
-    file: str
+    room: tuple[str, ...]
+    within: str
     old: str
     new: str
     tests: tuple[str, ...]
     fast: bool = False
     survives: str = ""
+
+    def place(self, root: Path = ROOT) -> Place:
+        """Where it goes in the repository, or in a copy.
+
+        Raises:
+            BookError: There is no such place, or more than one.
+        """
+        try:
+            return find_place(root, self.room, self.within, self.old)
+        except BookError as error:
+            raise BookError(f"tests/mutants: {self.name!r}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -94,16 +110,25 @@ class Verdict:
 
 def load_mutants() -> list[Mutant]:
     """All mutants, in the order of their files."""
+    return [mutant for group in load_groups() for mutant in group_mutants(group)]
+
+
+def group_mutants(group: dict[str, Any]) -> list[Mutant]:
+    """The mutants of a group."""
     return [
-        Mutant(name, group["file"], **{"tests": group["tests"], **change})
-        for group in load_groups()
+        Mutant(
+            name,
+            (group["room"],) if isinstance(group["room"], str) else tuple(group["room"]),
+            change.get("in", ""),
+            **{"tests": group["tests"], **{key: value for key, value in change.items() if key != "in"}},
+        )
         for name, change in group["mutants"].items()
     ]
 
 
 @functools.cache
 def load_groups() -> list[dict[str, Any]]:
-    """The groups of mutants as they are written: of a file, with the tests for it."""
+    """The groups of mutants as they are written: of a room, or of a file without any, with the tests for them."""
     return [group for path in sorted(MUTANTS.glob("*.yml")) for group in yaml.safe_load(path.read_text("utf-8"))]
 
 
@@ -113,9 +138,10 @@ def try_all(only: str) -> None:
     Interrupted, it keeps what it has found out.
 
     Raises:
-        BookError: No mutant has that word, one survives that should not, or a test fails without any defect.
+        BookError: No mutant has that word, one has lost its place, one survives that should not, or a test fails
+            without any defect.
     """
-    mutants = [mutant for mutant in load_mutants() if only in mutant.name or only in mutant.file]
+    mutants = [mutant for mutant in load_mutants() if only in mutant.name or only in mutant.place().file]
     if not mutants:
         raise BookError(f"ONLY={only!r}: no defect in tests/mutants has that in its name or file")
     found: dict[str, Verdict] = {}
@@ -144,16 +170,13 @@ def try_out(mutant: Mutant) -> Verdict:
     """Run a mutant's tests in a copy of the repository that has its defect, until one fails.
 
     Raises:
-        BookError: The text that it changes does not stand in its file just once, or pytest ran no test to its end.
+        BookError: It has lost its place, or pytest ran no test to its end.
     """
     start = time.monotonic()
     with copied_repository() as copy:
-        path = copy / mutant.file
-        text = path.read_text("utf-8")
-        if text.count(mutant.old) != 1:
-            times = text.count(mutant.old)
-            raise BookError(f"tests/mutants: {mutant.name!r}: {mutant.old!r} stands {times} times in {mutant.file}")
-        path.write_text(text.replace(mutant.old, mutant.new), "utf-8")
+        place = mutant.place(copy)
+        path = copy / place.file
+        path.write_text(replaced(path.read_text("utf-8"), place, mutant.new), "utf-8")
         for notebook in (tests for tests in mutant.tests if tests.endswith(".ipynb")):
             _run(copy, "-c", RECOMPILE, notebook).check_returncode()
         last = stored().get(mutant.name, Verdict("", 0)).caught_by
@@ -193,7 +216,12 @@ def table() -> str:
     found = stored()
     tried = [mutant for mutant in load_mutants() if mutant.name in found]
     rows = [
-        [f"`{mutant.file}`", mutant.name, f"`{caught_by}`" if caught_by else f"none: {mutant.survives}", str(seconds)]
+        [
+            f"`{mutant.place().file}`",
+            mutant.name,
+            f"`{caught_by}`" if caught_by else f"none: {mutant.survives}",
+            str(seconds),
+        ]
         for mutant in tried
         for caught_by, seconds in [dataclasses.astuple(found[mutant.name])]
     ]

@@ -2,21 +2,32 @@
 
 import ast
 import dataclasses
+import functools
 import json
 import random
 import re
 import textwrap
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import accumulate, islice
 from types import CodeType
+from typing import Any
 
 from tqdm import tqdm
 
 from book.source import BUILD, ROOT, BookError, write_whole
 
-from .mutants import Verdict, check_without_defect, copied_repository, first_failure, load_groups, stored, tried
+from .mutants import (
+    Verdict,
+    check_without_defect,
+    copied_repository,
+    first_failure,
+    group_mutants,
+    load_groups,
+    stored,
+    tried,
+)
 
 FILES = ("d2l/**/*.py", "book/**/*.py", "qa/**/*.py")
 GENERATED = "#################   WARNING   ################"  # above what d2lbook writes into the helper's modules
@@ -153,7 +164,7 @@ def chosen_tests(file: str) -> list[str]:
     Raises:
         BookError: There are none.
     """
-    named = dict.fromkeys(tests for group in load_groups() if group["file"] == file for tests in group["tests"])
+    named = dict.fromkeys(tests for group in _groups().get(file, []) for tests in group["tests"])
     if named:
         caught = Counter(test.partition("::")[0] for test in _caught_in(file).elements())
         return sorted(named, key=lambda tests: (tests.endswith(".ipynb"), -caught[tests.split()[0]]))
@@ -165,9 +176,19 @@ def chosen_tests(file: str) -> list[str]:
     return [path.relative_to(ROOT).as_posix() for path in paths]
 
 
+@functools.cache
+def _groups() -> dict[str, list[dict[str, Any]]]:
+    """The groups of ``tests/mutants`` by file: by those that their defects are in, or by the one that they name."""
+    groups = defaultdict(list)
+    for group in load_groups():
+        for file in {group["file"]} if "file" in group else {mutant.place().file for mutant in group_mutants(group)}:
+            groups[file].append(group)
+    return groups
+
+
 def _caught_in(file: str) -> Counter[str]:
     """The tests that have caught defects of a file, and how many each."""
-    names = {name for group in load_groups() if group["file"] == file for name in group["mutants"]}
+    names = {name for group in _groups().get(file, []) for name in group["mutants"]}
     return Counter(verdict.caught_by for name, verdict in stored().items() if name in names)
 
 

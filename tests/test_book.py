@@ -11,6 +11,7 @@ import os
 import queue
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -30,7 +31,7 @@ from book.__main__ import main
 from book.execute import _asked_again, cell_code, helper_code, run, run_code, with_outputs
 from book.handout import hand_out
 from book.outputs import CHARACTERS, LINES, shortened
-from book.pages import HELPER, SHARED_INPUTS, SHARED_STAMP, STEPS, TEXTS, _copy_in_place, render
+from book.pages import HELPER, SHARED_INPUTS, SHARED_STAMP, STEPS, TEXTS, _copy_in_place, render, repair
 from book.recordings import load_recording, show_results
 from book.reference import reference_path
 from book.source import (
@@ -865,6 +866,18 @@ def test_build_goes_on_past_a_killed_kernel_and_keeps_the_last_good_page(small_b
     sees(said)
 
 
+@pytest.mark.fault("A cell displays data that no notebook can hold")
+@pytest.mark.parametrize("data", ["{'text/plain': 5}", "{'text/plain': 'a', 'video/mp4': [1]}", "{'text/html': None}"])
+def test_output_that_no_notebook_can_hold_has_a_note_in_its_place(data, capsys, sees):
+    notebook = run(small_section("from IPython.display import display", f"display({data}, raw=True)", "1 + 1"), "smoke")
+    (note,), (last,) = (cell.outputs for cell in notebook.cells[1:])
+    assert note.text.startswith("This output is not shown: no notebook can hold it, since ")
+    assert last.data == {"text/plain": "2"}
+    nbformat.validate(notebook)
+    assert "Traceback" not in capsys.readouterr().err
+    sees(note.text)
+
+
 @pytest.mark.fault("The disk is full during the build")
 def test_build_on_a_full_disk_says_what_is_kept(small_book, tmp_path, monkeypatch, capsys, sees):
     with monkeypatch.context() as patch:
@@ -904,6 +917,26 @@ def test_pages_are_of_one_build_whenever_it_is_stopped(tmp_path, monkeypatch, st
     assert {path.name for path in tmp_path.iterdir()} == {"html", "fresh"}
 
 
+@pytest.mark.fault("A build is killed between the two renames that put new pages in the place of the last ones")
+def test_build_killed_between_its_renames_is_made_good_by_the_next(small_book, tmp_path, capsys, sees):
+    html = tmp_path / "html"
+    copied = shutil.copytree(html, tmp_path / "html_copied")
+    (copied / "index.html").write_text("the new page")
+    html.rename(tmp_path / "html_last")
+    assert small_book(small_section("fail")) == 1  # of one that renders no pages, the last good ones are kept
+    said = capsys.readouterr().err
+    assert "The last good page is kept" in said
+    assert (html / "index.html").read_text() == "the new page" and not copied.exists()
+    sees(said[said.index("1 of 1 notebooks") :])
+
+
+@pytest.mark.parametrize("there", ["html_copied", "html_last"])
+def test_what_one_folder_has_left_is_not_taken_for_whole_pages(small_book, tmp_path, there):
+    (tmp_path / "html").rename(tmp_path / there)
+    repair(tmp_path / "html")
+    assert not (tmp_path / "html").exists()
+
+
 STOPPED = """
 import sys
 from book import __main__
@@ -941,6 +974,15 @@ def test_build_that_is_stopped_says_what_is_kept_and_ends_its_kernel(tmp_path, s
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "kernel").read_text()), 0)
     sees(message)
+
+
+def test_build_that_ignores_ctrl_c_as_in_the_background_of_a_script_goes_on(tmp_path):
+    ignored = f"import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n{STOPPED}"
+    cell = "import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(1.5)"
+    env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    command = [sys.executable, "-c", ignored, "build", cell]
+    run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=TIME_LIMIT)
+    assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.fault("A cell prints megabytes")
@@ -1257,7 +1299,14 @@ def disk_full(folder: Path) -> Callable[..., int]:
 
 def test_every_source_counts_as_an_input_of_the_page():
     inputs = {path for pattern in (*TEXTS, *SHARED_INPUTS, *HELPER) for path in ROOT.glob(pattern)}
-    for name in ("index.md", "chapter_cnn/alexnet.md", "config.ini", "references.bib", "theme/book.js", "d2l/core.py"):
+    for name in (
+        "index.md",
+        "chapter_cnn/alexnet.md",
+        "config.ini",
+        "references.bib",
+        "theme/book.js",
+        "d2l/trainer.py",
+    ):
         assert ROOT / name in inputs
 
 

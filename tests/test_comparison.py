@@ -76,6 +76,13 @@ def test_each_of_several_runs_counts_and_the_difference_says_which():
     assert differences(test, reference) == ["run 1, final val_loss: 2.3 -> 2.1, more than 0.0002 apart"]
 
 
+@pytest.mark.parametrize("count", ["epochs", "max_epochs", "examples_per_epoch"])
+def test_run_of_another_length_fails(count):
+    test = run_with(2)
+    data_of(test, RUN_MIME)[count] += 1
+    assert [f"run 1, {count}" in line for line in differences(test, run_with(2))] == [True]
+
+
 @pytest.mark.parametrize("label", ["train_loss", "val_loss", "val_acc"])
 def test_other_curve_fails(outputs, label):
     test = copy.deepcopy(outputs)

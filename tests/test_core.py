@@ -12,13 +12,13 @@ from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
 from d2l import board as board_module
-from d2l import core, notebook, plotting, progress
+from d2l import datasets, modules, notebook, plotting, progress, trainer
 from d2l.board import ProgressBoard
-from d2l.core import OUT_OF_MEMORY
 from d2l.hyperparameters import HyperParameters, add_to_class
 from d2l.media import CURVES_MIME, RUN_MIME
 from d2l.plotting import look_of
 from d2l.profile import Profile, current_profile
+from d2l.trainer import OUT_OF_MEMORY
 
 pytestmark = [pytest.mark.helper, pytest.mark.quick]
 
@@ -577,6 +577,17 @@ def test_points_that_are_no_numbers_leave_gaps_and_a_logarithmic_axis_takes_zero
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("scale", ["linear", "log", "symlog"])
+@pytest.mark.parametrize("values", [(1e308, 2.5), (1.7e308, -1.7e308), (1e308, 5e-324), (1e300, 1.0), (1e-300, 0.0)])
+def test_values_at_the_end_of_what_numbers_can_be_are_drawn(values, scale):
+    board = ProgressBoard(yscale=scale, xscale=scale)
+    for x, y in enumerate(values, 1):
+        board.draw(x, y, "loss")
+        board.draw(y, x, "turned")
+    plt.gcf().canvas.draw()
+    assert board.curves["loss"] == list(enumerate(values, 1))
+
+
 def test_plot_after_a_fit_leaves_its_curves_alone(full_run):
     PlainTrainer(max_epochs=1).fit(Mean(), Batches([1.0], [3.0]))
     figure = plt.gcf()
@@ -645,6 +656,16 @@ def test_validation_does_not_count_as_training_speed(clock):
     assert run.examples_per_second == 0
 
 
+def test_saving_does_not_count_as_training(clock):
+    with progress.Progress(2, slow=False) as run:
+        for _ in run.count([(None, range(3))] * 2, train=True):
+            clock.now += 2
+            for seconds in (5, 7):
+                with run.paused():
+                    clock.now += seconds
+    assert run.train_seconds == 4
+
+
 def test_long_slow_run_says_early_how_long_it_takes(clock, capsys):
     follow(clock, seconds=6.0, batches=3, slow=True, total=1200)
     errors = capsys.readouterr().err
@@ -705,7 +726,7 @@ def test_counted_loader_can_be_gone_through_again():
 # Trainer, models and data
 
 
-class PlainTrainer(core.Trainer):
+class PlainTrainer(trainer.Trainer):
     """A trainer on a machine without GPU, for no framework."""
 
     def _find_gpus(self):
@@ -724,7 +745,7 @@ class PlainTrainer(core.Trainer):
         self.model.validation_step(batch)
 
 
-class Mean(core.Module):
+class Mean(modules.Module):
     """Its loss is the mean of a batch's values."""
 
     def __init__(self, **points):
@@ -743,7 +764,7 @@ class Mean(core.Module):
         return None
 
 
-class Batches(core.DataModule):
+class Batches(datasets.DataModule):
     """Batches of 3 of some numbers for training, and of others for validation."""
 
     def __init__(self, train, val=None):
@@ -879,10 +900,10 @@ def test_plot_before_fit_says_what_to_do():
 @pytest.mark.parametrize(
     ("call", "missing"),
     [
-        (lambda: core.Module().loss(0, 0), "loss"),
-        (lambda: core.Module().forward(0), "self.net"),
-        (lambda: core.DataModule().train_dataloader(), "get_dataloader"),
-        (lambda: core.DataModule().val_dataloader(), "get_dataloader"),
+        (lambda: modules.Module().loss(0, 0), "loss"),
+        (lambda: modules.Module().forward(0), "self.net"),
+        (lambda: datasets.DataModule().train_dataloader(), "get_dataloader"),
+        (lambda: datasets.DataModule().val_dataloader(), "get_dataloader"),
     ],
 )
 def test_what_a_subclass_must_define_is_named(call, missing):
@@ -891,13 +912,13 @@ def test_what_a_subclass_must_define_is_named(call, missing):
 
 
 def test_forward_runs_the_net():
-    model = core.Module()
+    model = modules.Module()
     model.net = lambda X: X + 1
     assert model.forward(1) == 2
 
 
 def test_text_labels_name_the_classes():
-    data = core.FashionMNIST()
+    data = datasets.FashionMNIST()
     assert data.text_labels([0, 9, 2]) == ["t-shirt", "ankle boot", "pullover"]
     assert data.text_labels(np.array([8.0])) == ["bag"]
     assert len(set(data.text_labels(range(10)))) == 10

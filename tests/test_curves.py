@@ -14,6 +14,7 @@ from playwright.sync_api import Locator, Page
 
 from book.curves import script_element, with_curves
 from book.recordings import RECORDINGS
+from book.rst import RST, decoded
 from d2l.media import CURVES_MIME, RUN_MIME
 
 pytestmark = pytest.mark.quick
@@ -303,6 +304,11 @@ def test_what_training_lost_has_no_number():
     assert json.loads(data)["curves"]["train_loss"] == [[0, None], [1, None], [2, None], [3, 0.12345679]]
 
 
+def html_of(output: nbformat.NotebookNode) -> str:
+    """The HTML of an output as nbconvert is given it."""
+    return decoded(output.data[RST].splitlines()[1:])
+
+
 def test_each_picture_is_that_of_its_own_run():
     """Of several in a cell, one of them without a picture."""
 
@@ -319,7 +325,7 @@ def test_each_picture_is_that_of_its_own_run():
     ]
     outputs = [*output(runs[0]), *output(runs[1])[:1], *output(runs[2]), *output(runs[1])[1:]]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("fit()", outputs=outputs)])
-    boxes = [o.data["text/html"] for o in with_curves(notebook).cells[0].outputs if "text/html" in o.get("data", {})]
+    boxes = [html_of(output) for output in with_curves(notebook).cells[0].outputs if RST in output.data]
     found = [json.loads(DATA.search(box)[1])["run"] for box in boxes if DATA.search(box)]
     assert found == [{"epochs": 10, "note": ""}, {"epochs": 5, "note": ""}, {"epochs": 3, "note": "shortened run"}]
     caption = '<p class="caption">Shortened run: 3 of 10 epochs, each of 6,000 examples</p>'
@@ -334,5 +340,5 @@ def test_only_pictures_with_curves_are_boxed_and_the_notebook_stays_as_it_is():
     notebook = nbformat.v4.new_notebook(cells=cells)
     outputs = with_curves(notebook).cells[1].outputs
     assert outputs[0] == plot and outputs[2] == curves
-    assert "".join(outputs[i].data["text/html"] for i in (1, 3)) == f'<div class="curves">{script_element(board)}</div>'
+    assert "".join(html_of(outputs[i]) for i in (1, 3)) == f'<div class="curves">{script_element(board)}</div>'
     assert notebook.cells[1].outputs == [plot, curves]

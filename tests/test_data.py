@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from processes import TIME_LIMIT
 
-from d2l import arguments, core, data, download
+from d2l import arguments, data, datasets, download
 from d2l.profile import Profile
 
 pytestmark = [pytest.mark.helper, pytest.mark.quick]
@@ -819,7 +819,7 @@ def test_check_size_gives_a_pair_of_int(size):
         {5, 6},
     ],
 )
-@pytest.mark.parametrize("check", [arguments.check_size, lambda size: core.FashionMNIST(resize=size)])
+@pytest.mark.parametrize("check", [arguments.check_size, lambda size: datasets.FashionMNIST(resize=size)])
 def test_bad_size_is_named(check, size):
     with pytest.raises(ValueError, match="two positive integers") as caught:
         check(size)

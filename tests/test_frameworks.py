@@ -144,7 +144,7 @@ print(sys.argv[1] in sys.modules, sorted(blocked & sys.modules.keys()))
 """
 IMPORT_MISSING = """
 import importlib
-from d2l import core
+import d2l.trainer
 for name in sys.argv[2:]:
     try:
         importlib.import_module(f"d2l.{name}")

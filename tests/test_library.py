@@ -8,7 +8,7 @@ import pytest
 
 from book.library import library
 from book.source import FRAMEWORKS, ROOT, BookError, d2lbook_build, in_root, is_installed
-from d2l.core import to_numpy
+from d2l.plotting import to_numpy
 
 pytestmark = pytest.mark.helper
 

@@ -414,6 +414,13 @@ def test_tensors_for_a_loader_are_a_tuple_or_list(fw):
         data.get_tensorloader(1.5, train=True)
 
 
+def test_labels_first_and_images_last_are_said(fw):
+    X, y = tensors(fw)
+    with pytest.raises(Exception) as caught:
+        fit(fw, fw.d2l.LeNet(), Loaders([(y, X)], None))
+    assert "the inputs first and the target last: these look swapped." in said(caught.value)
+
+
 def test_batch_of_more_or_fewer_parts_than_the_model_takes_says_what_goes_where(fw):
     X, y = tensors(fw)
     for batch, count in (((X, y, y), 2), ((X,), 0)):

@@ -11,8 +11,8 @@ import pytest
 from contract.adapters import ADAPTERS, NAMES
 from contract.examples import Loaders
 
-from d2l.core import to_numpy
 from d2l.data import load_fashion_mnist, resize_matrix
+from d2l.plotting import to_numpy
 from d2l.profile import Profile
 
 MISSING = [name for name in NAMES if importlib.util.find_spec(name) is None]

@@ -119,6 +119,25 @@ def test_tables_are_printed_as_text(shown: Shown):
 
 
 @pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<table><tr><td>a</td><td>b</td></tr></table>", r"  -+ -+\n  a   b\n  -+ -+"),
+        ("<p>one</p><p>two</p>", "one\n\ntwo"),
+        ("<div></div>", "This output is not printed: it is HTML without text."),
+        (
+            "<table><tr><td>" * 400 + "</td></tr></table>" * 400,
+            r"This output is not printed: it is HTML nested more than .*",
+        ),
+    ],
+)
+def test_html_that_nothing_stands_for_is_printed_as_text(html, text):
+    output = nbformat.v4.new_output("display_data", data={"text/html": html})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[output])])
+    (printed,) = pdf.printable(notebook).cells[0].outputs
+    assert re.fullmatch(text, printed.data["text/plain"]), printed.data
+
+
+@pytest.mark.parametrize(
     ("log", "message"),
     [
         ("./book.tex:7: Undefined control sequence.\nl.7 \\\\oops\nOutput written", "book.tex:7: Undefined control"),

@@ -13,16 +13,17 @@ from docutils import nodes
 from PIL import Image
 from sphinx import addnodes
 from sphinx.application import Sphinx
-from sphinx.directives.code import CodeBlock
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
 
 from book.formulas import FormulaError, mathml
+from book.svg import SVG, SvgError, only_drawing
 from book.titles import TITLES
 
 from .explorer import Explorer
+from .outputs import add_directives
 
 LOGGER = logging.getLogger(__name__)
 TAB = re.compile(r'<a href="#((\w+)-\d+-\d+)"')
@@ -33,7 +34,6 @@ ANSWER_IN_CONTENTS = re.compile(r'<li><a class="reference internal" href="#[^"]*
 PLAIN_TOKEN = re.compile(r'<span class="(?:bp|n|n[abntov]|o|p|w)">([^<]*)</span>')
 REFERENCES = addnodes.pending_xref | addnodes.toctree
 SPACE_BEFORE_MARK = re.compile(r"(?: \(\))? (?=[.,;:)])")
-SVG = "{http://www.w3.org/2000/svg}"
 DESCRIPTION_LENGTH = 160  # what search engines show
 
 
@@ -73,14 +73,18 @@ class Translator(HTML5Translator):
 
     def visit_image(self, node: nodes.image) -> None:
         """A picture with its size, so that nothing moves when it has come, and with words in its place."""
-        picture = _picture(Path(self.builder.srcdir, node["uri"]))
+        try:
+            picture = _picture(Path(self.builder.srcdir, node["uri"]))
+        except (OSError, SvgError) as error:
+            LOGGER.warning("the picture %s cannot be read: %s", node["uri"], error, location=node)
+            raise nodes.SkipNode from None
         width = float(node.get("width", f"{picture.width}px").removesuffix("px"))
         caption = node.next_node(nodes.caption, descend=False, siblings=True, ascend=True)
         attributes = {
             "src": f"{self.builder.imgpath}/{self.builder.images[node['uri']]}",
             "alt": picture.words or (caption.astext() if caption else ""),
             "width": f"{width:.0f}",
-            "height": f"{width * picture.height / picture.width:.0f}",
+            "height": f"{max(1, width * picture.height / picture.width):.0f}",
             "loading": "lazy",
             "class": "drawn" if picture.drawn else "",
         }
@@ -160,7 +164,7 @@ def _picture(path: Path) -> Picture:
     if path.suffix != ".svg":
         with Image.open(path) as image:
             return Picture(*image.size, "", drawn=False)
-    svg = ET.parse(path).getroot()
+    svg = ET.fromstring(only_drawing(path.read_bytes()))  # which gives it a size where it has none
     own = [svg.findtext(f"{SVG}{tag}") for tag in ("title", "desc")]
     words = ". ".join(filter(None, own)) or "Plot: " + ", ".join(dict.fromkeys(_texts(svg)))
     return Picture(_pixels(svg.get("width")), _pixels(svg.get("height")), words, svg.find(f".//{SVG}image") is None)
@@ -278,8 +282,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_html_theme("theme", str(Path(__file__).parent))
     app.set_translator("html", Translator)
     app.add_html_math_renderer("mathml", (_write_formula, None), (_write_formula, None))
-    # nbconvert gives outputs to this directive, which takes the signs in them for markup.
-    app.add_directive("parsed-literal", CodeBlock, override=True)
+    add_directives(app)
     app.add_directive("explorer", Explorer)
     app.connect("builder-inited", _leave_out_search)
     app.connect("env-get-updated", _pages_to_write, priority=900)  # after Sphinx has numbered what is new

@@ -6,6 +6,7 @@
     // Each framework has a mark besides its colour, for those who do not tell the colours apart.
     const MARKS = ["M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z", "M-4-4h8v8h-8z", "M0-5L5 4h-10z", "M0-5.5L5.5 0 0 5.5-5.5 0z"];
     const MOST_MARKS = 10;
+    const MOST_DIGITS = 4; // at an axis, before its numbers have exponents
     const TITLES = { acc: "accuracy" };
     const TABLE = "The values as a table";
     const HANDLE = "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0zM-9-4v8l-5-4zM9-4v8l5-4z";
@@ -19,17 +20,36 @@
     const html = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
     const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
-    // An axis from a round number to a round number around the values, with the round numbers between.
+    const largest = (values) => values.reduce((most, value) => Math.max(most, value), -Infinity);
+    const smallest = (values) => values.reduce((least, value) => Math.min(least, value), Infinity);
+
+    // A number with so many digits behind its point; one that would be long, with an exponent.
+    const numeral = (value, digits) => {
+        return Math.abs(value) < 1e6 ? value.toFixed(digits) : value.toExponential(digits).replace("e+", "e");
+    };
+
+    // An axis from a round number to a round number around the values, with the round numbers between. All is counted
+    // in steps of factor * 10 ** power: the round numbers themselves may be too large to be held.
     const axis = (values, most) => {
-        const [low, high] = [Math.min(...values), Math.max(...values)];
-        const least = (high - low || Math.abs(high) || 1) / most;
-        const power = 10 ** Math.floor(Math.log10(least));
-        const step = power * [1, 2, 5, 10].find((factor) => factor * power >= least * 0.999);
-        const first = Math.floor(low / step + 1e-6);
-        const last = Math.max(Math.ceil(high / step - 1e-6), first + 1);
-        const ticks = Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
-        const share = (value) => (value / step - first) / (last - first);
-        return { ticks, share, text: (value) => value.toFixed(Math.max(0, -Math.floor(Math.log10(step) + 1e-6))) };
+        const [low, high] = [smallest(values), largest(values)];
+        const parts = Math.max(most, 2);
+        const least = Math.max(high / parts - low / parts || Math.abs(high) / parts || 1 / parts, 1e-300);
+        const power = Math.floor(Math.log10(least));
+        const unit = 10 ** power;
+        const factor = [1, 2, 5, 10].find((factor) => factor >= (least / unit) * 0.999);
+        const steps = (value) => value / unit / factor;
+        const first = Math.floor(steps(low) + 1e-6);
+        const last = Math.max(Math.ceil(steps(high) - 1e-6), first + 1);
+        const share = (value) => (steps(value) - first) / (last - first);
+        const digits = Math.max(0, -power - (factor === 10));
+        const long = digits > MOST_DIGITS || power + Math.log10(factor * Math.max(-first, last)) > MOST_DIGITS + 1;
+        const ticks = Array.from({ length: last - first + 1 }, (_, i) => {
+            const count = factor * (first + i);
+            const [mantissa, exponent] = count.toExponential().split("e");
+            const text = long ? `${mantissa}e${Number(exponent) + power}` : (count * unit).toFixed(digits);
+            return { share: i / (last - first), text: count ? text : "0" };
+        });
+        return { ticks, share };
     };
 
     // What one framework has recorded; a value that training lost is left out.
@@ -39,9 +59,9 @@
         const { framework } = panel.dataset;
         const number = document.documentElement.dataset.frameworks.split(" ").indexOf(framework);
         // Halves are rounded up, also those that lie a little lower in binary: 0.725 as 1.725.
-        const short = (x) => Number((x + 1e-9).toFixed(2));
-        const known = (pairs) => pairs.filter(([, y]) => y !== null).map(([x, y]) => ({ x: short(x), y }));
-        const end = Math.max(run?.epochs ?? 0, ...Object.values(curves).flat().map(([x]) => short(x)));
+        const rounded = (x) => Number((x + 1e-9).toFixed(2));
+        const known = (pairs) => pairs.filter((pair) => !pair.includes(null)).map(([x, y]) => ({ x: rounded(x), y }));
+        const end = largest([run?.epochs ?? 0, ...Object.values(curves).flat().map(([x]) => rounded(x))]);
         // Frameworks beyond the fourth take another mark with the same colours.
         const [colour, turn] = [number % MARKS.length, Math.floor(number / MARKS.length)];
         return {
@@ -97,7 +117,9 @@
         }
 
         build() {
-            this.picture = svg("svg", { role: "img" });
+            // Room for more plots than two, which is what trainers draw.
+            const height = 21 + 7 * Math.max(0, this.plots.length - 2);
+            this.picture = svg("svg", { role: "img", style: `height: ${height}rem` });
             this.slider = html("input", { type: "range", max: this.at, value: this.at, "aria-label": this.xlabel });
             this.slider.addEventListener("input", () => this.choose(this.slider.valueAsNumber));
             for (const event of ["pointerdown", "pointermove"]) {
@@ -165,31 +187,38 @@
 
         // One plot above the other. All frameworks count, shown or not: nothing moves when one is switched on.
         drawAxes(width, height) {
-            const [left, right, bottom] = [EDGE.left, width - EDGE.right, height - EDGE.bottom];
+            const [right, bottom] = [width - EDGE.right, height - EDGE.bottom];
             const shares = this.plots.map((_, i) => (i ? 2 : 3));
             const room = bottom - EDGE.top - EDGE.between * (this.plots.length - 1);
             const part = room / shares.reduce((sum, share) => sum + share);
+            const axes = this.plots.map((plot, i) => {
+                // Accuracies have one scale everywhere, so that charts can be compared.
+                const ends = plot.title === TITLES.acc ? [0, 1] : [];
+                return axis([...plot.values, ...ends], shares[i] * part / 32);
+            });
+            const longest = largest(axes.flatMap(({ ticks }) => ticks.map(({ text }) => text.length)));
+            const left = Math.max(EDGE.left, 14 + 7 * longest);
             let base = EDGE.top - EDGE.between;
             const drawn = this.plots.flatMap((plot, i) => {
                 const size = shares[i] * part;
                 const y = (base += EDGE.between + size);
-                // Accuracies have one scale everywhere, so that charts can be compared.
-                const ends = plot.title === TITLES.acc ? [0, 1] : [];
-                const values = axis([...plot.values, ...ends], size / 32);
-                plot.y = (value) => y - values.share(value) * size;
+                plot.y = (value) => y - axes[i].share(value) * size;
                 const title = text(0, y - size - 12, plot.title, { class: "title" });
-                const lines = values.ticks.flatMap((value) => [
-                    svg("path", { class: "grid", d: `M${left} ${plot.y(value)}H${right}` }),
-                    text(left - 8, plot.y(value) + 4, values.text(value), { "text-anchor": "end" }),
+                const lines = axes[i].ticks.flatMap(({ share, text: words }) => [
+                    svg("path", { class: "grid", d: `M${left} ${y - share * size}H${right}` }),
+                    text(left - 8, y - share * size + 4, words, { "text-anchor": "end" }),
                 ]);
                 return [title, ...lines];
             });
             const across = axis([0, ...this.stops], (right - left) / 40);
             this.x = (value) => left + across.share(value) * (right - left);
-            const ticks = across.ticks.flatMap((value) => [
-                svg("path", { class: "grid", d: `M${this.x(value)} ${bottom}v5` }),
-                text(this.x(value), bottom + 20, across.text(value), { "text-anchor": "middle" }),
-            ]);
+            const ticks = across.ticks.flatMap(({ share, text: words }) => {
+                const x = left + share * (right - left);
+                return [
+                    svg("path", { class: "grid", d: `M${x} ${bottom}v5` }),
+                    text(x, bottom + 20, words, { "text-anchor": "middle" }),
+                ];
+            });
             return [...drawn, ...ticks, text((left + right) / 2, height - 4, this.xlabel, { "text-anchor": "middle" })];
         }
 
@@ -237,7 +266,7 @@
                     }
                     const place = { cx: this.x(point.x), cy: plot.y(point.y) };
                     this.reader.append(svg("circle", { class: "ring", r: 8, style: run.colour, ...place }));
-                    return point.y.toFixed(3);
+                    return numeral(point.y, 3);
                 }));
                 const over = ended && this.shown.has(run);
                 const texts = over ? [run.ended, ...words.slice(1).fill("")] : words;
@@ -254,7 +283,10 @@
         }
 
         makeTable() {
-            const value = (points, stop) => points.find(({ x }) => x === stop)?.y.toFixed(4) ?? "";
+            const value = (points, stop) => {
+                const point = points.find(({ x }) => x === stop);
+                return point ? numeral(point.y, 4) : "";
+            };
             const span = this.names.length;
             const groups = this.runs.map((run) => html("th", { scope: "colgroup", colspan: span }, called(run, ", ")));
             const names = this.runs.flatMap(() => this.names.map((name) => html("th", { scope: "col" }, name)));

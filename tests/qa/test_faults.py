@@ -1,8 +1,11 @@
 """The table of faults and the tests that make them happen name the same ones."""
 
+from xml.etree import ElementTree
+
 import pytest
 
-from qa.faults import INTRODUCTION, TABLE, faults_made, links
+from qa import faults
+from qa.faults import INTRODUCTION, TABLE, BookError, faults_made, links, renew_table
 
 pytestmark = pytest.mark.quick
 
@@ -25,3 +28,28 @@ def test_table_begins_by_saying_what_it_is():
 
 def test_table_says_of_every_fault_what_the_user_sees():
     assert [fault for fault, seen, _ in rows() if not seen.startswith("`")] == []
+
+
+def case(fault: str, *seen: str, outcome: str = "") -> ElementTree.Element:
+    """A test of a fault in pytest's report."""
+    values = {"fault": [fault], "sees": seen}
+    properties = "".join(f'<property name="{name}" value="{value}"/>' for name in values for value in values[name])
+    return ElementTree.fromstring(f"<testcase><properties>{properties}</properties>{outcome}</testcase>")
+
+
+def test_table_is_written_with_each_message_once_and_what_did_not_happen_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(faults, "ROOT", tmp_path)
+    monkeypatch.setattr(faults, "TABLE", tmp_path / "faults.md")
+    made = {name: [("test_a.py", f"test_{name}")] for name in ("full", "skipped", "failed")}
+    monkeypatch.setattr(faults, "faults_made", lambda: made)
+    cases = [
+        case("full", "no room", "a | b"),
+        case("full", "no room"),
+        case("skipped", outcome="<skipped/>"),
+        case("failed", "no", outcome="<failure/>"),
+    ]
+    monkeypatch.setattr(faults, "run_tests", lambda *_: cases)
+    with pytest.raises(BookError, match="skipped: not made to happen here\nfailed: FAIL"):
+        renew_table()
+    text = faults.TABLE.read_text("utf-8")
+    assert "| full | `no room`<br>`a \\| b` | [test_full](test_a.py) |" in text

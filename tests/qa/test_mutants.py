@@ -13,6 +13,7 @@ from book.source import ROOT, BookError
 from qa import mutants, random_defects
 from qa.__main__ import main
 from qa.mutants import TABLE, Mutant, Verdict, load_mutants, stored, table, try_all, try_out
+from qa.places import replaced
 from qa.random_defects import Change, changes_bytecode, chosen_tests, draw, try_change, try_random
 
 pytestmark = pytest.mark.quick
@@ -20,13 +21,33 @@ pytestmark = pytest.mark.quick
 FAST = [mutant for mutant in load_mutants() if mutant.fast]
 
 
+def put_in(mutant):
+    """The file that a defect is in, and its text without and with it."""
+    place = mutant.place()
+    before = (ROOT / place.file).read_text("utf-8")
+    return place.file, before, replaced(before, place, mutant.new)
+
+
 def test_every_defect_has_its_place_in_the_code():
-    wrong = [
-        mutant.name
-        for mutant in load_mutants()
-        if mutant.new == mutant.old or (ROOT / mutant.file).read_text("utf-8").count(mutant.old) != 1
-    ]
+    wrong = []
+    for mutant in load_mutants():
+        try:
+            _, before, after = put_in(mutant)
+        except BookError as error:
+            wrong.append(str(error))
+        else:
+            if before.split() == after.split():
+                wrong.append(f"{mutant.name}: changes nothing")
     assert wrong == []
+
+
+@pytest.mark.slow
+def test_every_defect_leaves_code_that_python_can_read():
+    """Else any test would catch it."""
+    for mutant in load_mutants():
+        file, _, after = put_in(mutant)
+        if file.endswith(".py"):
+            compile(after, mutant.name, "exec")
 
 
 def test_every_defect_has_a_name_of_its_own_and_tests_that_are_there():
@@ -59,13 +80,15 @@ def test_quick_defects_are_caught(mutant):
     assert try_out(mutant).caught_by == stored()[mutant.name].caught_by
 
 
+def harmless_mutant(tests):
+    return Mutant("another comment", ("d2l/*.py",), "HyperParameters", '"""Base class', '"""The base class', (tests,))
+
+
 @pytest.mark.slow
 def test_what_is_no_defect_survives_and_the_code_stays_as_it_is():
     path = ROOT / "d2l" / "hyperparameters.py"
     before = path.read_text("utf-8")
-    harmless = Mutant(
-        "another comment", "d2l/hyperparameters.py", '"""Base class', '"""The base class', ("tests/test_layers.py",)
-    )
+    harmless = harmless_mutant("tests/test_layers.py")
     assert try_out(harmless).caught_by == ""
     assert path.read_text("utf-8") == before
 
@@ -79,20 +102,20 @@ def test_what_is_no_defect_survives_and_the_code_stays_as_it_is():
     ],
 )
 def test_test_that_caught_a_defect_last_time_is_run_first(monkeypatch, last, first):
-    wrong = Mutant("another unit", "d2l/layers.py", '"KiB"', '"kB"', ("tests/test_layers.py",))
+    wrong = Mutant("another unit", ("d2l/layers.py",), "", '"KiB"', '"kB"', ("tests/test_layers.py",))
     monkeypatch.setattr(mutants, "stored", lambda: {wrong.name: Verdict(f"tests/test_layers.py::{last}", 1)})
     assert try_out(wrong).caught_by == f"tests/test_layers.py::{first}"
 
 
 def test_defect_without_a_place_is_named():
-    lost = Mutant("a lost place", "d2l/core.py", "no such text", "", ("tests/test_layers.py",))
-    with pytest.raises(BookError, match=r"'a lost place': 'no such text' stands 0 times in d2l/core\.py"):
+    lost = Mutant("a lost place", ("d2l/trainer.py",), "fit", "no such text", "", ("tests/test_layers.py",))
+    with pytest.raises(BookError, match=r"'a lost place': 'no such text' does not stand in fit in d2l/trainer\.py"):
         try_out(lost)
 
 
 @pytest.mark.slow
 def test_tests_that_do_not_run_catch_nothing():
-    wrong = Mutant("no tests", "d2l/hyperparameters.py", '"""Base class', '"""The base class', ("tests/no_such.py",))
+    wrong = harmless_mutant("tests/no_such.py")
     with pytest.raises(BookError, match=r"pytest tests/no_such\.py ran no test"):
         try_out(wrong)
 

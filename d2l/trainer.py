@@ -1,4 +1,4 @@
-"""The part of the helper that touches no tensor library; each framework's module builds on it."""
+"""The loop that fits a model to data, in every framework."""
 
 import json
 import math
@@ -8,21 +8,18 @@ import re
 import reprlib
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from numbers import Real
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from . import validation
-from .arguments import check_share, check_size, check_whole, is_whole
-from .board import ProgressBoard
+from .arguments import check_whole, is_whole
 from .caches import check_caches
 from .checkpoint import (
     Checkpoint,
@@ -40,25 +37,21 @@ from .checkpoint import (
     set_random_states,
     unpack,
 )
-from .data import CLASSES, BatchLoader, Images, as_batch, load_fashion_mnist, resize_matrix
-from .decoding import DECODE_MEMORY, Memory, load
+from .data import as_batch, inputs_of
+from .datasets import DataModule
 from .distribution import VERSION
 from .hyperparameters import HyperParameters
-from .images import MEAN, ImageLoader, central
-from .layers import Layer, LayerTable
-from .listing import Example, list_images, print_line
-from .machine import usable_processors
+from .inspection import attributes, counters
+from .loaders import BegunLoader, CheckpointedLoader, StoppableLoader, TrainersLoader, is_own, sharded
 from .media import RUN_MIME, finite
+from .modules import Classifier, Module
 from .notebook import in_notebook
-from .plotting import show_images, to_numpy
+from .plotting import to_numpy
 from .profile import current_profile
 from .progress import CountedLoader, Progress
 from .runstate import check_alike, check_run_state, fitting
 from .workers import Workers
 
-# Attributes that a model has for its trainer.
-OF_TRAINER = {"trainer", "board", "hparams"}
-DEPTH, MOST_PARTS = 4, 20  # how far attributes are looked into for a state of their own, and how many parts of a list
 # How the frameworks say it.
 OUT_OF_MEMORY = re.compile(
     r"out of memory|RESOURCE_EXHAUSTED|OOM when|(can't|unable to|failed to) allocate|bad_alloc|memory exhausted", re.I
@@ -69,516 +62,6 @@ OTHER_GONE = re.compile(
 )
 # And on a GPU, of an index out of range or another check that has failed there.
 LOST_GPU = re.compile(r"device-side assert", re.I)
-
-
-def inputs_of(batch: Sequence[Any]) -> Sequence[Any]:
-    """What a model is given of a batch: all but the target, and all where there is one tensor."""
-    return batch[:-1] or batch
-
-
-def missing_framework(error: ModuleNotFoundError, packages: Sequence[str], extra: str, note: str = "") -> ImportError:
-    """The error to raise when one of a framework's own packages is not installed."""
-    if error.name not in packages:
-        return error
-    command = f"pip install '.[{extra}]' in the folder of this project's repository"
-    return ImportError(f"{error.name} is not installed here: {command}. {note}".rstrip())
-
-
-def attributes(owners: Mapping[str, Any], held: Iterable[Any] = ()) -> Iterator[tuple[str, Any]]:
-    """What objects have as attributes, and what these have, by names such as ``data.transform.rng``.
-
-    Left out are tensors, what begins with an underscore, what the trainer adds, and all that ``held`` is of.
-    """
-    seen = {id(thing) for thing in held}
-    waiting = [(name, owner, DEPTH) for name, owner in owners.items()]
-    while waiting:
-        name, owner, depth = waiting.pop(0)
-        if isinstance(owner, (list, tuple)):
-            parts = {f"{name}[{i}]": part for i, part in enumerate(owner[:MOST_PARTS])}
-        else:
-            own = getattr(owner, "__dict__", {})
-            parts = {f"{name}.{key}": part for key, part in own.items() if key[:1] != "_" and key not in OF_TRAINER}
-        for path, part in parts.items():
-            if type(part) in (int, float):
-                yield path, part
-            elif not (hasattr(part, "shape") or isinstance(part, (type, ModuleType)) or id(part) in seen):
-                seen.add(id(part))
-                yield path, part
-                if depth > 1:
-                    waiting.append((path, part, depth - 1))
-
-
-def counters(owners: Mapping[str, Any], held: Iterable[Any] = ()) -> dict[str, float]:
-    """The plain numbers among the attributes of objects, by name: see `attributes`."""
-    return {name: value for name, value in attributes(owners, held) if type(value) in (int, float)}
-
-
-class Module(HyperParameters):
-    """What a model needs besides its layers: steps of training and validation, and a board to plot on.
-
-    A framework's ``Module`` is this class together with that framework's own class of models.
-
-    Args:
-        plot_train_per_epoch: Points that an epoch adds to a training curve.
-        plot_valid_per_epoch: Points that an epoch adds to a validation curve.
-    """
-
-    channel_axis: int | None = None  # of a batch of images, as the framework's layers take them unasked
-
-    def loss(self, y_hat: Any, y: Any) -> Any:
-        """The loss of predictions ``y_hat`` against ``y``, a scalar tensor: for a subclass to define."""
-        raise NotImplementedError(f"{type(self).__name__} defines no loss(y_hat, y)")
-
-    def forward(self, X: Any) -> Any:
-        """The model's output for ``X``: by default that of ``self.net``."""
-        if not hasattr(self, "net"):
-            raise NotImplementedError(
-                f"{type(self).__name__} defines neither self.net nor forward(X), which is called for model(X) here"
-            )
-        if not callable(self.net):
-            raise TypeError(
-                f"{type(self).__name__}.net is {validation.describe(self.net)}: make it a layer, such as a Sequential"
-            )
-        return self.net(X)
-
-    def plot(self, key: str, value: Any, train: bool) -> None:
-        """Add a scalar of this step, averaged over the batch's examples, to a curve of the board.
-
-        Args:
-            key: Name of the quantity, such as ``loss``.
-            value: The scalar; it is read only when its point is drawn.
-            train: Whether it belongs to training or to validation.
-
-        Raises:
-            RuntimeError: No trainer has been given to the model yet.
-        """
-        if getattr(self, "trainer", None) is None:
-            raise RuntimeError("plot works while a Trainer fits the model: call trainer.fit(model, data)")
-        self.trainer.log(key, value, train)
-
-    def training_step(self, batch: Sequence[Any]) -> Any:
-        """Plot and return the loss of one training batch, whose last element is the target."""
-        loss = self.loss(self(*batch[:-1]), batch[-1])
-        self.plot("loss", loss, train=True)
-        return loss
-
-    def validation_step(self, batch: Sequence[Any]) -> None:
-        """Plot the loss of one validation batch."""
-        self.plot("loss", self.loss(self(*batch[:-1]), batch[-1]), train=False)
-
-    def _plot_settings(self, plot_train_per_epoch: int, plot_valid_per_epoch: int) -> None:
-        self.plot_train_per_epoch = plot_train_per_epoch
-        self.plot_valid_per_epoch = plot_valid_per_epoch
-        self.board = ProgressBoard(xlabel="epoch")
-        self.trainer = None
-
-
-class Classifier:
-    """What a classifier adds to a module.
-
-    Attributes:
-        top_k: With ``model.top_k = 5``, validation plots ``acc5`` too: the share of examples whose class is among the
-            five that the model finds likeliest. There may be several such numbers.
-    """
-
-    top_k: int | Sequence[int] = ()
-
-    def validation_step(self, batch: Sequence[Any]) -> None:
-        """Plot loss and accuracy of one validation batch."""
-        Y_hat = self(*batch[:-1])
-        self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
-        self.plot("acc", self.accuracy(Y_hat, batch[-1]), train=False)
-        for k in np.atleast_1d(self.top_k).tolist():
-            self.plot(f"acc{k}", self.accuracy(Y_hat, batch[-1], top=k), train=False)
-
-    def layer_summary(self, X_shape: Sequence[int]) -> None:
-        """Print the shape of each layer's output for an input of shape ``X_shape``."""
-        with self._layer_walk(X_shape) as walk:
-            for layer, _, Y in walk:
-                print(f"{self._layer_name(layer):<20} output shape: {tuple(Y.shape)}")
-
-    def layer_table(self, X_shape: Sequence[int]) -> LayerTable:
-        """What each layer costs for an input of shape ``X_shape``: shapes, parameters, multiply-adds and memory.
-
-        Layers without parameters whose output has as many numbers as their input (activations, dropout, flattening)
-        have no row of their own, so that all frameworks give the same rows.
-        """
-        with self._layer_walk(X_shape) as walk:
-            layers = [
-                Layer(
-                    self._layer_name(layer),
-                    tuple(Y.shape),
-                    math.prod(X.shape),
-                    math.prod(Y.shape),
-                    self._count_parameters(layer),
-                    self._multiply_adds(layer, X),
-                )
-                for layer, X, Y in walk
-            ]
-        return LayerTable(layer for layer in layers if layer.changes_size)
-
-    @contextmanager
-    def _layer_walk(self, X_shape: Sequence[int]) -> Iterator[Iterator[tuple[Any, Any, Any]]]:
-        """`_walk`, which leaves a model as it was, without weights of that shape, where a layer does not take it."""
-        shape = validation.check_shape("X_shape", X_shape)
-        name = type(self).__name__
-        try:
-            with self._unspoilt(), closing(self._walk(shape)) as walk:
-                yield self._same_examples(walk)
-        except Exception as error:
-            error.add_note(f"{name}'s layers were given an input of shape {shape}.")
-            if re.search(r"'net'|iterable|'layers'", str(error)):
-                error.add_note("They are those of self.net, which has to be a Sequential.")
-            hint = validation.layout(shape, self.channel_axis)
-            if hint:
-                error.add_note(hint)
-            raise
-
-    def _same_examples(self, walk: Iterable[tuple[Any, Any, Any]]) -> Iterator[tuple[Any, Any, Any]]:
-        """The layers, of which each is to give out as many examples as it takes in."""
-        for layer, X, Y in walk:
-            if Y.shape[0] != X.shape[0]:
-                raise ValueError(
-                    f"{type(self).__name__}: {self._layer_name(layer)} gives {tuple(Y.shape)} for {tuple(X.shape)}, "
-                    "another number of examples: the first number of X_shape is to be that of the examples"
-                )
-            yield layer, X, Y
-
-    def _unspoilt(self) -> AbstractContextManager[Any]:
-        """Where layers that have taken their shapes from an input give them back if there is an error."""
-        return nullcontext()
-
-    def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[Any, Any, Any]]:
-        """Each layer of ``self.net`` with its input and its output, as in validation, for zeros of a shape."""
-        raise NotImplementedError
-
-    def _layer_name(self, layer: Any) -> str:
-        return type(layer).__name__
-
-    def _count_parameters(self, layer: Any) -> int:
-        """Numbers in a layer that training changes."""
-        raise NotImplementedError
-
-    def _multiply_adds(self, layer: Any, X: Any) -> int:
-        """Multiply-adds in the convolutions and dense layers of a layer, for the input ``X``."""
-        raise NotImplementedError
-
-
-class DataModule(HyperParameters):
-    """Base class of data sets.
-
-    Args:
-        root: The data folder.
-        num_workers: Worker processes, for data loaders that use them: by default four, or one for each processor that
-            this process may use if these are fewer.
-    """
-
-    # Where the tensors of new loaders go, and who takes parts of their batches: a trainer sets its own.
-    _device: Any = None
-    _workers: Workers = Workers()
-
-    def __init__(self, root: str = "../data", num_workers: int = min(4, usable_processors())):
-        self.save_hyperparameters()
-
-    def get_dataloader(self, train: bool) -> Any:
-        """An iterable over batches of the training or the validation set: for a subclass to define."""
-        raise NotImplementedError(f"{type(self).__name__} defines no get_dataloader(train)")
-
-    def train_dataloader(self) -> Any:
-        """Batches of the training set, in a new order each epoch."""
-        return self.get_dataloader(train=True)
-
-    def val_dataloader(self) -> Any:
-        """Batches of the validation set, in order."""
-        return self.get_dataloader(train=False)
-
-    def get_tensorloader(self, tensors: Sequence[Any], train: bool, indices: slice = slice(None)) -> BatchLoader:
-        """Batches of ``self.batch_size`` examples from tensors whose first axis counts the examples.
-
-        In training, the tensors are brought to the device whole, and batches are taken from them there.
-
-        Args:
-            tensors: The tensors, such as inputs and targets, or one alone; a batch has a part of each.
-            train: Whether to shuffle anew each epoch.
-            indices: The examples to take.
-
-        Raises:
-            TypeError: They are no tensors.
-            ValueError: The tensors have different numbers of examples.
-        """
-        tensors = (tensors,) if hasattr(tensors, "shape") else tensors
-        if not validation.is_tensors(tensors):
-            raise TypeError(
-                f"{type(self).__name__}.get_tensorloader got {validation.describe(tensors)}: give a tuple or list of "
-                "tensors, such as (X, y)"
-            )
-        tensors = tuple(tensor[indices] for tensor in tensors)
-        if len({len(tensor) for tensor in tensors}) != 1:
-            raise ValueError(f"tensors with different numbers of examples: {[len(tensor) for tensor in tensors]}")
-        return self._loader(tensors, train, lambda *batch: batch)
-
-    def _loader(self, tensors: Sequence[Any], train: bool, make_batch: Callable[..., tuple[Any, ...]]) -> BatchLoader:
-        """Batches that ``make_batch`` makes of the examples taken from each tensor.
-
-        Raises:
-            ValueError: ``batch_size`` is no positive whole number.
-        """
-        if not hasattr(self, "batch_size"):
-            raise AttributeError(
-                f"{type(self).__name__} has no batch_size: set it in __init__, as self.save_hyperparameters() does of "
-                "an argument of that name"
-            )
-        check_whole("batch_size", self.batch_size, 1)
-        examples = len(tensors[0])
-        tensors = [self._placed(tensor) for tensor in tensors]
-        device, workers = self._device, self._workers
-
-        def order() -> Any:
-            own = self._order(examples, train, device)
-            if workers.count == 1:
-                return own
-            shared = workers.from_first(to_numpy(own))
-            return shared if isinstance(own, np.ndarray) else self._on_device(shared, device)
-
-        def take(batch: Any) -> tuple[Any, ...]:
-            return make_batch(*(self._take(tensor, batch) for tensor in tensors))
-
-        def example() -> tuple[Any, ...]:
-            part = workers.part(min(examples, self.batch_size))
-            return make_batch(*(tensor[part] for tensor in tensors))
-
-        return BatchLoader(examples, self.batch_size, workers, order, take, example)
-
-    def _placed(self, tensor: Any) -> Any:
-        """A tensor or an array on the device of new loaders; what the framework cannot read is named."""
-        try:
-            return self._on_device(tensor, self._device)
-        except (TypeError, ValueError, AttributeError) as error:
-            raise TypeError(
-                f"{type(self).__name__} has {validation.describe(tensor)} for a loader: give the framework's own "
-                "tensors or NumPy arrays"
-            ) from error
-
-    def _on_device(self, tensor: Any, device: Any) -> Any:
-        """A tensor or an array as a tensor on the device, or where the framework puts it if that is ``None``."""
-        raise NotImplementedError
-
-    def _order(self, n: int, shuffle: bool, device: Any) -> Any:
-        """Numbers from 0 to n - 1, as they are or in an order drawn from the framework's own random state."""
-        raise NotImplementedError
-
-    def _draw_seed(self) -> int:
-        """A seed drawn from the framework's own random state."""
-        raise NotImplementedError
-
-    def _is_main(self) -> bool:
-        """Whether this is the process that prints, of those that have been started to train together."""
-        return True
-
-    def _say(self, line: str) -> None:
-        """Print a line to standard error, in one process."""
-        if self._is_main():
-            print_line(line)
-
-    def _take(self, tensor: Any, indices: Any) -> Any:
-        """The examples of a tensor that have these indices."""
-        return tensor[indices]
-
-
-class FashionMNIST(DataModule):
-    """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, ten classes.
-
-    ``data.train[i]`` and ``data.val[i]`` give an image, as it is in a batch, and its class number as an ``int``;
-    ``data.train.images`` and ``data.train.labels`` are all of them as they are stored, arrays of ``uint8``.
-
-    Args:
-        batch_size: Examples in a batch.
-        resize: Height and width that the 28 by 28 images are resized to, bilinearly.
-        root: The data folder; a leading ``~`` is the home folder.
-
-    Raises:
-        ValueError: ``resize`` is not two positive integers.
-        DataError: The files are not to be had; the message lists where they were looked for.
-    """
-
-    def __init__(self, batch_size: int = 64, resize: tuple[int, int] = (28, 28), root: str = "../data"):
-        super().__init__(root=root)
-        resize = check_size(resize)
-        self.save_hyperparameters()
-        sets = load_fashion_mnist(root, current_profile())
-        self.train, self.val = (replace(images, transform=self._example) for images in sets)
-        height, width = self.train.images.shape[1:]
-        self._resize_rows = resize_matrix(resize[0], height)
-        self._resize_columns = resize_matrix(resize[1], width)
-
-    def get_dataloader(self, train: bool) -> BatchLoader:
-        """Batches ``(X, y)``; X has values in [0, 1]."""
-        data: Images = self.train if train else self.val
-        rows, columns = (self._on_device(matrix, self._device) for matrix in (self._resize_rows, self._resize_columns))
-        return self._loader((data.images, data.labels), train, partial(self._make_batch, rows, columns))
-
-    def _example(self, image: np.ndarray, label: int) -> tuple[Any, int]:
-        """An image (28, 28) ``uint8`` as it is in a batch, and its label."""
-        arrays = self._resize_rows, self._resize_columns, image[None], np.array([label], np.uint8)
-        X, _ = self._make_batch(*(self._on_device(array, None) for array in arrays))
-        return X[0], label
-
-    def text_labels(self, indices: Sequence[int]) -> list[str]:
-        """The classes' names for their numbers."""
-        return [CLASSES[int(i)] for i in indices]
-
-    def visualize(self, batch: tuple[Any, Any], nrows: int = 1, ncols: int = 8, labels: Sequence[str] = ()) -> None:
-        """Show a batch's first images with their labels, or with ``labels`` where given."""
-        X, y = batch
-        n = nrows * ncols
-        show_images([to_numpy(x) for x in X[:n]], nrows, ncols, titles=list(labels) or self.text_labels(y[:n]))
-
-    def _make_batch(self, rows: Any, columns: Any, images: Any, labels: Any) -> tuple[Any, Any]:
-        """Scaled and resized images, and class numbers, from ``uint8`` images and labels.
-
-        Args:
-            rows, columns: The matrices of `d2l.data.resize_matrix` for the two directions.
-        """
-        raise NotImplementedError
-
-
-class ImageFolder(DataModule):
-    """Images in folders by class, as ImageNet's, or in WebDataset shards, with the augmentation of AlexNet's authors.
-
-    Of an image, the central square is taken, its side resized to ``resize``. In training, a random part of it is
-    flipped half of the time and shifted in colour along the principal components; in validation it is the middle.
-    Images are decoded in threads while the batches before them are trained on. Corrupt ones are left out, and named
-    once, at the end of the epoch; ``data.train.corrupt`` and ``data.val.corrupt`` have all of them. ``data.train[i]``
-    and ``data.val[i]`` give an image, as validation sees it, and its class number as an ``int``.
-
-    Names that begin with a dot, and those of what systems leave in folders (``__MACOSX``, ``@eaDir``, ``Thumbs.db`` and
-    the like), do not count. Other files and folders that are no images are passed over, counted and said in one line.
-
-    Args:
-        root: The folder with ``train`` and ``val``; a leading ``~`` is the home folder. Each has a folder per class,
-            with images (JPEG, PNG, WebP) whose classes are numbered in the order of their names; or shards:
-            uncompressed tar files with members ``KEY.jpg`` and ``KEY.cls``, the latter with the number of the class in
-            digits. A key ends at the last dot.
-        batch_size: Examples in a batch.
-        resize: Side of the squares.
-        crop: Height and width of the images in a batch.
-        augment: Whether training images are changed at random. If not, they are like those of validation.
-        num_workers: Threads that decode: by default eight, or one for each processor that this process may use if
-            these are fewer.
-        val_split: Where there is no ``val``, the share of each class's training images to validate on instead, one
-            image at least. Which images these are depends on nothing but their names.
-        decode_memory: Bytes that all threads together may decode in. What an image takes is known from its header, some
-            8 to 20 bytes a pixel; one that takes more alone counts as corrupt, with what it takes as the reason.
-
-    Raises:
-        ValueError: A number is not a positive whole one, ``crop`` is larger than ``resize``, or ``val_split`` is not
-            between 0 and 1.
-        DataError: The folder is not like this, an image has no label or more than one, or ``val`` is there and
-            ``val_split`` is given, too; the message says what was expected where.
-    """
-
-    def __init__(
-        self,
-        root: str,
-        batch_size: int = 128,
-        resize: int = 256,
-        crop: int = 224,
-        augment: bool = True,
-        num_workers: int = min(8, usable_processors()),
-        val_split: float | None = None,
-        decode_memory: int = DECODE_MEMORY,
-    ):
-        super().__init__(root, num_workers)
-        numbers = {"batch_size": batch_size, "resize": resize, "crop": crop, "num_workers": num_workers}
-        for name, number in {**numbers, "decode_memory": decode_memory}.items():
-            check_whole(name, number, 1)
-        if crop > resize:
-            raise ValueError(f"crop={crop} is larger than resize={resize}: give at most that")
-        if val_split is not None:
-            check_share("val_split", val_split)
-        self.save_hyperparameters()
-        self.classes, *sets = list_images(root, current_profile(), val_split, self._say)
-        self.train, self.val = (replace(images, transform=self._example) for images in sets)
-        self.num_classes = len(self.classes)
-
-    def get_dataloader(self, train: bool) -> ImageLoader:
-        """Batches ``(X, y)``; X is pixels in [0, 1] less the mean of ImageNet's in each channel."""
-        device, workers = self._device, self._workers
-
-        def make_batch(*arrays: Any) -> tuple[Any, Any]:
-            return self._make_batch(*(self._on_device(array, device) for array in arrays))
-
-        def draw_seed() -> int:
-            return int(workers.from_first(np.array(self._draw_seed())))
-
-        return ImageLoader(
-            self.train if train else self.val,
-            self.batch_size,
-            workers,
-            self.resize,
-            self.crop,
-            self.augment,
-            self.num_workers,
-            draw_seed if train else None,
-            make_batch,
-            self.on_corrupt,
-            self.decode_memory,
-        )
-
-    def on_corrupt(self, found: Mapping[str, str]) -> None:
-        """Take the images that an epoch has found corrupt, by name, with the reasons: for a log of one's own."""
-
-    def _example(self, example: Example) -> tuple[Any, int]:
-        """An image as validation has it in a batch, and its class number."""
-        pixels = np.stack([central(load(example, self.resize, Memory(self.decode_memory)), self.crop)])
-        arrays = pixels, -MEAN[None], np.array([example.label])
-        X, _ = self._make_batch(*(self._on_device(array, None) for array in arrays))
-        return X[0], example.label
-
-    def text_labels(self, indices: Sequence[int]) -> list[str]:
-        """The classes' names for their numbers."""
-        return [self.classes[int(i)] for i in indices]
-
-    def visualize(self, batch: tuple[Any, Any], nrows: int = 1, ncols: int = 8, labels: Sequence[str] = ()) -> None:
-        """Show a batch's first images with their labels, or with ``labels`` where given."""
-        X, y = batch
-        n = nrows * ncols
-        images = to_numpy(X[:n])
-        images = images if images.shape[-1] == len(MEAN) else np.moveaxis(images, 1, -1)
-        show_images(np.clip(images + MEAN, 0, 1), nrows, ncols, titles=list(labels) or self.text_labels(y[:n]))
-
-    def _make_batch(self, pixels: Any, shifts: Any, labels: Any) -> tuple[Any, Any]:
-        """Images and class numbers, from the three parts of a batch of `ImageLoader`."""
-        raise NotImplementedError
-
-
-class SyntheticRegressionData(DataModule):
-    """Examples of a linear function with noise: ``y = X w + b + noise``.
-
-    Args:
-        w, b: The function's weights (n,) and bias.
-        noise: Standard deviation of the noise.
-        num_train, num_val: Examples for training and for validation.
-        batch_size: Examples in a batch of X (batch_size, n) and y (batch_size, 1).
-    """
-
-    def __init__(
-        self, w: Any, b: Any, noise: float = 0.01, num_train: int = 1000, num_val: int = 1000, batch_size: int = 32
-    ):
-        super().__init__()
-        self.save_hyperparameters()
-        n = num_train + num_val
-        self.X = self._normal(n, len(w))
-        self.y = self.X @ w[:, None] + b + noise * self._normal(n, 1)
-
-    def get_dataloader(self, train: bool) -> BatchLoader:
-        """Batches ``(X, y)``."""
-        indices = slice(0, self.num_train) if train else slice(self.num_train, None)
-        return self.get_tensorloader((self.X, self.y), train, indices)
-
-    def _normal(self, *shape: int) -> Any:
-        """Numbers drawn from N(0, 1)."""
-        raise NotImplementedError
 
 
 class _Captured(threading.local):
@@ -776,7 +259,7 @@ class Trainer(HyperParameters):
         self._part_random_states(data)
         self.prepare_data(data)
         loaders = self.train_dataloader, self.val_dataloader
-        self._own_batches = isinstance(self.train_dataloader, (BatchLoader, ImageLoader))
+        self._own_batches = is_own(self.train_dataloader)
         self._part_batches()
         model.board.clear()
         self.prepare_model(model)
@@ -1117,9 +600,9 @@ class Trainer(HyperParameters):
         if checkpoint is not None:
             with fitting(checkpoint):
                 self._take_up(checkpoint)
-        self.train_dataloader = _CheckpointedLoader(self.train_dataloader, self)
+        self.train_dataloader = CheckpointedLoader(self.train_dataloader, self)
         if self.val_dataloader is not None:
-            self.val_dataloader = _StoppableLoader(self.val_dataloader, self)
+            self.val_dataloader = StoppableLoader(self.val_dataloader, self)
 
     def _take_up(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
@@ -1230,7 +713,7 @@ class Trainer(HyperParameters):
     def _find_owners(self, data: DataModule) -> dict[str, Any]:
         """What may keep a state of its own, by name: the model, the data, and what gives batches."""
         loader = self.train_dataloader
-        while isinstance(loader, _TrainersLoader):
+        while isinstance(loader, TrainersLoader):
             loader = loader.loader
         return {type(self.model).__name__: self.model, "data": data, "train_dataloader": loader}
 
@@ -1306,8 +789,8 @@ class Trainer(HyperParameters):
     def _part_batches(self) -> None:
         """Have each process take its part of the batches of loaders other than our own."""
         if self.workers.count > 1:
-            self.train_dataloader = _parted(self.train_dataloader, self)
-            self.val_dataloader = _parted(self.val_dataloader, self)
+            self.train_dataloader = sharded(self.train_dataloader, self)
+            self.val_dataloader = sharded(self.val_dataloader, self)
 
     def _report(self) -> None:
         """State the run's last numbers in one line."""
@@ -1439,7 +922,7 @@ class Trainer(HyperParameters):
     def _first_batch(self) -> Sequence[Any]:
         """A batch like the first of an epoch that begins now, after drawing all that is drawn until then."""
         loader = self.train_dataloader
-        if isinstance(loader, (BatchLoader, ImageLoader)):
+        if is_own(loader):
             loader.draw()
             return loader.example()
         return self._begin()
@@ -1454,7 +937,7 @@ class Trainer(HyperParameters):
     def _example_batch(self) -> Sequence[Any]:
         """A batch with the shapes of training, which loaders of our own give without reading or drawing anything."""
         for loader in (self.train_dataloader, self.val_dataloader):
-            if isinstance(loader, (BatchLoader, ImageLoader)):
+            if is_own(loader):
                 return loader.example()
         return self._first_batch()
 
@@ -1575,100 +1058,6 @@ class Trainer(HyperParameters):
         """Have the framework draw from such a state."""
 
 
-@dataclass
-class _TrainersLoader:
-    """A loader that a trainer goes through in a way of its own."""
-
-    loader: Any
-    trainer: Trainer
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    @property
-    def examples(self) -> int | None:
-        """Examples in the data set, if the loader tells."""
-        return getattr(self.loader, "examples", None)
-
-
-class _PartLoader(_TrainersLoader):
-    """A loader of which each process takes its part of every batch.
-
-    All begin to go through it in the random states of the first process, which are to decide what is in the batches.
-    """
-
-    def __iter__(self) -> Iterator[Any]:
-        trainer, workers = self.trainer, self.trainer.workers
-        own = trainer._random()
-        shared = trainer._of_all(own)[0]
-        if not workers.first:
-            trainer._set_random(shared)
-        batches = iter(self.loader)
-        begun = list(islice(batches, 1))  # until then a loader may have drawn nothing
-        if not workers.first:
-            trainer._set_random(own)
-        for batch in map(as_batch, chain(begun, batches)):
-            part = workers.part(len(batch[-1]))
-            yield [tensor[part] for tensor in batch]
-
-
-def _parted(loader: Any, trainer: Trainer) -> Any:
-    return loader if loader is None or isinstance(loader, (BatchLoader, ImageLoader)) else _PartLoader(loader, trainer)
-
-
-@dataclass
-class BegunLoader(_TrainersLoader):
-    """A training loader that has been looked ahead into, for shapes.
-
-    Attributes:
-        go_on: Brings the random states to where the look has left them, once its draws have been repeated.
-        begun: The batches of the first epoch, if the loader has been asked for them.
-    """
-
-    go_on: Callable[[], None] | None
-    begun: Iterator[Any] | None
-
-    def __iter__(self) -> Iterator[Any]:
-        batches = iter(self.loader) if self.begun is None else self.begun
-        go_on = self.go_on
-        self.begun = self.go_on = None
-        for batch in batches:
-            if go_on is not None:
-                go_on()
-                go_on = None
-            yield batch
-
-
-class _CheckpointedLoader(_TrainersLoader):
-    """A training loader that begins after the batches that are done, and has checkpoints made between batches."""
-
-    def __iter__(self) -> Iterator[Any]:
-        trainer, done = self.trainer, self.trainer._skip
-        if done:
-            trainer._skip = 0
-            trainer._set_random(trainer._epoch_random)
-            batches = _after(done, self.loader)
-            trainer._set_random(trainer._resumed_random)
-        else:
-            trainer._epoch_random = trainer._random()
-            batches = self.loader
-        for batch in batches:
-            yield batch
-            done += 1
-            if trainer.every != "epoch" and (trainer.epoch * len(self) + done) % trainer.every == 0:
-                trainer._save(trainer.epoch, done)
-            trainer._stop_if_asked(done)
-
-
-class _StoppableLoader(_TrainersLoader):
-    """A validation loader before whose batches the run may be stopped."""
-
-    def __iter__(self) -> Iterator[Any]:
-        for batch in self.loader:
-            self.trainer._stop_if_asked(self.trainer.num_train_batches)
-            yield batch
-
-
 def _number_of_weights(weights: Mapping[str, Any]) -> int:
     return sum(math.prod(array.shape) for array in weights.values())
 
@@ -1682,13 +1071,3 @@ def _without_validation(board: Mapping[str, Any], epoch: int) -> dict[str, Any]:
     curves = {label: [(x, y) for x, y in points if stays(label, x)] for label, points in board["curves"].items()}
     pending = {label: average for label, average in board["pending"].items() if stays(label, average["points"][0][0])}
     return {**board, "curves": {label: points for label, points in curves.items() if points}, "pending": pending}
-
-
-def _after(done: int, loader: Any) -> Iterator[Any]:
-    """What an epoch has after so many batches. Of loaders other than our own, these have to be made."""
-    if isinstance(loader, (BatchLoader, ImageLoader)):
-        return loader.after(done)
-    batches = iter(loader)
-    for _ in islice(batches, done):
-        pass
-    return batches

@@ -1,0 +1,337 @@
+"""Data sets and their loaders, in every framework."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from . import validation
+from .arguments import check_share, check_size, check_whole
+from .data import CLASSES, BatchLoader, Images, load_fashion_mnist, resize_matrix
+from .decoding import DECODE_MEMORY, Memory, load
+from .hyperparameters import HyperParameters
+from .images import MEAN, ImageLoader, central
+from .listing import Example, list_images, print_line
+from .machine import usable_processors
+from .plotting import show_images, to_numpy
+from .profile import current_profile
+from .workers import Workers
+
+
+class DataModule(HyperParameters):
+    """Base class of data sets.
+
+    Args:
+        root: The data folder.
+        num_workers: Worker processes, for data loaders that use them: by default four, or one for each processor that
+            this process may use if these are fewer.
+    """
+
+    # Where the tensors of new loaders go, and who takes parts of their batches: a trainer sets its own.
+    _device: Any = None
+    _workers: Workers = Workers()
+
+    def __init__(self, root: str = "../data", num_workers: int = min(4, usable_processors())):
+        self.save_hyperparameters()
+
+    def get_dataloader(self, train: bool) -> Any:
+        """An iterable over batches of the training or the validation set: for a subclass to define."""
+        raise NotImplementedError(f"{type(self).__name__} defines no get_dataloader(train)")
+
+    def train_dataloader(self) -> Any:
+        """Batches of the training set, in a new order each epoch."""
+        return self.get_dataloader(train=True)
+
+    def val_dataloader(self) -> Any:
+        """Batches of the validation set, in order."""
+        return self.get_dataloader(train=False)
+
+    def get_tensorloader(self, tensors: Sequence[Any], train: bool, indices: slice = slice(None)) -> BatchLoader:
+        """Batches of ``self.batch_size`` examples from tensors whose first axis counts the examples.
+
+        In training, the tensors are brought to the device whole, and batches are taken from them there.
+
+        Args:
+            tensors: The tensors, such as inputs and targets, or one alone; a batch has a part of each.
+            train: Whether to shuffle anew each epoch.
+            indices: The examples to take.
+
+        Raises:
+            TypeError: They are no tensors.
+            ValueError: The tensors have different numbers of examples.
+        """
+        tensors = (tensors,) if hasattr(tensors, "shape") else tensors
+        if not validation.is_tensors(tensors):
+            raise TypeError(
+                f"{type(self).__name__}.get_tensorloader got {validation.describe(tensors)}: give a tuple or list of "
+                "tensors, such as (X, y)"
+            )
+        tensors = tuple(tensor[indices] for tensor in tensors)
+        if len({len(tensor) for tensor in tensors}) != 1:
+            raise ValueError(f"tensors with different numbers of examples: {[len(tensor) for tensor in tensors]}")
+        return self._loader(tensors, train, lambda *batch: batch)
+
+    def _loader(self, tensors: Sequence[Any], train: bool, make_batch: Callable[..., tuple[Any, ...]]) -> BatchLoader:
+        """Batches that ``make_batch`` makes of the examples taken from each tensor.
+
+        Raises:
+            ValueError: ``batch_size`` is no positive whole number.
+        """
+        if not hasattr(self, "batch_size"):
+            raise AttributeError(
+                f"{type(self).__name__} has no batch_size: set it in __init__, as self.save_hyperparameters() does of "
+                "an argument of that name"
+            )
+        check_whole("batch_size", self.batch_size, 1)
+        examples = len(tensors[0])
+        tensors = [self._placed(tensor) for tensor in tensors]
+        device, workers = self._device, self._workers
+
+        def order() -> Any:
+            own = self._order(examples, train, device)
+            if workers.count == 1:
+                return own
+            shared = workers.from_first(to_numpy(own))
+            return shared if isinstance(own, np.ndarray) else self._on_device(shared, device)
+
+        def take(batch: Any) -> tuple[Any, ...]:
+            return make_batch(*(self._take(tensor, batch) for tensor in tensors))
+
+        def example() -> tuple[Any, ...]:
+            part = workers.part(min(examples, self.batch_size))
+            return make_batch(*(tensor[part] for tensor in tensors))
+
+        return BatchLoader(examples, self.batch_size, workers, order, take, example)
+
+    def _placed(self, tensor: Any) -> Any:
+        """A tensor or an array on the device of new loaders; what the framework cannot read is named."""
+        try:
+            return self._on_device(tensor, self._device)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise TypeError(
+                f"{type(self).__name__} has {validation.describe(tensor)} for a loader: give the framework's own "
+                "tensors or NumPy arrays"
+            ) from error
+
+    def _on_device(self, tensor: Any, device: Any) -> Any:
+        """A tensor or an array as a tensor on the device, or where the framework puts it if that is ``None``."""
+        raise NotImplementedError
+
+    def _order(self, n: int, shuffle: bool, device: Any) -> Any:
+        """Numbers from 0 to n - 1, as they are or in an order drawn from the framework's own random state."""
+        raise NotImplementedError
+
+    def _draw_seed(self) -> int:
+        """A seed drawn from the framework's own random state."""
+        raise NotImplementedError
+
+    def _is_main(self) -> bool:
+        """Whether this is the process that prints, of those that have been started to train together."""
+        return True
+
+    def _say(self, line: str) -> None:
+        """Print a line to standard error, in one process."""
+        if self._is_main():
+            print_line(line)
+
+    def _take(self, tensor: Any, indices: Any) -> Any:
+        """The examples of a tensor that have these indices."""
+        return tensor[indices]
+
+
+class FashionMNIST(DataModule):
+    """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, ten classes.
+
+    ``data.train[i]`` and ``data.val[i]`` give an image, as it is in a batch, and its class number as an ``int``;
+    ``data.train.images`` and ``data.train.labels`` are all of them as they are stored, arrays of ``uint8``.
+
+    Args:
+        batch_size: Examples in a batch.
+        resize: Height and width that the 28 by 28 images are resized to, bilinearly.
+        root: The data folder; a leading ``~`` is the home folder.
+
+    Raises:
+        ValueError: ``resize`` is not two positive integers.
+        DataError: The files are not to be had; the message lists where they were looked for.
+    """
+
+    def __init__(self, batch_size: int = 64, resize: tuple[int, int] = (28, 28), root: str = "../data"):
+        super().__init__(root=root)
+        resize = check_size(resize)
+        self.save_hyperparameters()
+        sets = load_fashion_mnist(root, current_profile())
+        self.train, self.val = (replace(images, transform=self._example) for images in sets)
+        height, width = self.train.images.shape[1:]
+        self._resize_rows = resize_matrix(resize[0], height)
+        self._resize_columns = resize_matrix(resize[1], width)
+
+    def get_dataloader(self, train: bool) -> BatchLoader:
+        """Batches ``(X, y)``; X has values in [0, 1]."""
+        data: Images = self.train if train else self.val
+        rows, columns = (self._on_device(matrix, self._device) for matrix in (self._resize_rows, self._resize_columns))
+        return self._loader((data.images, data.labels), train, partial(self._make_batch, rows, columns))
+
+    def _example(self, image: np.ndarray, label: int) -> tuple[Any, int]:
+        """An image (28, 28) ``uint8`` as it is in a batch, and its label."""
+        arrays = self._resize_rows, self._resize_columns, image[None], np.array([label], np.uint8)
+        X, _ = self._make_batch(*(self._on_device(array, None) for array in arrays))
+        return X[0], label
+
+    def text_labels(self, indices: Sequence[int]) -> list[str]:
+        """The classes' names for their numbers."""
+        return [CLASSES[int(i)] for i in indices]
+
+    def visualize(self, batch: tuple[Any, Any], nrows: int = 1, ncols: int = 8, labels: Sequence[str] = ()) -> None:
+        """Show a batch's first images with their labels, or with ``labels`` where given."""
+        X, y = batch
+        n = nrows * ncols
+        show_images([to_numpy(x) for x in X[:n]], nrows, ncols, titles=list(labels) or self.text_labels(y[:n]))
+
+    def _make_batch(self, rows: Any, columns: Any, images: Any, labels: Any) -> tuple[Any, Any]:
+        """Scaled and resized images, and class numbers, from ``uint8`` images and labels.
+
+        Args:
+            rows, columns: The matrices of `d2l.data.resize_matrix` for the two directions.
+        """
+        raise NotImplementedError
+
+
+class ImageFolder(DataModule):
+    """Images in folders by class, as ImageNet's, or in WebDataset shards, with the augmentation of AlexNet's authors.
+
+    Of an image, the central square is taken, its side resized to ``resize``. In training, a random part of it is
+    flipped half of the time and shifted in colour along the principal components; in validation it is the middle.
+    Images are decoded in threads while the batches before them are trained on. Corrupt ones are left out, and named
+    once, at the end of the epoch; ``data.train.corrupt`` and ``data.val.corrupt`` have all of them. ``data.train[i]``
+    and ``data.val[i]`` give an image, as validation sees it, and its class number as an ``int``.
+
+    Names that begin with a dot, and those of what systems leave in folders (``__MACOSX``, ``@eaDir``, ``Thumbs.db`` and
+    the like), do not count. Other files and folders that are no images are passed over, counted and said in one line.
+
+    Args:
+        root: The folder with ``train`` and ``val``; a leading ``~`` is the home folder. Each has a folder per class,
+            with images (JPEG, PNG, WebP) whose classes are numbered in the order of their names; or shards:
+            uncompressed tar files with members ``KEY.jpg`` and ``KEY.cls``, the latter with the number of the class in
+            digits. A key ends at the last dot.
+        batch_size: Examples in a batch.
+        resize: Side of the squares.
+        crop: Height and width of the images in a batch.
+        augment: Whether training images are changed at random. If not, they are like those of validation.
+        num_workers: Threads that decode: by default eight, or one for each processor that this process may use if
+            these are fewer.
+        val_split: Where there is no ``val``, the share of each class's training images to validate on instead, one
+            image at least. Which images these are depends on nothing but their names.
+        decode_memory: Bytes that all threads together may decode in. What an image takes is known from its header, some
+            8 to 20 bytes a pixel; one that takes more alone counts as corrupt, with what it takes as the reason.
+
+    Raises:
+        ValueError: A number is not a positive whole one, ``crop`` is larger than ``resize``, or ``val_split`` is not
+            between 0 and 1.
+        DataError: The folder is not like this, an image has no label or more than one, or ``val`` is there and
+            ``val_split`` is given, too; the message says what was expected where.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        batch_size: int = 128,
+        resize: int = 256,
+        crop: int = 224,
+        augment: bool = True,
+        num_workers: int = min(8, usable_processors()),
+        val_split: float | None = None,
+        decode_memory: int = DECODE_MEMORY,
+    ):
+        super().__init__(root, num_workers)
+        numbers = {"batch_size": batch_size, "resize": resize, "crop": crop, "num_workers": num_workers}
+        for name, number in {**numbers, "decode_memory": decode_memory}.items():
+            check_whole(name, number, 1)
+        if crop > resize:
+            raise ValueError(f"crop={crop} is larger than resize={resize}: give at most that")
+        if val_split is not None:
+            check_share("val_split", val_split)
+        self.save_hyperparameters()
+        self.classes, *sets = list_images(root, current_profile(), val_split, self._say)
+        self.train, self.val = (replace(images, transform=self._example) for images in sets)
+        self.num_classes = len(self.classes)
+
+    def get_dataloader(self, train: bool) -> ImageLoader:
+        """Batches ``(X, y)``; X is pixels in [0, 1] less the mean of ImageNet's in each channel."""
+        device, workers = self._device, self._workers
+
+        def make_batch(*arrays: Any) -> tuple[Any, Any]:
+            return self._make_batch(*(self._on_device(array, device) for array in arrays))
+
+        def draw_seed() -> int:
+            return int(workers.from_first(np.array(self._draw_seed())))
+
+        return ImageLoader(
+            self.train if train else self.val,
+            self.batch_size,
+            workers,
+            self.resize,
+            self.crop,
+            self.augment,
+            self.num_workers,
+            draw_seed if train else None,
+            make_batch,
+            self.on_corrupt,
+            self.decode_memory,
+        )
+
+    def on_corrupt(self, found: Mapping[str, str]) -> None:
+        """Take the images that an epoch has found corrupt, by name, with the reasons: for a log of one's own."""
+
+    def _example(self, example: Example) -> tuple[Any, int]:
+        """An image as validation has it in a batch, and its class number."""
+        pixels = np.stack([central(load(example, self.resize, Memory(self.decode_memory)), self.crop)])
+        arrays = pixels, -MEAN[None], np.array([example.label])
+        X, _ = self._make_batch(*(self._on_device(array, None) for array in arrays))
+        return X[0], example.label
+
+    def text_labels(self, indices: Sequence[int]) -> list[str]:
+        """The classes' names for their numbers."""
+        return [self.classes[int(i)] for i in indices]
+
+    def visualize(self, batch: tuple[Any, Any], nrows: int = 1, ncols: int = 8, labels: Sequence[str] = ()) -> None:
+        """Show a batch's first images with their labels, or with ``labels`` where given."""
+        X, y = batch
+        n = nrows * ncols
+        images = to_numpy(X[:n])
+        images = images if images.shape[-1] == len(MEAN) else np.moveaxis(images, 1, -1)
+        show_images(np.clip(images + MEAN, 0, 1), nrows, ncols, titles=list(labels) or self.text_labels(y[:n]))
+
+    def _make_batch(self, pixels: Any, shifts: Any, labels: Any) -> tuple[Any, Any]:
+        """Images and class numbers, from the three parts of a batch of `ImageLoader`."""
+        raise NotImplementedError
+
+
+class SyntheticRegressionData(DataModule):
+    """Examples of a linear function with noise: ``y = X w + b + noise``.
+
+    Args:
+        w, b: The function's weights (n,) and bias.
+        noise: Standard deviation of the noise.
+        num_train, num_val: Examples for training and for validation.
+        batch_size: Examples in a batch of X (batch_size, n) and y (batch_size, 1).
+    """
+
+    def __init__(
+        self, w: Any, b: Any, noise: float = 0.01, num_train: int = 1000, num_val: int = 1000, batch_size: int = 32
+    ):
+        super().__init__()
+        self.save_hyperparameters()
+        n = num_train + num_val
+        self.X = self._normal(n, len(w))
+        self.y = self.X @ w[:, None] + b + noise * self._normal(n, 1)
+
+    def get_dataloader(self, train: bool) -> BatchLoader:
+        """Batches ``(X, y)``."""
+        indices = slice(0, self.num_train) if train else slice(self.num_train, None)
+        return self.get_tensorloader((self.X, self.y), train, indices)
+
+    def _normal(self, *shape: int) -> Any:
+        """Numbers drawn from N(0, 1)."""
+        raise NotImplementedError

@@ -1,0 +1,165 @@
+"""What a model has besides its layers, in every framework."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+
+from . import validation
+from .board import ProgressBoard
+from .hyperparameters import HyperParameters
+from .layers import Layer, LayerTable
+
+
+class Module(HyperParameters):
+    """What a model needs besides its layers: steps of training and validation, and a board to plot on.
+
+    A framework's ``Module`` is this class together with that framework's own class of models.
+
+    Args:
+        plot_train_per_epoch: Points that an epoch adds to a training curve.
+        plot_valid_per_epoch: Points that an epoch adds to a validation curve.
+    """
+
+    channel_axis: int | None = None  # of a batch of images, as the framework's layers take them unasked
+
+    def loss(self, y_hat: Any, y: Any) -> Any:
+        """The loss of predictions ``y_hat`` against ``y``, a scalar tensor: for a subclass to define."""
+        raise NotImplementedError(f"{type(self).__name__} defines no loss(y_hat, y)")
+
+    def forward(self, X: Any) -> Any:
+        """The model's output for ``X``: by default that of ``self.net``."""
+        if not hasattr(self, "net"):
+            raise NotImplementedError(
+                f"{type(self).__name__} defines neither self.net nor forward(X), which is called for model(X) here"
+            )
+        if not callable(self.net):
+            raise TypeError(
+                f"{type(self).__name__}.net is {validation.describe(self.net)}: make it a layer, such as a Sequential"
+            )
+        return self.net(X)
+
+    def plot(self, key: str, value: Any, train: bool) -> None:
+        """Add a scalar of this step, averaged over the batch's examples, to a curve of the board.
+
+        Args:
+            key: Name of the quantity, such as ``loss``.
+            value: The scalar; it is read only when its point is drawn.
+            train: Whether it belongs to training or to validation.
+
+        Raises:
+            RuntimeError: No trainer has been given to the model yet.
+        """
+        if getattr(self, "trainer", None) is None:
+            raise RuntimeError("plot works while a Trainer fits the model: call trainer.fit(model, data)")
+        self.trainer.log(key, value, train)
+
+    def training_step(self, batch: Sequence[Any]) -> Any:
+        """Plot and return the loss of one training batch, whose last element is the target."""
+        loss = self.loss(self(*batch[:-1]), batch[-1])
+        self.plot("loss", loss, train=True)
+        return loss
+
+    def validation_step(self, batch: Sequence[Any]) -> None:
+        """Plot the loss of one validation batch."""
+        self.plot("loss", self.loss(self(*batch[:-1]), batch[-1]), train=False)
+
+    def _plot_settings(self, plot_train_per_epoch: int, plot_valid_per_epoch: int) -> None:
+        self.plot_train_per_epoch = plot_train_per_epoch
+        self.plot_valid_per_epoch = plot_valid_per_epoch
+        self.board = ProgressBoard(xlabel="epoch")
+        self.trainer = None
+
+
+class Classifier:
+    """What a classifier adds to a module.
+
+    Attributes:
+        top_k: With ``model.top_k = 5``, validation plots ``acc5`` too: the share of examples whose class is among the
+            five that the model finds likeliest. There may be several such numbers.
+    """
+
+    top_k: int | Sequence[int] = ()
+
+    def validation_step(self, batch: Sequence[Any]) -> None:
+        """Plot loss and accuracy of one validation batch."""
+        Y_hat = self(*batch[:-1])
+        self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
+        self.plot("acc", self.accuracy(Y_hat, batch[-1]), train=False)
+        for k in np.atleast_1d(self.top_k).tolist():
+            self.plot(f"acc{k}", self.accuracy(Y_hat, batch[-1], top=k), train=False)
+
+    def layer_summary(self, X_shape: Sequence[int]) -> None:
+        """Print the shape of each layer's output for an input of shape ``X_shape``."""
+        with self._layer_walk(X_shape) as walk:
+            for layer, _, Y in walk:
+                print(f"{self._layer_name(layer):<20} output shape: {tuple(Y.shape)}")
+
+    def layer_table(self, X_shape: Sequence[int]) -> LayerTable:
+        """What each layer costs for an input of shape ``X_shape``: shapes, parameters, multiply-adds and memory.
+
+        Layers without parameters whose output has as many numbers as their input (activations, dropout, flattening)
+        have no row of their own, so that all frameworks give the same rows.
+        """
+        with self._layer_walk(X_shape) as walk:
+            layers = [
+                Layer(
+                    self._layer_name(layer),
+                    tuple(Y.shape),
+                    math.prod(X.shape),
+                    math.prod(Y.shape),
+                    self._count_parameters(layer),
+                    self._multiply_adds(layer, X),
+                )
+                for layer, X, Y in walk
+            ]
+        return LayerTable(layer for layer in layers if layer.changes_size)
+
+    @contextmanager
+    def _layer_walk(self, X_shape: Sequence[int]) -> Iterator[Iterator[tuple[Any, Any, Any]]]:
+        """`_walk`, which leaves a model as it was, without weights of that shape, where a layer does not take it."""
+        shape = validation.check_shape("X_shape", X_shape)
+        name = type(self).__name__
+        try:
+            with self._unspoilt(), closing(self._walk(shape)) as walk:
+                yield self._same_examples(walk)
+        except Exception as error:
+            error.add_note(f"{name}'s layers were given an input of shape {shape}.")
+            if re.search(r"'net'|iterable|'layers'", str(error)):
+                error.add_note("They are those of self.net, which has to be a Sequential.")
+            hint = validation.layout(shape, self.channel_axis)
+            if hint:
+                error.add_note(hint)
+            raise
+
+    def _same_examples(self, walk: Iterable[tuple[Any, Any, Any]]) -> Iterator[tuple[Any, Any, Any]]:
+        """The layers, of which each is to give out as many examples as it takes in."""
+        for layer, X, Y in walk:
+            if Y.shape[0] != X.shape[0]:
+                raise ValueError(
+                    f"{type(self).__name__}: {self._layer_name(layer)} gives {tuple(Y.shape)} for {tuple(X.shape)}, "
+                    "another number of examples: the first number of X_shape is to be that of the examples"
+                )
+            yield layer, X, Y
+
+    def _unspoilt(self) -> AbstractContextManager[Any]:
+        """Where layers that have taken their shapes from an input give them back if there is an error."""
+        return nullcontext()
+
+    def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[Any, Any, Any]]:
+        """Each layer of ``self.net`` with its input and its output, as in validation, for zeros of a shape."""
+        raise NotImplementedError
+
+    def _layer_name(self, layer: Any) -> str:
+        return type(layer).__name__
+
+    def _count_parameters(self, layer: Any) -> int:
+        """Numbers in a layer that training changes."""
+        raise NotImplementedError
+
+    def _multiply_adds(self, layer: Any, X: Any) -> int:
+        """Multiply-adds in the convolutions and dense layers of a layer, for the input ``X``."""
+        raise NotImplementedError
