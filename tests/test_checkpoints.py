@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from contract.examples import Interrupted, Loaders, Stopping, batches_of, seed, spoilt, tiny
 from contract.fixtures import adapter
-from hostile.checkpoint_files import forged, state_of
+from hostile.checkpoint_files import forged, misfits, state_of
 from photographs import write_folder
 from processes import TIME_LIMIT
 
@@ -792,6 +792,30 @@ def test_state_that_only_the_framework_can_tell_to_be_wrong_is_one_error(fw):
             fit(fw, epochs=2, resume=True)
         said = str(caught.value)
         assert len(said) < 2000 and said.replace("\n", "").isprintable()
+
+
+@pytest.mark.fault("A checkpoint has numbers that are not finite for the optimizer, or arrays of other shapes")
+def test_optimizer_takes_no_state_that_does_not_fit_it(fw, sees):
+    """Of which a framework finds some in the next step, without the file's name, and loops without end over some."""
+    fit(fw, "adam", epochs=1, every="epoch")
+    (path,) = CheckpointFolder(Path(FOLDER), 1).steps().values()
+    content, wrong = path.read_bytes(), {}
+    for name, other in misfits(content):
+        path.write_bytes(other)
+        try:
+            fit(fw, "adam", epochs=2, resume=True)
+            wrong[name] = said = "no error"
+        except CheckpointError as error:
+            said = str(error)
+            if path.name not in said or len(said) > 2000 or not said.replace("\n", "").isprintable():
+                wrong[name] = said
+        except Exception as error:
+            wrong[name] = said = repr(error)
+        if fw.d2l.Trainer.framework == "torch" and name.startswith("nan"):
+            sees(f"CheckpointError: {said}")
+    assert wrong == {}
+    path.write_bytes(content)
+    fit(fw, "adam", epochs=2, resume=True)
 
 
 def test_checkpoint_of_another_framework_is_named(torch, monkeypatch):

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -708,6 +709,7 @@ def test_log_that_cannot_be_written_is_named_before_the_training(capsys):
         b"\n",
         b'{\n "cells": []\n}\n',
         b"[1, 2]\n",
+        b"[" * 100_000 + b"\n",
         b"7",
     ],
 )
@@ -737,6 +739,58 @@ def test_full_disk_ends_the_log_and_not_the_training(torch, capsys, sees):
     assert said.err.count("the log ends here") == 1
     assert "val_acc" in said.out
     sees(re.search(r"/dev/full: .*", said.err)[0])
+
+
+def test_file_of_any_size_is_looked_at_in_little_memory(folder):
+    """A log that has grown for years, and what is none."""
+    size = 1 << 40
+    for beginning in ('{"time": "2026', "\0"):
+        Path("file").write_text(beginning)
+        os.truncate("file", size)
+        tracemalloc.start()
+        try:
+            with RunLog(folder / "file") as log:
+                log.write(epoch=2.0)
+        except ValueError as error:
+            assert "no log of a run" in str(error)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 1 << 20
+        assert (Path("file").stat().st_size > size) is (beginning != "\0")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+@pytest.mark.fault("--log-file names a FIFO that nobody reads")
+def test_fifo_that_nobody_reads_is_not_waited_for(folder, capsys, sees):
+    os.mkfifo("fifo")
+    code, said = fails(capsys, "pytorch", "--log-file", "fifo")
+    assert code == 1
+    assert said.startswith("--log-file fifo: no log can be written here")
+    sees(said)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_fifo_that_a_program_reads_has_the_lines(folder):
+    os.mkfifo("fifo")
+    reader = os.open("fifo", os.O_RDONLY | os.O_NONBLOCK)
+    with RunLog(folder / "fifo") as log:
+        log.write(epoch=2.0)
+    assert json.loads(os.read(reader, 1000))["epoch"] == 2
+    os.close(reader)
+
+
+def test_line_of_which_the_system_takes_a_part_is_written_whole(folder, monkeypatch):
+    """As on a disk that is nearly full."""
+    with RunLog(folder / "run.jsonl") as log:
+        whole = log._file
+        monkeypatch.setattr(
+            log,
+            "_file",
+            SimpleNamespace(write=lambda line: whole.write(line[:10]), fileno=whole.fileno, close=whole.close),
+        )
+        log.write(epoch=2.0)
+        log.write(epoch=3.0)
+    assert [point["epoch"] for point in points()] == [2.0, 3.0]
 
 
 def test_log_goes_on_in_whole_lines_after_one_that_was_cut_off(folder):

@@ -243,6 +243,7 @@ def states(content):
         "epoch below zero": {"epoch": -1},
         "epoch true": {"epoch": True},
         "epoch half": {"epoch": 0.5},
+        "epoch beyond all runs": {"epoch": 2**63},
         "batch null": {"batch": None},
         "optimizer of a kind that there is not": {"optimizer": {"code": "1"}},
         "optimizer of two kinds": {"optimizer": {"list": [], "dict": []}},
@@ -260,6 +261,7 @@ def states(content):
         "random a number": {"random": [7]},
         "random of Python cut off": of_random(python=[version, numbers[:-1], gauss]),
         "random of Python of another version": of_random(python=[99, numbers, gauss]),
+        "random of Python with a text": of_random(python=[version, numbers, "x"]),
         "random of Python beyond its numbers": of_random(python=[version, [2**70] * 625, gauss]),
         "random of NumPy cut off": of_random(numpy=[kind, keys[:-1], place, *rest]),
         "random of NumPy of another kind": of_random(numpy=["PCG64", keys, place, *rest]),
@@ -267,14 +269,19 @@ def states(content):
         "random of NumPy before its numbers": of_random(numpy=[kind, keys, -5, *rest]),
         "random of NumPy null": of_random(numpy=None),
         "random of the epoch a text": {"epoch_random": ["a"]},
+        "random of the epoch unknown in its middle": {"epoch_random": [None], "batch": 1},
+        "random of the epoch for fewer processes": {"epoch_random": [random_state], "random": 2 * [random_state]},
         "board a list": {"board": []},
         "board with curves of text": of_board(curves={"train_loss": "abc"}),
+        "board with points beyond floats": of_board(curves={"train_loss": [[1, 10**4000]]}),
         "board with points of three": of_board(curves={"train_loss": [[1, 2, 3]]}),
         "board with pending of nothing": of_board(pending={"train_loss": {}}),
         "board with pending without points": of_board(pending={"train_loss": {**average, "points": []}}),
         "board with pending of text": of_board(pending={"train_loss": {**average, "weight": "1"}}),
         "progress a number": {"progress": 1},
         "progress of text": {"progress": {"train_examples": "1", "train_seconds": 1.0}},
+        "progress beyond floats": {"progress": {"train_examples": 10**400, "train_seconds": 10**400}},
+        "progress without end": {"progress": {"train_examples": 1, "train_seconds": float("inf")}},
         "progress below zero": {"progress": {"train_examples": -1, "train_seconds": 1.0}},
     }
     cases = {name: (forged(content, {**whole, **change}), next(iter(change))) for name, change in changes.items()}
@@ -282,6 +289,33 @@ def states(content):
         rest_of = {name: value for name, value in whole.items() if name != part}
         cases[f"{part} missing"] = (forged(content, rest_of), f"its {part} is missing")
     return cases
+
+
+def with_numbers(tree, value):
+    """What `d2l.checkpoint.pack` made, with another value in the place of all numbers that are no flags."""
+    if isinstance(tree, dict):
+        ((kind, content),) = tree.items()
+        if kind == "dict":
+            return {kind: [[key, with_numbers(part, value)] for key, part in content]}
+        return tree if kind == "array" else {kind: [with_numbers(part, value) for part in content]}
+    return value if type(tree) in (int, float) else tree
+
+
+def misfits(content):
+    """Checkpoints of a run with an optimizer that has a state, from which that run cannot go on."""
+    whole, arrays = state_of(content), load(content)
+    of_optimizer = {name: np.stack([x, x]) for name, x in arrays.items() if name.startswith("optimizer/")}
+    yield "arrays of other shapes", forged(content, arrays=arrays | of_optimizer)
+    yield "no optimizer", forged(content, {**whole, "optimizer": None})
+    for value in (float("nan"), float("inf"), 2**63, "x", None):
+        optimizer = with_numbers(whole["optimizer"], value)
+        schedulers = {
+            name: {key: with_numbers(entry, value) for key, entry in entries.items()}
+            for name, entries in whole["schedulers"].items()
+        }
+        for name, part in (("optimizer", optimizer), ("schedulers", schedulers)):
+            if part != whole[name]:
+                yield f"{value} in the place of each number of its {name}", forged(content, {**whole, name: part})
 
 
 # What has a checkpoint's name and is no file: how it is made at a path, beside a file that a link may point to.

@@ -103,6 +103,37 @@ def test_run_goes_on_from_the_checkpoint_before(content, folder, capsys, sees):
         sees(said.err.splitlines()[0])
 
 
+def test_names_in_a_state_command_no_terminal(content, folder, capsys):
+    """Those of curves are printed when the run ends, those of schedulers when they are not the run's."""
+    torch, path = adapter("torch"), folder / f"step-{STEPS:08}.safetensors"
+    whole = kinds.state_of(content)
+    order = "\x1b]0;owned\x07\x1b[2J" * 1000
+    curves = {**whole["board"]["curves"], order: [[1, 2.0]]}
+    path.write_bytes(kinds.forged(content, {**whole, "schedulers": {order: {}}}))
+    with pytest.raises(CheckpointError, match="learning-rate schedulers are") as caught:
+        fit(torch, folder, epochs=2, resume=True)
+    path.write_bytes(kinds.forged(content, {**whole, "board": {**whole["board"], "curves": curves}}))
+    fit(torch, folder, epochs=2, resume=True)
+    for said in (str(caught.value), capsys.readouterr().out):
+        assert len(said) < 2000 and said.replace("\n", "").isprintable()
+
+
+def test_a_number_of_batches_has_one_name(content, folder, capsys):
+    """Another file, whose name is the same number in more digits, does not stand in the way of the checkpoint."""
+    (folder / f"step-{STEPS:09}.safetensors").write_bytes(b"")
+    (folder / "step-100000000.safetensors").write_bytes(content)
+    assert list(CheckpointFolder(folder, 1).steps()) == [STEPS, 10**8]
+    (folder / "step-100000000.safetensors").unlink()
+    assert CheckpointFolder(folder, 1).newest().path.name == f"step-{STEPS:08}.safetensors"
+    assert capsys.readouterr().err == ""
+
+
+def test_name_of_a_folder_that_is_none_is_one_error():
+    for name in ("a\0b", "x" * 300, "/dev/null/x"):
+        with pytest.raises(CheckpointError, match="no checkpoint can be written here"):
+            CheckpointFolder(Path(name), 1)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
 @pytest.mark.fault("In a folder for checkpoints, a FIFO, a link or a folder has a checkpoint's name")
 def test_what_is_no_file_is_passed_over_with_a_word(content, folder, capsys, sees):
