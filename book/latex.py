@@ -9,6 +9,7 @@ from .formulas import FormulaError, mathml
 LENGTH = 5_000
 DEPTH = 40
 COLUMNS = 10  # which amsmath has in a matrix
+ROWS = 40  # on a page, within which LaTeX keeps a formula
 TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\s+|.", re.S)
 DOLLARS = re.compile(r"(\$\$?)(.*)\1|\\\[(.*)\\\]|\\\((.*)\\\)", re.S)
 AROUND = re.compile(r"\\begin\{((?:equation|align|aligned|gather|gathered|split)\*?)\}(.*)\\end\{\1\}", re.S)
@@ -165,6 +166,8 @@ class _Reader:
             else:
                 self._skip_spacing()
                 rows.append([self._column()])
+                if len(rows) > ROWS:
+                    raise FormulaError(f"it has more than {ROWS} rows")
         while rows and not any(rows[-1]):
             rows.pop()
         return rows
@@ -190,7 +193,7 @@ class _Reader:
     def _scripted(self) -> str:
         """A part with what stands above and below it."""
         limits = self._next in LIMITS
-        base = "{}" if self._next in ("^", "_") else self._part()
+        base = "{}" if self._next in ("^", "_", "'") else self._part()
         if limits and self._next in (r"\limits", r"\nolimits"):
             base += self._take()
         while self._skip("'"):
@@ -200,7 +203,10 @@ class _Reader:
             if sign in scripts or (self._take() == "^" and base.endswith("'")):
                 raise FormulaError(f"there are two {sign} at one place")
             scripts[sign] = self._argument()
-        return base + "".join(f"{sign}{{{scripts[sign]}}}" for sign in "_^" if sign in scripts)
+        written = base + "".join(f"{sign}{{{scripts[sign]}}}" for sign in "_^" if sign in scripts)
+        while "^" not in scripts and not base.endswith("'") and self._skip("'"):
+            written += "'"
+        return written
 
     def _argument(self) -> str:
         with self._nested():

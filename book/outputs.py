@@ -35,10 +35,14 @@ def shortened(outputs: Sequence[NotebookNode]) -> tuple[list[NotebookNode], int]
 
 def _text(output: NotebookNode) -> str | None:
     """The text that an output shows; ``None`` if it shows something else, for which its text only stands in."""
+    lines = output.get("traceback")
+    if isinstance(lines, list) and all(isinstance(line, str) for line in lines):
+        return "\n".join(lines)
     data = output.get("data")
     text = data["text/plain"] if isinstance(data, dict) and set(data) == {"text/plain"} else output.get("text")
     return text if isinstance(text, str) else None
 
 
 def _with_text(output: NotebookNode, text: str) -> NotebookNode:
-    return nbformat.from_dict(output | ({"text": text} if "text" in output else {"data": {"text/plain": text}}))
+    kept = {"traceback": [text]} if "traceback" in output else {"text": text} if "text" in output else None
+    return nbformat.from_dict(output | (kept or {"data": {"text/plain": text}}))

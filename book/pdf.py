@@ -1,7 +1,5 @@
 """One PDF per framework, through d2lbook, Sphinx and LaTeX."""
 
-import copy
-import itertools
 import os
 import re
 import shutil
@@ -9,13 +7,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pypandoc
 from nbformat import NotebookNode
 
 from .handout import listing
 from .lock import alone
 from .pages import running_sphinx
-from .rst import PICTURES, with_rst
+from .printable import printable
+from .rst import with_rst
 from .sanitize import sanitized
 from .source import (
     BUILD,
@@ -53,11 +51,6 @@ LATEX_SETTINGS = {
 # Lines of LaTeX's log: errors with the line of the text that they stand at, and what a reader would stumble over.
 ERROR = re.compile(r"^(?:! |\S+:\d+: |l\.\d+ ).*$", re.M)
 FLAW = re.compile(r"^(?:Missing character: |Overfull \\[hv]box |.*Warning: .*(?:undefined|multiply)).*$", re.M)
-
-LONG_WORD = re.compile(r"\S{80}(?=\S)")
-TAG = re.compile(r"<(/?)(\w+)")
-HTML_DEPTH = 100  # beyond, pandoc takes minutes for tables in tables
-NOT_PRINTED = "This output is not printed: it is HTML"
 
 
 def chosen_tabs(tab: str) -> list[str]:
@@ -133,35 +126,6 @@ def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
         print(f"{tab}: LaTeX says: {flaw}")
     PDF.mkdir(parents=True, exist_ok=True)
     return made.replace(PDF / f"alexnet-{tab}.pdf")
-
-
-def printable(notebook: NotebookNode) -> NotebookNode:
-    """A copy that shows the text of what has HTML too, such as a table's: LaTeX leaves HTML out.
-
-    Of what has nothing but HTML, it shows what pandoc writes of that in plain text. LaTeX breaks lines between words;
-    words that are longer than a line are broken here.
-    """
-    notebook = copy.deepcopy(notebook)
-    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
-        if output.output_type == "stream":
-            output.text = LONG_WORD.sub(r"\g<0>\n", output.text)
-        elif output.output_type == "error":
-            output.traceback = [LONG_WORD.sub(r"\g<0>\n", line) for line in output.traceback]
-        else:
-            html = output.data.pop("text/html", None)
-            if html and not output.data.keys() & {"text/plain", *PICTURES}:
-                output.data["text/plain"] = _text_of(html)
-            if "text/plain" in output.data:
-                output.data["text/plain"] = LONG_WORD.sub(r"\g<0>\n", output.data["text/plain"])
-    return notebook
-
-
-def _text_of(html: str) -> str:
-    """Sanitized HTML as plain text; of what has none that can be had, a note."""
-    steps = (-1 if end else 1 for end, tag in TAG.findall(html) if tag != "br")
-    if max(itertools.accumulate(steps), default=0) > HTML_DEPTH:
-        return f"{NOT_PRINTED} nested more than {HTML_DEPTH} deep."
-    return pypandoc.convert_text(html, "plain", "html").strip("\n") or f"{NOT_PRINTED} without text."
 
 
 def _config(tab: str) -> Any:

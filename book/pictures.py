@@ -8,10 +8,10 @@ from typing import Any
 
 from PIL import Image
 
-from .svg import LARGEST, RATIO
-
 FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG"}
 PIXELS = 50_000_000
+LARGEST = 10_000  # pixels: LaTeX knows no length of twice as much
+RATIO = 500  # of a picture's sides: beyond, LaTeX cannot count
 
 
 class PictureError(Exception):
@@ -19,15 +19,25 @@ class PictureError(Exception):
 
 
 def check_pixels(kind: str, data: Any) -> None:
-    """Check that a picture of pixels is whole and not too large.
+    """Check that a picture of pixels is whole, not too large, and no line: see `check_image`.
+
+    Raises:
+        PictureError: As there, or one of its sides is more than `RATIO` of the other.
+    """
+    width, height = check_image(kind, data)
+    if max(width, height) > RATIO * min(width, height):
+        raise PictureError(f"its {width:,} x {height:,} pixels are a line")
+
+
+def check_image(kind: str, data: Any) -> tuple[int, int]:
+    """Check that a picture of pixels is whole and not too large; gives its width and height.
 
     Args:
         kind: Its media type, ``image/png`` or ``image/jpeg``.
         data: The file in base64.
 
     Raises:
-        PictureError: It is none of this kind, is broken or cut off, or its sides are beyond `PIXELS`, `LARGEST` or
-            `RATIO`.
+        PictureError: It is none of this kind, is broken or cut off, or its sides are beyond `PIXELS` or `LARGEST`.
     """
     name = FORMATS[kind]
     try:
@@ -40,9 +50,8 @@ def check_pixels(kind: str, data: Any) -> None:
             with Image.open(io.BytesIO(content), formats=[name]) as image:
                 if max(image.size) > LARGEST or math.prod(image.size) > PIXELS:
                     raise PictureError(f"its {image.width:,} x {image.height:,} pixels are too many")
-                if max(image.size) > RATIO * min(image.size):
-                    raise PictureError(f"its {image.width:,} x {image.height:,} pixels are a line")
                 image.load()
+                return image.size
         except (PictureError, MemoryError):
             raise
         except Image.DecompressionBombError:

@@ -14,13 +14,15 @@ from d2l.media import CURVES_MIME, RUN_MIME
 from .formulas import FormulaError
 from .latex import LENGTH, allowed_formula
 from .outputs import shortened
-from .pictures import FORMATS, PictureError, check_pixels
-from .svg import LARGEST, SvgError, only_drawing
+from .pictures import FORMATS, LARGEST, PictureError, check_pixels
+from .svg import SvgError, only_drawing
 
 TEXT_TAGS = ["div", "p", "br", "pre", "code", "strong", "em"]
 TABLE_TAGS = ["table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"]
 STYLES = ["font-weight", "overflow-x", "text-align"]
 SPANS = ("colspan", "rowspan")
+SPAN = re.compile(r"[1-9]\d?", re.A)  # programs make as many columns as are spanned
+HTML_LENGTH = 500_000  # characters: to read as many takes seconds
 CLASSES = {"table": "layers", "p": "provenance"}  # others could be taken for parts of the page by its scripts
 
 TEXT_MIME, HTML_MIME, SVG_MIME = "text/plain", "text/html", "image/svg+xml"
@@ -36,6 +38,7 @@ NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 PLACEHOLDER = re.compile(r"(?:<IPython\.core\.display\.\w+ object>)?")
 NO_FORMULA = "This formula is shown as text:"
 NOT_SHOWN = "This picture is not shown:"
+HTML_NOT_SHOWN = "This HTML is not shown:"
 
 
 def sanitized(notebook: NotebookNode) -> NotebookNode:
@@ -91,7 +94,10 @@ def _safe_data(data: dict[str, Any], cleaner: Any) -> dict[str, Any]:
     safe, notes = {kind: data[kind] for kind in DATA if kind in data}, []
     if (text := _text(data.get(TEXT_MIME))).strip():
         safe[TEXT_MIME] = text
-    if (html := cleaner.sanitize_html_tags(_text(data.get(HTML_MIME)))).strip():
+    if len(html := _text(data.get(HTML_MIME))) > HTML_LENGTH:
+        problem = f"{HTML_NOT_SHOWN} it has {len(html):,} characters, and {HTML_LENGTH:,} at most are shown."
+        notes.append("\n".join(filter(None, (text[:LENGTH], problem))))
+    elif (html := cleaner.sanitize_html_tags(html)).strip():
         safe[HTML_MIME] = html
     if LATEX_MIME in data:
         try:
@@ -143,4 +149,6 @@ def _size(metadata: Any) -> dict[str, int]:
 
 
 def _is_allowed(tag: str, name: str, value: str) -> bool:
-    return name == "style" or name in SPANS or (name == "class" and value == CLASSES.get(tag))
+    if name in SPANS:
+        return SPAN.fullmatch(value) is not None
+    return name == "style" or (name == "class" and value == CLASSES.get(tag))

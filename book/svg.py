@@ -7,6 +7,8 @@ from xml.etree import ElementTree as ET
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
+from .pictures import LARGEST, PIXELS, RATIO, PictureError, check_image
+
 SVG = "{http://www.w3.org/2000/svg}"
 XHTML = "{http://www.w3.org/1999/xhtml}"
 NAMESPACES = {"xmlns": "http://www.w3.org/2000/svg", "xmlns:xlink": "http://www.w3.org/1999/xlink"}
@@ -19,19 +21,25 @@ QUALIFIED = {
 TAGS = {"svg", "g", "defs", "symbol", "use", "title", "desc", "metadata", "style"}
 TAGS |= {"path", "rect", "circle", "ellipse", "line", "polyline", "polygon", "text", "tspan", "image"}
 TAGS |= {"clipPath", "mask", "marker", "pattern", "linearGradient", "radialGradient", "stop"}
-INSIDE = re.compile(r"#|data:image/(?:png|jpeg);base64,")
+INSIDE = re.compile(r"#|data:(image/(?:png|jpeg));base64,")
+# By these a browser finds more: in XML where they are written so, in HTML always.
+LINKS = ("href", "xlink:href")
+HTML_LINKS = {"href", "src", "srcset"}
 # An escape could hide the others.
 OUTSIDE_IN_STYLE = re.compile(r"@import|(?:image|image-set|src)\(|url\((?!['\"]?#)|\\", re.I)
+# The size of a picture is that of its root's attributes, unless a style says another.
+COMMENT = re.compile(r"/\*.*?(?:\*/|$)", re.S)
+SIZE_IN_STYLES = re.compile(r"(?<![\w-])(?:width|height)\s*:\s*\+?[\d.]", re.I)
 REFERENCE = re.compile(r"(?:^|url\(['\"]?)#([^'\")]+)", re.I)
+POINTS = ("d", "points")
+DRAWN_ONCE = {*LINKS, "clip-path", "mask"}  # the others are inherited by all elements within
 GRADIENTS = ("linearGradient", "radialGradient")
-PIXELS = {"px": 1, "pt": 4 / 3, "pc": 16, "in": 96, "cm": 96 / 2.54, "mm": 96 / 25.4, "em": 16, "ex": 8}
-LENGTH = re.compile(rf"\s*(\+?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)({'|'.join(PIXELS)})?\s*", re.I | re.A)
+UNITS = {"px": 1, "pt": 4 / 3, "pc": 16, "in": 96, "cm": 96 / 2.54, "mm": 96 / 25.4, "em": 16, "ex": 8}
+LENGTH = re.compile(rf"\s*(\+?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)({'|'.join(UNITS)})?\s*", re.I | re.A)
 PLAIN_LENGTH = re.compile(r"\d+(?:\.\d+)?(?:pt)?", re.A)
-LARGEST = 10_000  # pixels: LaTeX knows no length of twice as much
-RATIO = 500  # of a picture's sides: beyond, LaTeX cannot count
 DEFAULT_SIZE = (300, 150)  # of browsers
 DEPTH = 100
-DRAWN = 1_000_000  # elements, each as often as it is referred to
+DRAWN = 1_000_000  # elements, each as often as it is drawn
 
 
 class SvgError(ValueError):
@@ -73,7 +81,8 @@ def only_drawing(svg: str | bytes) -> str:
         raise SvgError(f"it begins with {root.tag[:40]} and not with svg")
     drawing = _copied(root, 1)
     _check_extent(drawing)
-    drawing.attrib = NAMESPACES | _sized(drawing.attrib)
+    _check_images(drawing)
+    drawing.attrib = NAMESPACES | _sized(_with_sizes_of_style(drawing.attrib))
     return ET.tostring(drawing, encoding="unicode")
 
 
@@ -84,8 +93,12 @@ def _copied(element: ET.Element, depth: int) -> ET.Element:
     if depth > DEPTH:
         raise SvgError(f"its elements are nested more than {DEPTH} deep")
     # What stands behind an element in a style sheet belongs to it as well.
-    if tag == "style" and (len(element) or OUTSIDE_IN_STYLE.search(element.text or "")):
-        raise SvgError("its style sheet has more than styles")
+    if tag == "style":
+        styles = COMMENT.sub(" ", element.text or "")
+        if len(element) or OUTSIDE_IN_STYLE.search(styles):
+            raise SvgError("its style sheet has more than styles")
+        if SIZE_IN_STYLES.search(styles):
+            raise SvgError("its style sheet has sizes, which belong to its elements")
     names = ((QUALIFIED.get(name, name), value) for name, value in element.items())
     copy = ET.Element(tag, {name: _checked(name, value) for name, value in names if "{" not in name})
     copy.text, copy.tail = element.text, element.tail
@@ -99,10 +112,41 @@ def _is_known(tag: str) -> bool:
 
 
 def _checked(name: str, value: str) -> str:
-    known = INSIDE.match(value) if name in ("href", "xlink:href") else not OUTSIDE_IN_STYLE.search(value)
-    if not known or name.lower().startswith("on"):
+    known = INSIDE.match(value) if name in LINKS else not OUTSIDE_IN_STYLE.search(COMMENT.sub(" ", value))
+    runs = name.lower().startswith("on")
+    if not known or runs or (name.lower() in HTML_LINKS and name not in LINKS):
         raise SvgError(f"it has the attribute {name}={value[:40]!r}")
     return value
+
+
+def _with_sizes_of_style(attributes: dict[str, str]) -> dict[str, str]:
+    """The attributes of the root with the width and the height that its style has, which would count before them."""
+    sizes, styles = {}, []
+    for style in COMMENT.sub(" ", attributes.get("style", "")).split(";"):
+        name, _, value = style.partition(":")
+        if name.strip().lower() in ("width", "height"):
+            sizes[name.strip().lower()] = value.partition("!")[0].strip()
+        else:
+            styles.append(style)
+    return attributes | sizes | {"style": ";".join(styles)} if sizes else attributes
+
+
+def _check_images(drawing: ET.Element) -> None:
+    """Check the pictures of pixels within.
+
+    Raises:
+        SvgError: Programs cannot show one, or they are too large, together as well.
+    """
+    total = 0
+    for value in {element.get(name, "") for element in drawing.iter() for name in LINKS}:
+        if (match := INSIDE.match(value)) and match[1]:
+            try:
+                width, height = check_image(match[1], unquote(value[match.end() :]))
+            except PictureError as error:
+                raise SvgError(f"of a picture in it, {error}") from None
+            total += width * height
+    if total > PIXELS:
+        raise SvgError(f"the {total:,} pixels of the pictures in it are too many")
 
 
 def _sized(attributes: dict[str, str]) -> dict[str, str]:
@@ -132,12 +176,14 @@ def _sized(attributes: dict[str, str]) -> dict[str, str]:
 def _pixels(length: str) -> float | None:
     """A length in pixels, if it is one that can be reckoned with."""
     match = LENGTH.fullmatch(length)
-    pixels = float(match[1]) * PIXELS[(match[2] or "px").lower()] if match else 0
+    pixels = float(match[1]) * UNITS[(match[2] or "px").lower()] if match else 0
     return pixels if 1e-9 <= pixels <= 1e9 else None
 
 
 def _check_extent(drawing: ET.Element) -> None:
     """Count what is drawn: elements that refer to others, in several steps, may draw without end.
+
+    What an element is painted with is drawn for each element in it, and a marker at each point of a path.
 
     Raises:
         SvgError: It is too much, or too many steps.
@@ -149,6 +195,7 @@ def _check_extent(drawing: ET.Element) -> None:
             # How often such a style is used, only a browser knows.
             if name in named and named[name].tag not in GRADIENTS:
                 raise SvgError(f"its style sheet refers to #{name}, which is no gradient")
+    has_markers = any(element.tag == "marker" for element in elements)
     counts: dict[ET.Element, int] = {}
 
     def count(element: ET.Element, depth: int) -> int:
@@ -156,9 +203,15 @@ def _check_extent(drawing: ET.Element) -> None:
             raise SvgError(f"its elements refer to others in more than {DEPTH} steps")
         if element not in counts:
             counts[element] = 0  # for an element that refers to what it is in, which is not drawn
-            names = [name for value in element.attrib.values() for name in _references(value)]
-            drawn = [*element, *(named[name] for name in names if name in named)]
-            counts[element] = 1 + sum(count(other, depth + 1) for other in drawn)
+            points = sum(len(element.get(name, "")) for name in POINTS) if has_markers else 0  # at most
+            drawn, painted = 1 + points + sum(count(child, depth + 1) for child in element), 1
+            for attribute, value in element.items():
+                for other in (named[name] for name in _references(value) if name in named):
+                    if attribute in DRAWN_ONCE:
+                        drawn += count(other, depth + 1)
+                    else:
+                        painted += count(other, depth + 1)
+            counts[element] = drawn * painted
         return counts[element]
 
     if (drawn := count(drawing, 1)) > DRAWN:

@@ -1023,6 +1023,13 @@ def test_text_is_cut_where_a_cell_has_had_its_share_and_pictures_stay():
     assert len(line.data["text/plain"]) == 2 * CHARACTERS
 
 
+def test_traceback_is_cut_as_other_texts_are():
+    error = nbformat.v4.new_output("error", ename="E", evalue="e", traceback=["first", "x\n" * LINES])
+    (shown, note), left_out = shortened([error])
+    assert (shown.ename, shown.traceback) == ("E", ["first\n" + "x\n" * (LINES - 1)])
+    assert (note.text, left_out) == ("… 2 more characters\n", 2)
+
+
 def test_a_boards_last_points_are_shown_when_the_cell_ends():
     """A loop that is over before the board would draw a second picture, and another in the next cell."""
     section = small_section(

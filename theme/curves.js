@@ -187,7 +187,7 @@
 
         // One plot above the other. All frameworks count, shown or not: nothing moves when one is switched on.
         drawAxes(width, height) {
-            const [right, bottom] = [width - EDGE.right, height - EDGE.bottom];
+            const bottom = height - EDGE.bottom;
             const shares = this.plots.map((_, i) => (i ? 2 : 3));
             const room = bottom - EDGE.top - EDGE.between * (this.plots.length - 1);
             const part = room / shares.reduce((sum, share) => sum + share);
@@ -197,7 +197,9 @@
                 return axis([...plot.values, ...ends], shares[i] * part / 32);
             });
             const longest = largest(axes.flatMap(({ ticks }) => ticks.map(({ text }) => text.length)));
-            const left = Math.max(EDGE.left, 14 + 7 * longest);
+            const left = Math.max(EDGE.left, 12 + 8 * longest);
+            const across = axis([0, ...this.stops], (width - EDGE.right - left) / 40);
+            const right = width - Math.max(EDGE.right, 2 + 4 * across.ticks.at(-1).text.length);
             let base = EDGE.top - EDGE.between;
             const drawn = this.plots.flatMap((plot, i) => {
                 const size = shares[i] * part;
@@ -210,7 +212,6 @@
                 ]);
                 return [title, ...lines];
             });
-            const across = axis([0, ...this.stops], (right - left) / 40);
             this.x = (value) => left + across.share(value) * (right - left);
             const ticks = across.ticks.flatMap(({ share, text: words }) => {
                 const x = left + share * (right - left);

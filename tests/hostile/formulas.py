@@ -55,6 +55,7 @@ BROKEN = r"""
     \mathop{x} § \mathrel{x} § x :math:`y` § ` x `_ § \pmod{x} § \underbracket{x}
 """
 GOOD = r"""
+    x^2' § x_1' § x'_1' § x^\prime' § ' §
     x § 42 § 3.14 § a+b § a-b § -x § a<b § a>b § a=b § (x) § [x] § [ § ] § \{x\} § x! § f' § f'' § f'_i § x,y;z § x~y §
     x \$ § \$ 5 § 50\,\% § \#1 § a\_b § a\&b § x\ y § x\:y § x_1 § x^2 § x_1^2 § x^2_1 § x_{1,2} § x^{2^{3}} § {}^2x §
     _2 § ^2 § x^\mathrm{T} § x^\top § \frac12 § \frac{1}{2} § \dfrac{a}{b} § \tfrac ab § \cfrac{1}{1+\cfrac{1}{2}} §
@@ -101,6 +102,8 @@ def broken() -> Iterator[object]:
     yield "{" * 200 + "x" + "}" * 200
     yield r"\hat" * 200 + "x"
     yield "x + " * 5_000 + "x"
+    yield r"x \\ " * 60 + "x"
+    yield r"\begin{matrix} x" + r" \\ x" * 60 + r"\end{matrix}"
 
 
 def good() -> Iterator[str]:

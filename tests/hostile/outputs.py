@@ -130,6 +130,21 @@ def nested_html() -> Made:
 
 
 @kind
+def long_html() -> Made:
+    """HTML that takes minutes to read."""
+    for html in ("<p>word " * 70_000, "x" * 5_000_000, "<table><tr>" + "<td>1</td>" * 60_000, "<!--" * 200_000):
+        yield display({"text/html": html}), "note"
+        yield display({"text/html": html, "text/plain": "its text"}), "note"
+
+
+@kind
+def spans() -> Made:
+    """Cells over more columns and rows than there are."""
+    for span in ("1000", "1000000000", "-1", "0", "nan", "1e9", "٣", ""):
+        yield display({"text/html": f'<table><tr><td colspan="{span}" rowspan="{span}">a</td></tr></table>'}), "html"
+
+
+@kind
 def wide_html() -> Made:
     """What is wider than a page."""
     for columns in (30, 300):
@@ -246,6 +261,21 @@ def pixels() -> Made:
     text = in_base64(encoded())
     for base in ("\n".join(text[i : i + 76] for i in range(0, len(text), 76)), f" {text}\n"):
         yield display({"image/png": base}), "picture"
+
+
+@kind
+def sized_pixels() -> Made:
+    """Pictures that give themselves a size in inches that LaTeX cannot count with."""
+    for format, media in (("PNG", "image/png"), ("JPEG", "image/jpeg")):
+        for dpi in ((1, 1), (1, 300), (5, 5), (72, 72), (60_000, 60_000)):
+            yield display({media: in_base64(encoded(format, (900, 600), dpi=dpi))}), "picture"
+    content, place = encoded(size=(900, 600)), len(b"\x89PNG\r\n\x1a\n") + 25  # behind the first chunk
+    for density in (struct.pack(">2IB", *parts) for parts in ((0, 0, 1), (1, 1, 0), (1, 4_000_000_000, 1), (1, 1, 1))):
+        chunk = struct.pack(">I", len(density)) + b"pHYs" + density + struct.pack(">I", zlib.crc32(b"pHYs" + density))
+        yield display({"image/png": in_base64(content[:place] + chunk + content[place:])}), "picture"
+    for size in ({"width": 1, "height": 9000}, {"width": 9000, "height": 1}, {"width": 9000}, {"height": 9000}):
+        yield display({"image/png": in_base64(encoded(size=(4, 900)))}, size), "picture"
+        yield display({"image/svg+xml": drawing('width="4" height="900"')}, size), "picture"
 
 
 @kind

@@ -3,7 +3,11 @@
 What could run or ask asks for `ASKED`, so that a browser's requests tell whether it did.
 """
 
+import base64
+import io
 from collections.abc import Iterator
+
+from PIL import Image
 
 ASKED = "https://other.host/asked"
 RUN = f"fetch('{ASKED}')"
@@ -112,6 +116,28 @@ def hostile() -> Iterator[tuple[str, object]]:
     yield "patterns without end by names in percents", uses(12, "<rect fill=\"url('#%61{}')\"/>")
     yield "uses of the first of two elements of a name", uses(12).replace("</svg>", '<g id="a11"/></svg>')
     yield "pattern in a style sheet", svg(f'<style>* {{fill: url(#p)}}</style><pattern id="p">{DRAWN}</pattern>')
+    for name in ("HREF", "src", "srcset"):
+        yield f"image {name}", svg(f'<desc><image {name}="{ASKED}"/></desc>')
+    points = "M 0 0" + "L 9 9" * 50
+    marker = f'<marker id="a{{}}"><path d="{points}" marker-mid="url(#a{{}})"/></marker>'
+    yield "markers on markers", chain(marker, 4, f'<path d="{points}" marker-mid="url(#a3)"/>')
+    many = f'<path marker-mid="url(#m)" d="{points * 1_000}"/>'
+    yield "markers at each point of a path", svg(f'<marker id="m">{DRAWN * 100}</marker>{many}')
+    squares = '<rect width="9" height="9"/>' * 20
+    pattern = f'<pattern id="a{{}}"><g fill="url(#a{{}})">{squares}</g></pattern>'
+    yield "patterns that elements inherit", chain(pattern, 6, f'<g fill="url(#a5)">{squares}</g>')
+    yield "style sheet with the size of the picture", svg("<style>svg {width: 1e9px}</style>")
+    for name, data in (
+        ("none", "AAAA"),
+        ("an SVG", base64.b64encode(svg().encode()).decode()),
+        ("cut off", png(9, 9)[:60]),
+    ):
+        yield f"picture of pixels that is {name}", svg(f'<image href="data:image/png;base64,{data}"/>')
+    yield "picture of too many pixels", svg(f'<image href="data:image/png;base64,{png(9_000, 9_000)}"/>')
+    yield (
+        "pictures of too many pixels together",
+        svg("".join(f'<image href="data:image/png;base64,{png(4_000, 4_000 + i)}"/>' for i in range(4))),
+    )
     yield "uses in a long chain", svg("".join(f'<g id="a{n}"><use href="#a{n - 1}"/></g>' for n in range(5_000)))
     for depth in (200, 100_000):
         yield f"{depth} groups", svg("<g>" * depth + "</g>" * depth)
@@ -128,6 +154,19 @@ def uses(levels: int, reference: str = '<use href="#a{}"/>') -> str:
     """Elements that each refer to the one before ten times."""
     groups = (f'<g id="a{n}">{reference.format(n - 1) * 10}</g>' for n in range(1, levels))
     return svg(f'<g id="a0">{DRAWN}</g>{"".join(groups)}')
+
+
+def chain(element: str, levels: int, drawn: str) -> str:
+    """What is drawn with the last of elements that each refer to the one before."""
+    elements = (element.format(n, n - 1) for n in range(1, levels))
+    return svg(f'<g id="a0">{DRAWN}</g>{"".join(elements)}{drawn}')
+
+
+def png(width: int, height: int) -> str:
+    """A picture of pixels of one colour, in base64."""
+    file = io.BytesIO()
+    Image.new("1", (width, height)).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def broken() -> Iterator[tuple[str, object]]:
@@ -163,7 +202,27 @@ def drawings() -> Iterator[tuple[str, str, list[str]]]:
     yield "attributes of others", svg(f'<g xmlns:e="urn:e" e:onload="{RUN}">{DRAWN}</g>'), [RUN, "urn:e"]
     yield "base", svg('<use href="#a"/>' + DRAWN, f'xml:base="{ASKED}"'), [ASKED]
     yield "types of links", svg(f'<use xlink:href="#a" xlink:show="new" xlink:role="{ASKED}"/>{DRAWN}'), [ASKED]
-    yield "picture", svg('<image xlink:href="data:image/png;base64,AAAA"/>'), []
+    yield "picture", svg(f'<image xlink:href="data:image/png;base64,{png(9, 9)}"/>'), []
+    yield (
+        "picture in lines and percents",
+        svg(f'<image href="data:image/png;base64,&#10;{png(9, 9).replace("+", "%2B")}"/>'),
+        [],
+    )
+    arrow = '<marker id="m"><path d="M0 0L9 5L0 9z"/></marker>'
+    yield "arrows", svg(arrow + '<path marker-end="url(#m)" d="M0 0C1 2 3 4 5 6"/>' * 300), []
+    clip = '<clipPath id="c"><rect width="9" height="9"/></clipPath>'
+    yield "clips in clips", svg(clip + '<g clip-path="url(#c)">' * 9 + DRAWN * 2_000 + "</g>" * 9), []
+    yield (
+        "style with a size",
+        svg(attributes='style="fill: red; WIDTH : 1e9px !important; height:5px"'),
+        ["1e9", "WIDTH"],
+    )
+    yield (
+        "style sheet with sizes that are none",
+        svg("<style>svg {max-width: 9px; height: auto; stroke-width: 2}</style>"),
+        [],
+    )
+    yield "style sheet with comments", svg("<style>/* @import url(x) width: 9px */ g {fill: red}</style>"), []
     yield "uses", uses(5), []
     yield "use of what it is in", svg('<g id="b"><use href="#b"/><path fill="url(#b)"/></g>'), []
     yield "clip", svg(f'<clipPath id="c">{DRAWN}</clipPath><g clip-path="url(#c)" style="mask: url(\'#c\')"/>'), []

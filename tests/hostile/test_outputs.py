@@ -1,6 +1,8 @@
 """No odd output costs the book: each is shown, or there is a text in its place, and what follows it is where it was."""
 
+import base64
 import html
+import io
 import re
 from pathlib import Path
 
@@ -8,10 +10,14 @@ import books
 import nbformat
 import outputs
 import pytest
-from nbformat import NotebookNode
+from nbformat import NotebookNode, from_dict
+from PIL import Image
 from test_pdf import missing
 
+from book import printable as printing
 from book.curves import with_curves
+from book.outputs import LINES
+from book.printable import NO_SVG, printable
 from book.rst import RST, with_rst
 from book.sanitize import sanitized
 from book.slides import deck
@@ -131,6 +137,52 @@ def test_texts_are_shown_as_they_are(book):
         "</pre></div></section><script>",
     ):
         assert text.count(shown) == 3, shown  # printed, displayed, and in a traceback
+
+
+def printed(output: NotebookNode) -> NotebookNode:
+    """An output as a PDF has it."""
+    (kept,) = printable(sanitized(notebook_of([from_dict(output)]))).cells[0].outputs
+    return kept
+
+
+@pytest.mark.fault("An output of a PDF is a picture or a table that its programs fail at or take hours for")
+def test_what_cannot_be_printed_has_a_note_in_its_place(monkeypatch, sees):
+    if reason := missing():
+        pytest.skip(reason)
+    monkeypatch.setattr(printing, "SECONDS", 5)
+    huge = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text font-size="1e30">a</text></svg>'
+    assert printed(outputs.display({"image/svg+xml": huge})).data == {"text/plain": NO_SVG}
+    wide = "<table>" + ("<tr>" + "<td>1</td>" * 1000 + "</tr>") * 40 + "</table>"
+    note = printed(outputs.display({"text/html": wide})).data["text/plain"]
+    assert note == "This output is not printed: it is HTML that takes too much to make text of it."
+    sees(f"In its place in the PDF: {NO_SVG}")
+
+
+def test_printed_texts_are_as_short_as_others():
+    lines = "\n".join(map(str, range(3_000)))
+    for output in (
+        outputs.stream(lines),
+        outputs.display({"text/plain": lines, "text/html": "<p>a"}),
+        {"output_type": "error", "ename": "", "evalue": "", "traceback": [lines]},
+    ):
+        kept, note = printable(sanitized(notebook_of([from_dict(output)]))).cells[0].outputs
+        text = kept.get("text") or "".join(kept.get("traceback", [])) or kept.data["text/plain"]
+        assert len(text.splitlines()) == LINES
+        assert re.fullmatch(r"… [\d,]+ more characters\n", note.text)
+
+
+def test_printed_pictures_have_a_size_or_none():
+    """Of those that have an odd one the pixels stay; where width and height are odd, the picture's own count."""
+    for case in outputs.cases("sized_pixels"):
+        before = sanitized(notebook_of([case.output])).cells[0].outputs[0]
+        after = printed(case.output)
+        assert not after.metadata, case.name
+        if "image/svg+xml" in before.data:
+            assert after.data == before.data, case.name
+            continue
+        (one, other) = (Image.open(io.BytesIO(base64.b64decode(*data.values()))) for data in (before.data, after.data))
+        assert one.convert("RGB").tobytes() == other.convert("RGB").tobytes(), case.name
+        assert round(other.info.get("dpi", (72,))[0]) == 72 and "aspect" not in other.info, case.name
 
 
 def test_pdf_of_every_eighth_is_made(tmp_path):
