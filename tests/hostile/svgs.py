@@ -217,11 +217,8 @@ def drawings() -> Iterator[tuple[str, str, list[str]]]:
         svg(attributes='style="fill: red; WIDTH : 1e9px !important; height:5px"'),
         ["1e9", "WIDTH"],
     )
-    yield (
-        "style sheet with sizes that are none",
-        svg("<style>svg {max-width: 9px; height: auto; stroke-width: 2}</style>"),
-        [],
-    )
+    sizes = "svg {max-width: 9px; height: auto; stroke-width: 2}"
+    yield "style sheet with sizes that are none", svg(f"<style>{sizes}</style>", 'viewBox="0 0 9 9"'), []
     yield "style sheet with comments", svg("<style>/* @import url(x) width: 9px */ g {fill: red}</style>"), []
     yield "uses", uses(5), []
     yield "use of what it is in", svg('<g id="b"><use href="#b"/><path fill="url(#b)"/></g>'), []
