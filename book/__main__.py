@@ -31,7 +31,7 @@ def build() -> None:
     repair(HTML)
     page = HTML / "index.html"
     stamp = inputs_hash()
-    if page.exists() and STAMP.exists() and STAMP.read_text() == stamp:
+    if page.exists() and STAMP.exists() and STAMP.read_text(errors="replace") == stamp:
         print(f"Nothing has changed. The page: {page}")
         return
     STAMP.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from nbformat import NotebookNode, ValidationError
 from tqdm import tqdm
 from traitlets.config import Config
 
-from .source import BUILD, FRAMEWORKS, NOTEBOOKS, ROOT, BookError, Section, write_notebook
+from .source import BUILD, FRAMEWORKS, NOTEBOOKS, ROOT, BookError, Section, read_kept, write_notebook
 from .stale import bare, bare_file, contents_hash, shows_code
 
 CACHE = BUILD / "cache"
@@ -179,7 +179,7 @@ def run_cached(section: Section) -> NotebookNode:
     if not section.code_cells:
         return section.notebook
     path = CACHE / section.tab / f"{section.name.replace('/', '-')}-{run_code(section)[:16]}.ipynb"
-    if path.exists():
+    if read_kept(path):
         return with_outputs(section, nbformat.read(path, as_version=4))
     notebook = run(section, "smoke")
     write_notebook(notebook, path)

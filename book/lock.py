@@ -12,6 +12,7 @@ from .errors import BookError
 from .source import BUILD, ROOT
 
 LOCK = FileLock(BUILD / "lock")
+CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 
 
 @contextlib.contextmanager
@@ -21,7 +22,7 @@ def alone() -> Iterator[None]:
     The lock goes with its process, however that ends.
 
     Raises:
-        BookError: ``_build``, or a folder in it, cannot be written to; the message names it.
+        BookError: ``_build``, or what is in it, cannot be written to, then or later; the message names it.
     """
     try:
         BUILD.mkdir(exist_ok=True)
@@ -34,12 +35,21 @@ def alone() -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise
-        place = os.path.relpath(error.filename or BUILD, ROOT)
-        raise BookError(f"{place}: {error.strerror}: a build has to write there, and into all that is below") from None
+        raise _unwritable(error) from None
     try:
         yield
+    except OSError as error:
+        in_build = BUILD in Path(os.path.abspath(error.filename or ROOT)).parents
+        if error.errno not in CANNOT_WRITE or not in_build:
+            raise
+        raise _unwritable(error) from None
     finally:
         LOCK.release()
+
+
+def _unwritable(error: OSError) -> BookError:
+    place = os.path.relpath(error.filename or BUILD, ROOT)
+    return BookError(f"{place}: {error.strerror}: a build has to write there, and into all that is below")
 
 
 def _check_writable() -> None:

@@ -77,7 +77,7 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     builder = build.Builder(config)
     builder.sphinx_opts += f" -q -d {doctrees.relative_to(ROOT)}" + _colab_options(builder)
     shared = files_hash(SHARED_INPUTS, builder.sphinx_opts, *(str(section) for section, _ in shown))
-    if not SHARED_STAMP.exists() or SHARED_STAMP.read_text() != shared:
+    if not SHARED_STAMP.exists() or SHARED_STAMP.read_text(errors="replace") != shared:
         for folder in [*eval_folders.values(), merged, BUILD / "rst_all", doctrees, fresh]:
             shutil.rmtree(folder, ignore_errors=True)
     SHARED_STAMP.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import pypandoc
 from nbconvert.exporters import templateexporter
 
 from .execute import CACHE
-from .source import write_whole
+from .source import read_kept, write_whole
 
 
 @contextlib.contextmanager
@@ -23,7 +23,7 @@ def remembered_pandoc() -> Iterator[None]:
     """
     put_on_path(pypandoc.get_pandoc_path())
     path = CACHE / f"pandoc-{importlib.metadata.version('pypandoc_binary')}.json"
-    known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    known = read_kept(path)
     convert: Callable[[str, str, str], str] = templateexporter.default_filters["convert_pandoc"]
 
     def convert_once(text: str, source: str, target: str) -> str:

@@ -324,13 +324,21 @@ def remembered(name: str, made_from: Sequence[str], make: Callable[[], NotebookN
         made_from: Texts that say all that the result depends on.
     """
     key, path = hashlib.sha256(json.dumps(made_from).encode()).hexdigest(), REMEMBERED / f"{name}.json"
-    if path.exists():
-        known = json.loads(path.read_text("utf-8"))
-        if known["key"] == key:
-            return nbformat.from_dict(known["notebook"])
+    known = read_kept(path)
+    if known.get("key") == key and "notebook" in known:
+        return nbformat.from_dict(known["notebook"])
     notebook = make()
     write_whole(json.dumps({"key": key, "notebook": notebook}), path)
     return notebook
+
+
+def read_kept(path: Path) -> dict[str, Any]:
+    """What an earlier build has kept as JSON; nothing if there is no such file, or one that is damaged."""
+    try:
+        kept = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) else {}
 
 
 def files_hash(patterns: Sequence[str], *more: str) -> str:

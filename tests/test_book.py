@@ -1023,6 +1023,23 @@ def test_text_is_cut_where_a_cell_has_had_its_share_and_pictures_stay():
     assert len(line.data["text/plain"]) == 2 * CHARACTERS
 
 
+@pytest.mark.parametrize("damaged", [b"", b'{"key": ', b"\0" * 100, b"\xff", b"[]", b"{}"])
+def test_what_is_remembered_is_made_again_where_its_file_is_damaged(tmp_path, monkeypatch, damaged):
+    monkeypatch.setattr(source, "REMEMBERED", tmp_path)
+    made = []
+
+    def make():
+        made.append(nbformat.v4.new_notebook())
+        return made[-1]
+
+    for _ in range(2):
+        source.remembered("a", ["text"], make)
+    assert len(made) == 1
+    (tmp_path / "a.json").write_bytes(damaged)
+    assert source.remembered("a", ["text"], make) == made[-1]
+    assert len(made) == 2
+
+
 def test_traceback_is_cut_as_other_texts_are():
     error = nbformat.v4.new_output("error", ename="E", evalue="e", traceback=["first", "x\n" * LINES])
     (shown, note), left_out = shortened([error])

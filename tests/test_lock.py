@@ -1,11 +1,13 @@
 """Builds beside each other, and folders that a build cannot write to."""
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from test_data import run_as_a_user
 
 from book import lock
@@ -102,6 +104,16 @@ def test_folder_that_cannot_be_written_to_is_one_line(tmp_path, sees, inside):
     assert (done.returncode, done.stdout) == (1, "")
     if not inside:
         sees(done.stderr.replace(place, "_build"))
+
+
+@pytest.mark.parametrize("error", [NotADirectoryError(errno.ENOTDIR, ""), PermissionError(errno.EACCES, "")])
+def test_what_cannot_be_written_later_is_named(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(lock, "BUILD", tmp_path / "_build")
+    monkeypatch.setattr(lock, "LOCK", FileLock(tmp_path / "lock"))
+    for place, raised in ((tmp_path / "_build" / "compiled" / "jax", BookError), (tmp_path / "d2l", type(error))):
+        error.filename, error.strerror = str(place), os.strerror(error.errno)
+        with pytest.raises(raised, match=f"{place.name}.*{error.strerror}|{error.strerror}.*{place.name}"), alone():
+            raise error
 
 
 def test_file_in_the_place_of_the_folder_is_named(tmp_path, monkeypatch):
