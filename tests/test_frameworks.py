@@ -96,6 +96,7 @@ def test_public_names_are_the_same_in_the_same_order(fw):
         "Residual",
         "ResNeXtBlock",
         "plot",
+        "plt",
         "show_images",
         "use_svg_display",
         "set_figsize",
