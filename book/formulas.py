@@ -2,19 +2,25 @@
 
 import itertools
 import re
+from xml.etree import ElementTree as ET
 
 from docutils.utils.math.latex2mathml import tex2mathml
 
 from .errors import BookError
 
-# A span of code or an escaped sign, which hide dollars, or what pandoc takes for a formula.
+# A span of code or an escaped sign, which hide dollars; what pandoc takes for a formula, or for LaTeX outside of one.
 FORMULA = re.compile(
-    r"(?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)|\\."
+    r"(?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)|\\(?P<outside>[A-Za-z]+)|\\."
     r"|\$\$(?P<display>(?:(?!\n\s*\n)(?:\\.|[^\\$]))+)\$\$"
-    r"|\$(?P<inline>(?=[^\s$])(?:(?!\n\s*\n)(?:\\.|[^\\$]))+)(?<!\s)\$(?!\d)",
+    r"|\$(?P<inline>(?=[^\s$])(?:(?!\n\s*\n)(?:\\.|[^\\$]))+)(?<!(?<!\\)\s)\$(?!\d)",
     re.S,
 )
 BRACE = re.compile(r"\\.|[{}]", re.S)  # or an escaped sign
+ENTITY = re.compile(r"&\w+;")  # of HTML, such as that for a blank
+PAIRS = (("left", "right"), ("begin", "end"))
+COMMAND = re.compile(r"\\(?:([A-Za-z]+)|.)", re.S)
+# How many children these have to have.
+CHILDREN = dict.fromkeys(("mfrac", "mroot", "msub", "msup", "munder", "mover"), 2) | {"msubsup": 3, "munderover": 3}
 DEEPER = {"{": 1, "}": -1}
 
 
@@ -35,12 +41,20 @@ def mathml(formula: str, inline: bool) -> str:
     depths = list(itertools.accumulate((DEEPER.get(brace, 0) for brace in BRACE.findall(formula)), initial=0))
     if min(depths) < 0 or depths[-1]:  # which the converter lets pass, and LaTeX does not
         raise FormulaError("its braces are not in pairs")
+    commands = COMMAND.findall(formula)
+    for begin, end in PAIRS:
+        if commands.count(begin) != commands.count(end):
+            raise FormulaError(rf"its \{begin} and \{end} are not in pairs")
     try:
-        return tex2mathml(formula, inline=inline)
+        written = tex2mathml(formula, inline=inline)
     except SyntaxError as error:
         raise FormulaError(str(error)) from None
     except Exception:  # such as an IndexError, of what it does not expect
         raise FormulaError("the converter to MathML cannot read it") from None
+    for element in ET.fromstring(ENTITY.sub("", written)).iter():
+        if len(element) < CHILDREN.get(element.tag.rpartition("}")[2], 0):
+            raise FormulaError("something is missing in it, such as the second part of a fraction")
+    return written
 
 
 def check_formulas(text: str, file: str, first: int) -> None:
@@ -55,13 +69,19 @@ def check_formulas(text: str, file: str, first: int) -> None:
     """
     for match in FORMULA.finditer(text):
         inline, display = match["inline"], match["display"]
+        line = first + text.count("\n", 0, match.start())
+        begins_with = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+        if (command := match["outside"]) and not begins_with.startswith(("    ", "\t")):  # which is code
+            raise BookError(
+                rf"{file}:{line}: the command \{command} stands outside of a formula, where pages cannot show it: put "
+                "dollars around it, or ticks"
+            )
         formula = inline or display
         if not formula:
             continue
         try:
-            mathml(formula, inline=bool(inline))
+            mathml(formula.strip(), inline=bool(inline))
         except FormulaError as error:
-            line = first + text.count("\n", 0, match.start())
             raise BookError(
                 f"{file}:{line}: the formula {' '.join(formula.split())} cannot be shown: {error}"
             ) from None

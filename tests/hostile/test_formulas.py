@@ -96,8 +96,31 @@ def test_those_of_the_sources_are_shown_or_named_by_file_and_line():
             check_formulas(f"Text\nand\n$${formula}$$\n", "chapter.md", first=7)
         except BookError as error:
             named += 1
-            assert re.match(r"chapter\.md:9: the formula .+ cannot be shown: .", str(error), re.S)
+            assert re.match(
+                r"chapter\.md:9: the (formula .+ cannot be shown: .|command \\\w+ stands)", str(error), re.S
+            )
     assert named > 200
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(r"$\frac{1}$", r"$\left( x$", r"$\begin{matrix} x$", r"$$x^$$", r"$\hat$", r"$x\ $"),
+        *(r"\begin{align}x\end{align}", r"\textbf{x}", r"> a \nosuch b", r"* a $x$ \alpha"),
+    ],
+)
+def test_formula_that_lacks_a_part_and_latex_outside_of_formulas_are_named(text):
+    with pytest.raises(BookError, match=r"chapter\.md:9: the (formula|command) .* cannot be shown|where pages cannot"):
+        check_formulas(f"Text\nand\n{text}\n", "chapter.md", first=7)
+
+
+def test_code_and_escaped_signs_are_no_latex_outside_of_formulas():
+    for text in (
+        r"`\alpha` \$ \* \_ \\ $\alpha$",
+        "Code:\n\n    \\alpha\n\n\t\\alpha",
+        r"$$\begin{matrix}x\end{matrix}$$",
+    ):
+        check_formulas(text, "chapter.md", first=1)
 
 
 def test_formulas_of_the_sources_are_those_that_pandoc_finds():
@@ -119,6 +142,7 @@ def test_formulas_of_the_sources_are_those_that_pandoc_finds():
             r"\$x$ and $y$",
             r"$a\$b$",
             r"$x\$",
+            r"$x\ $ a $y$",
             "`$x$` and $y$",
             "``$x` $``",
             "$c`d$ `e$f`",
