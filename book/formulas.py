@@ -47,11 +47,14 @@ def mathml(formula: str, inline: bool) -> str:
             raise FormulaError(rf"its \{begin} and \{end} are not in pairs")
     try:
         written = tex2mathml(formula, inline=inline)
+        elements = ET.fromstring(ENTITY.sub("", written)).iter()
+    except ET.ParseError:  # of signs that are none in XML
+        raise FormulaError("the converter to MathML cannot write it") from None
     except SyntaxError as error:
         raise FormulaError(str(error)) from None
     except Exception:  # such as an IndexError, of what it does not expect
         raise FormulaError("the converter to MathML cannot read it") from None
-    for element in ET.fromstring(ENTITY.sub("", written)).iter():
+    for element in elements:
         if len(element) < CHILDREN.get(element.tag.rpartition("}")[2], 0):
             raise FormulaError("something is missing in it, such as the second part of a fraction")
     return written
