@@ -17,6 +17,8 @@ from d2l.media import CURVES_MIME, RUN_MIME
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {attributes}>{inside}</svg>'
 
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+
 
 def made_safe(*outputs: NotebookNode) -> list[NotebookNode]:
     """A cell's outputs, made safe."""
@@ -126,7 +128,7 @@ def test_svg_that_could_run_or_ask_another_host_is_not_shown(svg):
 
 def test_svg_that_only_draws_is_shown():
     inside = "<path id='a'/><use xlink:href='#a' clip-path='url(#p)'/><text>on \\\\ url(x)</text><style>* {}</style>"
-    svg = drawing(inside + "<image xlink:href='data:image/png;base64,AAAA'/>", "width='9pt' height='9'")
+    svg = drawing(inside + f"<image xlink:href='data:image/png;base64,{PIXEL}'/>", "width='9pt' height='9'")
     shown = data_shown({"image/svg+xml": svg})["image/svg+xml"]
     assert what_draws(shown) == what_draws(svg)
     assert only_drawing(shown) == shown
