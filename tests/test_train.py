@@ -224,6 +224,17 @@ HANGUP = getattr(signal, "SIGHUP", None)
 needs_hangup = pytest.mark.skipif(HANGUP is None, reason="this system's terminals send no SIGHUP")
 
 
+@pytest.fixture(autouse=True)
+def hangup_not_ignored():
+    """As it is where the tests are run under ``nohup``."""
+    if HANGUP is None:
+        yield
+        return
+    kept = signal.signal(HANGUP, signal.SIG_DFL)
+    yield
+    signal.signal(HANGUP, kept)
+
+
 @pytest.mark.parametrize("number", list(filter(None, [signal.SIGTERM, signal.SIGINT, HANGUP])))
 @pytest.mark.parametrize(
     ("place", "epoch"),
