@@ -28,6 +28,7 @@ from safetensors.numpy import save
 from .locks import FolderInUse, locked
 from .machine import physical_memory
 from .plotting import to_numpy
+from .validation import printable
 from .workers import Workers
 
 FORMAT = "2"
@@ -220,7 +221,7 @@ def read(path: Path) -> Checkpoint:
             arrays = {name: _array(path, file, name) for name in file.keys()}  # noqa: SIM118, not iterable itself
     except (OSError, SafetensorError, MemoryError) as error:
         other = _other_kind(path)
-        said = f"{other}, not a checkpoint" if other else printable(str(error)) or type(error).__name__
+        said = f"{other}, not a checkpoint" if other else quoted(str(error)) or type(error).__name__
         raise CheckpointError(f"{path}: {said}") from error
     if metadata.get("sha256") != _digest(arrays, metadata.get("state", "")):
         raise CheckpointError(f"{path}: its content is not what was saved: the SHA-256 differs")
@@ -253,7 +254,7 @@ def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
     if metadata.get("d2l_checkpoint") != FORMAT:
         of = f"of format {metadata['d2l_checkpoint']}" if "d2l_checkpoint" in metadata else "of another program"
         raise CheckpointError(
-            f"{path}: not a checkpoint that this version of d2l has written, but a safetensors file {printable(of)}: "
+            f"{path}: not a checkpoint that this version of d2l has written, but a safetensors file {quoted(of)}: "
             "safetensors.numpy.load_file reads its arrays"
         )
 
@@ -266,7 +267,7 @@ def _array(path: Path, file: Any, name: str) -> np.ndarray:
         described = file.get_slice(name)
         kind, shape = described.get_dtype(), described.get_shape()
         raise CheckpointError(
-            f"{path}: {printable(f'its array {name}, {kind} of shape {shape},')} is none that NumPy can hold"
+            f"{path}: {quoted(f'its array {name}, {kind} of shape {shape},')} is none that NumPy can hold"
         ) from error
 
 
@@ -277,7 +278,7 @@ def _parsed(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     except KeyError as error:
         raise CheckpointError(f"{path}: its state is missing") from error
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: its state is no JSON that can be read: {printable(str(error))}") from error
+        raise CheckpointError(f"{path}: its state is no JSON that can be read: {quoted(str(error))}") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: its state is a JSON {type(state).__name__}, and not an object")
     return state
@@ -287,13 +288,12 @@ def _with_nan(arrays: Mapping[str, np.ndarray]) -> str:
     """Which arrays have ``nan`` in them, in words; nothing if none has."""
     with np.errstate(invalid="ignore"):
         lost = [name for name, x in arrays.items() if x.dtype.kind in "fc" and x.size and np.isnan(x.min())]
-    return printable(f"nan is in {', '.join(lost[:MOST_LINES])}") if lost else ""
+    return quoted(f"nan is in {', '.join(lost[:MOST_LINES])}") if lost else ""
 
 
-def printable(text: str) -> str:
+def quoted(text: str) -> str:
     """Text of a file as a message can quote it: not endless, and with nothing that a terminal takes for an order."""
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:MOST_CHARACTERS])
-    return shown if len(text) <= MOST_CHARACTERS else f"{shown}..."
+    return printable(text[:MOST_CHARACTERS]) + ("..." if len(text) > MOST_CHARACTERS else "")
 
 
 def check_fits(path: Path, found: Mapping[str, np.ndarray], own: Mapping[str, Any], what: str) -> None:
@@ -317,7 +317,7 @@ def check_fits(path: Path, found: Mapping[str, np.ndarray], own: Mapping[str, An
     ]
     if lines:
         more = [f"and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
-        shown = [printable(line) for line in lines[:MOST_LINES]]
+        shown = [quoted(line) for line in lines[:MOST_LINES]]
         raise CheckpointError("\n  ".join([f"{path} does not fit this {what}:", *shown, *more]))
 
 

@@ -21,6 +21,7 @@ from filelock import FileLock
 
 from .download import download, unpack
 from .profile import Profile
+from .validation import printable
 from .workers import Workers
 
 # SHA-256 of each file's content after decompression: how a copy was compressed does not matter.
@@ -61,11 +62,6 @@ CLASSES = (
 
 class DataError(RuntimeError):
     """The data set could not be had whole. The message lists every place that was tried."""
-
-
-def printable(text: str) -> str:
-    """A text from elsewhere, fit for a message: what does not print, such as a terminal's commands, as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _as_stored(image: np.ndarray, label: int) -> tuple[np.ndarray, int]:

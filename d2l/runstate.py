@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .checkpoint import Checkpoint, CheckpointError, printable
+from .checkpoint import Checkpoint, CheckpointError, quoted
 
 Fits = Callable[[Any], bool]
 MT19937_NUMBERS = 624  # of NumPy's random state, and the last place in them
@@ -31,7 +31,7 @@ def check_run_state(checkpoint: Checkpoint) -> None:
         if name not in state:
             raise CheckpointError(f"{checkpoint.path}: its {name} is missing, without which no run goes on")
         if not fits(state[name]):
-            is_now = printable(reprlib.repr(state[name]))
+            is_now = quoted(reprlib.repr(state[name]))
             raise CheckpointError(f"{checkpoint.path}: its {name} is {is_now}, from which no run goes on")
     begun = state["epoch_random"]
     if len(begun) != len(state["random"]) or (state["batch"] and None in begun):
@@ -57,7 +57,7 @@ def check_alike(path: Path, saved: Any, own: Any, name: str) -> None:
         for i, (there, here) in enumerate(zip(saved, own, strict=False)):
             check_alike(path, there, here, f"{name}/{i}")
     elif not _is_alike(saved, own):
-        there, here = (printable(reprlib.repr(value)) for value in (saved, own))
+        there, here = (quoted(reprlib.repr(value)) for value in (saved, own))
         raise CheckpointError(f"{path} does not fit this run: its {name} is {there}, and {here} here")
 
 
@@ -84,7 +84,7 @@ def fitting(checkpoint: Checkpoint) -> Iterator[None]:
     except CheckpointError:
         raise
     except Exception as error:
-        said = printable(f"{type(error).__name__}: {error}")
+        said = quoted(f"{type(error).__name__}: {error}")
         raise CheckpointError(f"{checkpoint.path} does not fit this run: {said}") from error
 
 

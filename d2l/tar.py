@@ -11,7 +11,8 @@ import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from .data import DataError, printable
+from .data import DataError
+from .validation import printable
 
 BLOCK = tarfile.BLOCKSIZE
 LONG_NAME, LONG_LINK = tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK

@@ -30,7 +30,7 @@ from .checkpoint import (
     generator_state,
     pack,
     pack_entries,
-    printable,
+    quoted,
     random_states,
     read,
     set_generator_state,
@@ -610,7 +610,7 @@ class Trainer(HyperParameters):
         if isinstance(self.train_dataloader, BegunLoader):
             self.train_dataloader = self.train_dataloader.loader
         other = [
-            f"{name} is {printable(str(state['run'][name]))} there and {fact} here"
+            f"{name} is {quoted(str(state['run'][name]))} there and {fact} here"
             for name, fact in self._run.items()
             if state["run"].get(name, fact) != fact
         ]
@@ -655,7 +655,7 @@ class Trainer(HyperParameters):
                 )
             return
         if saved.keys() != own.keys():
-            there, here = (printable(", ".join(names)) or "none" for names in (saved, own))
+            there, here = (quoted(", ".join(names)) or "none" for names in (saved, own))
             raise CheckpointError(
                 f"{checkpoint.path} is of another run: learning-rate schedulers are {there} there and {here} here"
             )
@@ -805,7 +805,7 @@ class Trainer(HyperParameters):
             "device": self._devices_name(),
             "metrics": final,
         }
-        line = ", ".join(f"{printable(label)} {value:.3f}" for label, value in final.items())
+        line = ", ".join(f"{quoted(label)} {value:.3f}" for label, value in final.items())
         line += f" after {run['epochs']} of {run['max_epochs']} epochs, each of {run['examples_per_epoch']:,} examples"
         line += f"; {run['examples_per_second']:,.0f} examples/s on {run['device']}"
         if not profile.full:

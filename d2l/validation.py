@@ -54,6 +54,11 @@ HINTS = (
 )
 
 
+def printable(text: str) -> str:
+    """A text from elsewhere, fit for a message: what does not print, such as a terminal's commands, as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def describe(thing: Any) -> str:
     """What something is, in a few words: its type with shape and dtype, with keys, or with its value."""
     kind = type(thing)
