@@ -304,26 +304,29 @@ class Kernel:
         """There are none."""
 
 
+def verdict(item: pytest.Item) -> str:
+    """What a cell's test says, nothing if it passes."""
+    try:
+        item.runtest()
+    except pytest.skip.Exception:
+        return "skipped"
+    except NbCellError as error:
+        return ": ".join(filter(None, (str(error), error.inner_traceback)))
+    return ""
+
+
 @pytest.fixture
 def judge(request, monkeypatch, tmp_path) -> Callable[..., list[str]]:
-    """Tests a notebook of these cells as nbval collects it; gives what it says of each, nothing of those that pass."""
+    """Tests a notebook of these cells as nbval collects it; gives the verdict on each."""
 
     def judge(*cells: NotebookNode) -> list[str]:
         path = tmp_path / "some.ipynb"
         nbformat.write(nbformat.v4.new_notebook(cells=list(cells)), path)
         notebook = Notebook.from_parent(request.session, path=path)
         items = list(notebook.collect())
-        monkeypatch.setattr(request.session, "items", items)
-        said = []
-        for item in items:
-            try:
-                item.runtest()
-                said.append("")
-            except pytest.skip.Exception:
-                said.append("skipped")
-            except NbCellError as error:
-                said.append(": ".join(filter(None, (str(error), error.inner_traceback))))
-        return said
+        with monkeypatch.context() as patch:  # pytest itself looks at them when the test has ended
+            patch.setattr(request.session, "items", items)
+            return list(map(verdict, items))
 
     return judge
 
@@ -336,11 +339,7 @@ def compare(judge, monkeypatch) -> Callable[..., list[str]]:
         async def start(client: Client, **options: object) -> None:
             client.kc = Kernel(copy.deepcopy(answers))
 
-        async def start_client(client: Client) -> None:
-            """It has come with the kernel."""
-
         monkeypatch.setattr(Client, "async_start_new_kernel", start)
-        monkeypatch.setattr(Client, "async_start_new_kernel_client", start_client)
         return judge(*(cell_of("x = 1", *texts) for texts in stored))
 
     return compare
@@ -383,6 +382,14 @@ def test_cell_that_fails_says_so_and_the_others_are_compared(compare):
     error = message("error", ename="ValueError", evalue="no such data", traceback=["ValueError: no such data"])
     failed = "Cell execution caused an exception: ValueError: no such data"
     assert compare([[error], [displayed("a", "1")]], [], ["a"]) == [failed, ""]
+
+
+def test_notebook_that_nbval_finds_is_collected_once_and_as_the_book_runs_it(request, tmp_path):
+    path = tmp_path / "some.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell_of("x = 1")]), path)
+    (found,) = request.config.hook.pytest_collect_file(file_path=path, parent=request.session)
+    assert isinstance(found, Notebook)
+    assert [cell.name for cell in found.collect()] == ["Cell 0"]
 
 
 @pytest.mark.slow
