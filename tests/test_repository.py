@@ -111,6 +111,13 @@ def test_form_asks_for_what_github_can_show(form):
     assert any(field["validations"]["required"] for field in fields if "validations" in field)
 
 
+def test_types_are_found_to_be_the_same_whichever_frameworks_are_installed():
+    """PyTorch always is; each other one has a stub, else the helper's module of its name would be taken for it."""
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    others = content["project"]["optional-dependencies"].keys() - {"pytorch", "book", "test", "figures"}
+    assert {path.stem for path in (ROOT / content["tool"]["pyright"]["stubPath"]).glob("*.pyi")} == others
+
+
 # The markers that choose tests
 
 
