@@ -279,4 +279,4 @@ class _Batches:
             yield X, self.labels[batch].astype(np.int32)
 
 
-FRAMEWORKS = {adapters.EXTRAS[framework.name]: framework for framework in (Torch, TensorFlow, MXNet, JAX)}
+ADAPTERS = {adapters.EXTRAS[adapter.name]: adapter for adapter in (Torch, TensorFlow, MXNet, JAX)}

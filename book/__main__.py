@@ -9,16 +9,15 @@ from nbformat import NotebookNode
 from nbformat.sign import NotebookNotary
 
 from .commands import run_command
+from .frameworks import FRAMEWORKS, is_installed
 from .lock import alone
 from .source import (
-    FRAMEWORKS,
     NOTEBOOKS,
     ROOT,
     BookError,
     Section,
     check_contents,
     compile_sections,
-    is_installed,
     write_whole,
 )
 

@@ -10,8 +10,9 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from tqdm import tqdm
 
+from .frameworks import FRAMEWORKS
 from .kernel import Client
-from .source import BUILD, FRAMEWORKS, NOTEBOOKS, ROOT, BookError, Section, read_kept, write_notebook
+from .source import BUILD, NOTEBOOKS, ROOT, BookError, Section, read_kept, write_notebook
 from .stale import bare, bare_file, contents_hash, shows_code
 
 CACHE = BUILD / "cache"
@@ -88,7 +89,7 @@ def helper_code(tab: str, content_of: Callable[[Path], bytes] = bare_file) -> st
         content_of: Gives what counts of a file, where this is another thing.
     """
     folder = ROOT / "d2l"
-    others = {folder / f"{module}.py" for name, module in FRAMEWORKS.items() if name != tab}
+    others = {folder / f"{framework.module}.py" for name, framework in FRAMEWORKS.items() if name != tab}
     return contents_hash(ROOT, (path for path in folder.rglob("*") if path not in others), content_of=content_of)
 
 

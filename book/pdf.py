@@ -9,6 +9,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from .frameworks import FRAMEWORKS
 from .handout import listing
 from .lock import alone
 from .pages import running_sphinx
@@ -26,7 +27,6 @@ from .source import (
     in_root,
     write_notebook,
 )
-from .titles import TITLES
 
 PDF = BUILD / "pdf"
 LATEX = BUILD / "latex"  # what d2lbook, Sphinx and LaTeX write on the way, in a folder per tab
@@ -137,7 +137,7 @@ def _config(tab: str) -> Any:
     folder = (LATEX / tab).relative_to(ROOT)
     config.eval_dir, config.rst_dir, config.pdf_dir = (str(folder / part) for part in ("eval", "rst", "tex"))
     config._set_target()  # the name of the LaTeX file follows from that of the folder
-    config.project["title"] += f": {TITLES[tab]}"
+    config.project["title"] += f": {FRAMEWORKS[tab].title}"
     config.build["sphinx_configs"] += "\n" + config.pdf["sphinx_configs"]
     return config
 

@@ -16,8 +16,9 @@ from d2l.media import RUN_MIME
 from d2l.profile import parse_profile
 
 from .execute import cell_code, helper_code, run, with_outputs
+from .frameworks import FRAMEWORKS, is_installed
 from .outputs import shortened
-from .source import FRAMEWORKS, ROOT, BookError, Section, is_installed, write_notebook
+from .source import ROOT, BookError, Section, write_notebook
 
 RECORDINGS = ROOT / "recordings"
 
@@ -39,7 +40,7 @@ def record(sections: list[Section], tab: str, profile: str, only: str = "") -> N
     if only and only not in names:
         raise BookError(f"SECTION={only!r}: known sections are {', '.join(names)}")
     if not is_installed(tab):
-        raise BookError(f"TAB={tab!r}: {FRAMEWORKS[tab]} is not installed here")
+        raise BookError(f"TAB={tab!r}: {FRAMEWORKS[tab].module} is not installed here")
     try:
         smoke = parse_profile(profile).smoke
     except ValueError as error:
@@ -52,7 +53,7 @@ def record(sections: list[Section], tab: str, profile: str, only: str = "") -> N
             "helper": helper_code(tab),
             "date": datetime.date.today().isoformat(),
             "hardware": hardware(),
-            "versions": {name: importlib.metadata.version(name) for name in (FRAMEWORKS[tab], "numpy")}
+            "versions": {name: importlib.metadata.version(name) for name in (FRAMEWORKS[tab].module, "numpy")}
             | {"python": platform.python_version()},
         }
         start = time.monotonic()

@@ -13,7 +13,8 @@ from nbformat import NotebookNode
 
 from .comparison import differences
 from .execute import run
-from .source import ROOT, BookError, Section, is_installed, write_notebook
+from .frameworks import is_installed
+from .source import ROOT, BookError, Section, write_notebook
 
 REFERENCES = ROOT / "tests" / "reference"
 

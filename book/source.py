@@ -5,7 +5,6 @@ import configparser
 import contextlib
 import functools
 import hashlib
-import importlib.util
 import io
 import json
 import os
@@ -22,6 +21,7 @@ from nbformat import NotebookNode
 from .compiler import d2lbook
 from .compiler import old_setuptools as old_setuptools
 from .errors import BookError
+from .frameworks import FRAMEWORKS
 from .stale import code_files, contents_hash
 from .svg import SvgError, only_drawing
 from .syntax import Block, check_tabs, read_blocks, read_source
@@ -34,8 +34,6 @@ NOTEBOOKS = BUILD / "notebooks"  # copies for people to work in
 
 # What decides, besides its text, what a source becomes.
 TOOLS = (*code_files(ROOT, "book/source.py"), "config.ini", "constraints.txt", "references.bib")
-# What a tab needs installed, and the module of the helper that it imports.
-FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow", "mxnet": "mxnet", "jax": "jax"}
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 
 LABEL = re.compile(r":(?:eq)?label:`([^`]+)`")
@@ -96,11 +94,6 @@ def configured_tabs() -> list[str]:
     line = next(n for n, text in enumerate(text.splitlines(), 1) if re.match(r"\s*tabs\s*=", text))
     check_tabs(tabs, list(FRAMEWORKS), f"config.ini:{line}")
     return tabs
-
-
-def is_installed(tab: str) -> bool:
-    """Whether the tab's framework can be imported here."""
-    return importlib.util.find_spec(FRAMEWORKS[tab]) is not None
 
 
 def source_files() -> list[Path]:

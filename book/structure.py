@@ -10,9 +10,9 @@ from nbformat import NotebookNode
 
 from .compiler import d2lbook
 from .errors import BookError
+from .frameworks import FRAMEWORKS
 from .rst import PICTURES, RST, TEXT, decoded
 from .source import Section
-from .titles import TITLES
 
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
 GROUPS = {"tabs", "some-tabs"}
@@ -176,7 +176,7 @@ class _Panels(HTMLParser):
             self._add(Part(self._part[0], _letters("".join(self._part[2]))))
             self._part = None
         _, classes = self._open.pop()
-        if "tabs" in classes and self._panels != list(TITLES):
+        if "tabs" in classes and self._panels != list(FRAMEWORKS):
             self._fail(f"a group of tabs has panels for {', '.join(self._panels) or 'none'}")
 
     def _add(self, part: Part) -> None:

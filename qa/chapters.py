@@ -3,7 +3,8 @@
 from importlib.metadata import PackageNotFoundError, version
 from xml.etree import ElementTree
 
-from book.source import FRAMEWORKS, ROOT, BookError, markdown_table, write_whole
+from book.frameworks import FRAMEWORKS
+from book.source import ROOT, BookError, markdown_table, write_whole
 
 from .junit import outcome, run_tests
 
@@ -41,7 +42,7 @@ def _results() -> dict[tuple[str, str], str]:
 
 def _table(results: dict[tuple[str, str], str]) -> str:
     """A row for each section, a column for each tab, with the versions of the frameworks."""
-    head = ["section", *(f"{tab} {_version(FRAMEWORKS[tab])}" for tab in FRAMEWORKS)]
+    head = ["section", *(f"{tab} {_version(FRAMEWORKS[tab].module)}" for tab in FRAMEWORKS)]
     rows = [[f"[{name}]({name}.md)", *(results.get((name, tab), "not run") for tab in FRAMEWORKS)] for name in SECTIONS]
     return markdown_table(head, rows)
 

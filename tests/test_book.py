@@ -29,6 +29,7 @@ from processes import TIME_LIMIT
 from book import __main__, execute, pandoc, recordings, source
 from book.__main__ import main
 from book.execute import cell_code, helper_code, run, run_code, with_outputs
+from book.frameworks import is_installed
 from book.handout import hand_out
 from book.kernel import _asked_again
 from book.outputs import CHARACTERS, LINES, shortened
@@ -49,7 +50,6 @@ from book.source import (
     check_sources,
     compile_sections,
     configured_tabs,
-    is_installed,
     source_files,
     source_notebook,
     write_whole,
@@ -799,7 +799,7 @@ def test_tool_that_makes_no_page_makes_none_stale():
     assert not inputs & {*others, "book/pdf.py", "book/slides.py", "img/alexnet.py"}
     assert not {name for name in (*inputs, *TOOLS) if name.startswith("qa/")}
     assert inputs >= {"book/syntax.py", "book/curves.py", "book/outputs.py", "theme/explorer.py", "img/alexnet.svg"}
-    assert inputs >= {"book/titles.py", "d2l/layers.py", "img/filters.png"}  # which the theme and the sources read
+    assert inputs >= {"book/frameworks.py", "d2l/layers.py", "img/filters.png"}  # which the theme and the sources read
     assert not set(TOOLS) & {*others, "book/pages.py", "book/execute.py"}
 
 

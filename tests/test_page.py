@@ -17,10 +17,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, expect
 
+from book.frameworks import FRAMEWORKS
 from book.pages import render
 from book.source import (
     BUILD,
-    FRAMEWORKS,
     ROOT,
     BookError,
     compile_sections,
@@ -31,7 +31,7 @@ from book.source import (
 from book.svg import only_drawing
 
 TABS = configured_tabs()
-NAMES = ["PyTorch", "TensorFlow", "MXNet", "JAX"]
+NAMES = [FRAMEWORKS[tab].title for tab in TABS]
 PAGES = [str(path.relative_to(ROOT).with_suffix(".html")) for path in source_files()]
 # Pictures that are not yet on the screen have not been asked for.
 BROKEN_PICTURES = """async () => {
@@ -345,7 +345,7 @@ def test_a_notebook_is_downloaded_whole(html, page, tab):
     notebook = nbformat.read((html / "chapter_cnn" / link).resolve(), as_version=4)
     nbformat.validate(notebook)
     text = "\n".join(cell.source for cell in notebook.cells)
-    assert f"from d2l import {FRAMEWORKS[tab]} as d2l" in text
+    assert f"from d2l import {FRAMEWORKS[tab].module} as d2l" in text
     assert not re.search(r"\]\([^):]*\.(svg|png)\)", text)
     shown = re.findall(r"\]\(attachment:([^)]+)\)", text)
     assert "alexnet.svg" in shown

@@ -14,7 +14,8 @@ from nbformat import NotebookNode
 
 from book import __main__ as commands
 from book import pdf
-from book.source import BUILD, FRAMEWORKS, ROOT, BookError, Section
+from book.frameworks import FRAMEWORKS
+from book.source import BUILD, ROOT, BookError, Section
 
 # A formula, and what reads a file, runs a program, and ends what is around it.
 LATEX = [

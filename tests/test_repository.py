@@ -15,6 +15,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from book.frameworks import FRAMEWORKS
 from d2l.distribution import VERSION
 
 pytestmark = pytest.mark.quick
@@ -82,6 +83,15 @@ def test_citation_is_of_this_version_and_of_no_single_person():
     assert citation["version"] == VERSION
     assert f"## {VERSION}" in PAGES[2].read_text("utf-8")
     assert [list(author) for author in citation["authors"]] == [["name"]]
+
+
+def test_every_framework_has_all_that_its_entry_stands_for():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    installed = re.search(r"^\.venv/installed: EXTRAS := (.*)$", MAKEFILE, re.M)[1].split(",")
+    assert set(FRAMEWORKS) <= {*extras} & {*installed}
+    assert [one for one in FRAMEWORKS.values() if not (ROOT / "d2l" / f"{one.module}.py").is_file()] == []
+    for attribute in ("module", "title", "colours", "mark"):
+        assert len({getattr(framework, attribute) for framework in FRAMEWORKS.values()}) == len(FRAMEWORKS), attribute
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)

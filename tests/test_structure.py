@@ -7,12 +7,13 @@ import nbformat
 import pytest
 
 from book.curves import with_curves
+from book.frameworks import FRAMEWORKS
 from book.rst import with_rst
 from book.sanitize import sanitized
 from book.source import BUILD, BookError, Section
 from book.structure import check_pages
 
-TABS = ("pytorch", "tensorflow", "mxnet", "jax")
+TABS = tuple(FRAMEWORKS)
 CODE = '<div class="highlight-python notranslate"><div class="highlight"><pre><span></span>{}\n</pre></div></div>'
 TEXT = '<pre class="output">{}</pre>\n'
 HTML = '<div class="shown"><table><tr><td>{}</td></tr></table></div>'

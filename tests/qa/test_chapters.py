@@ -3,7 +3,8 @@
 import pytest
 
 from book.execute import run
-from book.source import FRAMEWORKS, Section, compile_source, is_installed
+from book.frameworks import FRAMEWORKS, is_installed
+from book.source import Section, compile_source
 from qa.chapters import CHAPTERS, SECTIONS, TABLE
 
 pytestmark = pytest.mark.helper
