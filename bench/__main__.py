@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
+from book.files import ROOT, atomic_write
 from book.frameworks import FRAMEWORKS, is_installed
 from book.recordings import hardware
-from book.source import ROOT, write_whole
 from d2l.machine import usable_processors
 from d2l.profile import current_profile
 
@@ -73,7 +73,7 @@ def main() -> int:
     for part in parts:
         for name, found in PARTS[part]():
             results.setdefault(part, {})[name] = found
-            write_whole(json.dumps(results, indent=1) + "\n", path)
+            atomic_write(json.dumps(results, indent=1) + "\n", path)
             report.write()
     print(f"Written to {path.relative_to(ROOT)} and {report.REPORT.relative_to(ROOT)}")
     return 0

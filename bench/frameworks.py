@@ -13,7 +13,8 @@ import numpy as np
 from contract import adapters
 from PIL import Image
 
-from book.source import ROOT, compile_source
+from book.files import ROOT
+from book.source import compile_source
 from d2l.machine import usable_processors
 
 from .work import BATCH_SIZE, IMAGE

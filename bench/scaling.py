@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from book.files import ROOT
 from book.frameworks import is_installed
-from book.source import ROOT
 from d2l.machine import usable_processors
 
 from .frameworks import run_cells

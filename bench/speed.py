@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from book.source import ROOT
+from book.files import ROOT
 from d2l.data import load_fashion_mnist
 from d2l.plotting import to_numpy
 from d2l.profile import Profile

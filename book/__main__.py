@@ -9,31 +9,26 @@ from nbformat import NotebookNode
 from nbformat.sign import NotebookNotary
 
 from .commands import run_command
+from .errors import BookError
+from .files import NOTEBOOKS, ROOT, atomic_write
 from .frameworks import FRAMEWORKS, is_installed
 from .lock import alone
-from .source import (
-    NOTEBOOKS,
-    ROOT,
-    BookError,
-    Section,
-    check_contents,
-    compile_sections,
-    write_whole,
-)
+from .source import Section, check_contents, compile_sections
 
 
 @alone()
 def build() -> None:
     """Compile, run what changed, render; go on past a section that fails and name it at the end."""
-    from .pages import HTML, STAMP, inputs_hash, render, repair
+    from .cache import forget, is_kept, keep
+    from .pages import HTML, WHOLE, inputs_hash, render, repair
 
     repair(HTML)
     page = HTML / "index.html"
-    stamp = inputs_hash()
-    if page.exists() and STAMP.exists() and STAMP.read_text(errors="replace") == stamp:
+    inputs = [inputs_hash()]
+    if page.exists() and is_kept(WHOLE, inputs):
         print(f"Nothing has changed. The page: {page}")
         return
-    STAMP.unlink(missing_ok=True)
+    forget(WHOLE)
     if not page.exists():
         try:
             data()
@@ -46,7 +41,7 @@ def build() -> None:
     if failures:
         state = "The last good page is kept" if kept else "The page is built without their outputs"
         raise BookError("\n\n".join([*failures, f"{len(failures)} of {len(shown)} notebooks failed. {state}: {page}"]))
-    STAMP.write_text(stamp)
+    keep(WHOLE, inputs)
     print(f"The page: {page}")
 
 
@@ -150,7 +145,7 @@ def lib() -> None:
 
     for module, text in library().items():
         if module.read_text("utf-8") != text:
-            write_whole(text, module)
+            atomic_write(text, module)
             print(f"Renewed {module.relative_to(ROOT)}")
 
 

@@ -1,21 +1,21 @@
 """Run compiled notebooks, and keep their outputs as long as the code that made them is the same."""
 
 import copy
-import hashlib
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
-import nbformat
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from tqdm import tqdm
 
+from .cache import cached_notebook, digest
+from .errors import BookError
+from .files import NOTEBOOKS, ROOT
 from .frameworks import FRAMEWORKS
 from .kernel import Client
-from .source import BUILD, NOTEBOOKS, ROOT, BookError, Section, read_kept, write_notebook
+from .source import Section
 from .stale import bare, bare_file, contents_hash, shows_code
-
-CACHE = BUILD / "cache"
 
 
 def run(section: Section, profile: str) -> NotebookNode:
@@ -53,12 +53,10 @@ def run_cached(section: Section) -> NotebookNode:
     """
     if not section.code_cells:
         return section.notebook
-    path = CACHE / section.tab / f"{section.name.replace('/', '-')}-{run_code(section)[:16]}.ipynb"
-    if read_kept(path):
-        return with_outputs(section, nbformat.read(path, as_version=4))
-    notebook = run(section, "smoke")
-    write_notebook(notebook, path)
-    return notebook
+    code = run_code(section)
+    name = f"executed/{section.tab}/{section.name}-{code[:16]}"  # of several states of the code, since a run takes long
+    executed = cached_notebook(name, [code], functools.partial(run, section, "smoke"))
+    return with_outputs(section, executed)
 
 
 def with_outputs(section: Section, executed: NotebookNode) -> NotebookNode:
@@ -75,7 +73,7 @@ def with_outputs(section: Section, executed: NotebookNode) -> NotebookNode:
 def cell_code(notebook: NotebookNode) -> str:
     """Hash of a notebook's code: comments, docstrings and layout do not count where no cell may show them."""
     sources = _sources(notebook)
-    return _hash(sources if shows_code(sources) else map(bare, sources))
+    return digest(sources if shows_code(sources) else map(bare, sources))
 
 
 def _sources(notebook: NotebookNode) -> list[str]:
@@ -97,14 +95,7 @@ def run_code(section: Section) -> str:
     """Hash of all that a smoke run of the section depends on: its cells, the helper with its images, the versions."""
     versions = bare_file(ROOT / "constraints.txt").decode()
     whole = (Path.read_bytes,) if shows_code(_sources(section.notebook)) else ()
-    return _hash([cell_code(section.notebook), helper_code(section.tab, *whole), versions])
-
-
-def _hash(texts: Iterable[str]) -> str:
-    digest = hashlib.sha256()
-    for text in texts:
-        digest.update(text.encode() + b"\0")
-    return digest.hexdigest()
+    return digest([cell_code(section.notebook), helper_code(section.tab, *whole), versions])
 
 
 _BAR = "{desc}: {n_fmt}/{total_fmt} cells [{elapsed}{postfix}]"

@@ -18,30 +18,25 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from .cache import cached_notebook
 from .compiler import d2lbook, old_setuptools
+from .errors import BookError
+from .files import BUILD, NOTEBOOKS, ROOT, atomic_write, write_notebook
 from .source import (
-    BUILD,
-    COMPILED,
-    NOTEBOOKS,
-    ROOT,
     TOOLS,
-    BookError,
     Section,
     configured_tabs,
     d2lbook_build,
-    files_hash,
     in_root,
     read_text,
-    remembered,
     section_name,
     source_files,
     source_notebook,
     title,
-    write_notebook,
-    write_whole,
 )
-from .stale import code_files
+from .stale import code_files, files_hash
 
+COMPILED = BUILD / "compiled"  # what was handed out last
 DOWNLOADS = BUILD / "downloads"
 
 HEADING = re.compile(r"^#+ (?P<title>.+)\n:label:`(?P<label>[^`]+)`", re.M)
@@ -75,7 +70,7 @@ def hand_out_all(sections: list[Section]) -> None:
 
     def made_readable(notebook: NotebookNode, tab: str, section: str) -> NotebookNode:
         made_from, make = [*decides, json.dumps(notebook)], functools.partial(readable, notebook, section)
-        return remembered(f"readable/{tab}/{section}", made_from, make)
+        return cached_notebook(f"readable/{tab}/{section}", made_from, make)
 
     shutil.rmtree(DOWNLOADS, ignore_errors=True)
     for section in sections:
@@ -111,7 +106,7 @@ def hand_out(notebook: NotebookNode, name: Path) -> None:
         handed_out.replace(kept)
         print(f"The source of {handed_out} has changed; your version is kept as {kept.name}")
     for path in (handed_out, compiled):
-        write_whole(new, path)
+        atomic_write(new, path)
 
 
 def listing(notebook: NotebookNode, section: str, names: Collection[str]) -> NotebookNode:

@@ -3,7 +3,9 @@
 import tempfile
 from pathlib import Path
 
-from .source import ROOT, BookError, check_contents, check_sources, configured_tabs, d2lbook_build, in_root
+from .errors import BookError
+from .files import ROOT
+from .source import check_contents, check_sources, configured_tabs, d2lbook_build, in_root
 
 
 @in_root

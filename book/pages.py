@@ -14,31 +14,22 @@ from unittest.mock import patch
 from nbformat import NotebookNode
 from nbformat.warnings import DuplicateCellId
 
+from .cache import forget, is_kept, keep
 from .curves import with_curves
+from .errors import BookError
+from .files import BUILD, ROOT, write_notebook
 from .handout import DOWNLOADS
 from .lock import alone
 from .pandoc import put_on_path, remembered_pandoc
 from .rst import with_rst
 from .sanitize import sanitized
-from .source import (
-    BUILD,
-    ROOT,
-    TOOLS,
-    BookError,
-    Section,
-    configured_tabs,
-    d2lbook_build,
-    files_hash,
-    fill_with_nothing,
-    in_root,
-    write_notebook,
-)
-from .stale import code_files
+from .source import TOOLS, Section, configured_tabs, d2lbook_build, fill_with_nothing, in_root
+from .stale import code_files, files_hash
 from .structure import check_pages
 
 HTML = BUILD / "html"
-STAMP = BUILD / "html.stamp"  # of all that the pages are made from
-SHARED_STAMP = BUILD / "shared.stamp"  # of what each page is made from: one that changes alone is read alone
+WHOLE = "pages/whole"  # in the cache: that the pages are made from all that they are made from now
+SHARED = "pages/shared"  # and from what each of them is made from: a page that changes alone is read alone
 TEXTS = ("*.md", "chapter_*/*.md")
 PICTURES = ("img/**/*.[!p]*", "img/**/*.p[!y]*")  # all but the scripts that draw them
 SHARED_INPUTS = (*TOOLS, *code_files(ROOT, "book/pages.py", "theme/__init__.py"), *PICTURES, "theme/**/*")
@@ -76,11 +67,11 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     config.html_dir = str(fresh.relative_to(ROOT))  # d2lbook does not quote it for the shell
     builder = build.Builder(config)
     builder.sphinx_opts += f" -q -d {doctrees.relative_to(ROOT)}" + _colab_options(builder)
-    shared = files_hash(SHARED_INPUTS, builder.sphinx_opts, *(str(section) for section, _ in shown))
-    if not SHARED_STAMP.exists() or SHARED_STAMP.read_text(errors="replace") != shared:
+    shared = [files_hash(SHARED_INPUTS), builder.sphinx_opts, *(str(section) for section, _ in shown)]
+    if not is_kept(SHARED, shared):
         for folder in [*eval_folders.values(), merged, BUILD / "rst_all", doctrees, fresh]:
             shutil.rmtree(folder, ignore_errors=True)
-    SHARED_STAMP.unlink(missing_ok=True)
+    forget(SHARED)
     given = [(section, with_rst(with_curves(sanitized(notebook)))) for section, notebook in shown]
     for section, notebook in given:
         if write_notebook(notebook, eval_folders[section.tab] / f"{section.name}.ipynb"):
@@ -97,7 +88,7 @@ def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None
     with running_sphinx("Sphinx could not render the pages; its messages are above"):
         builder.html()
     check_pages(fresh, given)
-    SHARED_STAMP.write_text(shared)
+    keep(SHARED, shared)
     _copy_in_place(fresh, html)
 
 

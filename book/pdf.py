@@ -9,6 +9,8 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from .errors import BookError
+from .files import BUILD, ROOT, write_notebook
 from .frameworks import FRAMEWORKS
 from .handout import listing
 from .lock import alone
@@ -16,17 +18,7 @@ from .pages import running_sphinx
 from .printable import printable
 from .rst import with_rst
 from .sanitize import sanitized
-from .source import (
-    BUILD,
-    ROOT,
-    BookError,
-    Section,
-    configured_tabs,
-    d2lbook_build,
-    fill_with_nothing,
-    in_root,
-    write_notebook,
-)
+from .source import Section, configured_tabs, d2lbook_build, fill_with_nothing, in_root
 
 PDF = BUILD / "pdf"
 LATEX = BUILD / "latex"  # what d2lbook, Sphinx and LaTeX write on the way, in a folder per tab

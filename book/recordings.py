@@ -15,10 +15,12 @@ from nbformat import NotebookNode
 from d2l.media import RUN_MIME
 from d2l.profile import parse_profile
 
+from .errors import BookError
 from .execute import cell_code, helper_code, run, with_outputs
+from .files import ROOT, write_notebook
 from .frameworks import FRAMEWORKS, is_installed
 from .outputs import shortened
-from .source import ROOT, BookError, Section, write_notebook
+from .source import Section
 
 RECORDINGS = ROOT / "recordings"
 

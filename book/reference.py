@@ -12,9 +12,11 @@ import nbformat
 from nbformat import NotebookNode
 
 from .comparison import differences
+from .errors import BookError
 from .execute import run
+from .files import ROOT, write_notebook
 from .frameworks import is_installed
-from .source import ROOT, BookError, Section, write_notebook
+from .source import Section
 
 REFERENCES = ROOT / "tests" / "reference"
 

@@ -4,12 +4,10 @@ import codecs
 import configparser
 import contextlib
 import functools
-import hashlib
 import io
-import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,19 +16,15 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from .cache import cached_notebook
 from .compiler import d2lbook
 from .compiler import old_setuptools as old_setuptools
 from .errors import BookError
+from .files import ROOT
 from .frameworks import FRAMEWORKS
-from .stale import code_files, contents_hash
+from .stale import code_files, files_hash
 from .svg import SvgError, only_drawing
 from .syntax import Block, check_tabs, read_blocks, read_source
-
-ROOT = Path(__file__).parent.parent
-BUILD = ROOT / "_build"
-COMPILED = BUILD / "compiled"
-REMEMBERED = BUILD / "remembered"  # what earlier builds have made of the sources
-NOTEBOOKS = BUILD / "notebooks"  # copies for people to work in
 
 # What decides, besides its text, what a source becomes.
 TOOLS = (*code_files(ROOT, "book/source.py"), "config.ini", "constraints.txt", "references.bib")
@@ -276,7 +270,9 @@ def compile_sections() -> list[Section]:
     for tab in tabs:
         for source in source_files():
             name, made_from = section_name(source), [tools, read_text(source)]
-            notebook = remembered(f"compiled/{tab}/{name}", made_from, functools.partial(compile_source, source, tab))
+            notebook = cached_notebook(
+                f"compiled/{tab}/{name}", made_from, functools.partial(compile_source, source, tab)
+            )
             if notebook is not None:
                 sections.append(Section(name, tab, notebook))
     return sections
@@ -307,62 +303,6 @@ def compile_source(source: Path, tab: str) -> NotebookNode | None:
     notebook.cells = [cell for cell in notebook.cells if cell.cell_type != "code" or cell.source]
     notebook.metadata["language_info"] = {"name": "python"}
     return _finish(nbformat.reads(nbformat.writes(notebook), as_version=4), tab)
-
-
-def remembered(name: str, made_from: Sequence[str], make: Callable[[], NotebookNode | None]) -> NotebookNode | None:
-    """What ``make`` gives, or gave in an earlier build if all that it makes it from is the same.
-
-    Args:
-        name: Name of the result; there is one of that name, the last.
-        made_from: Texts that say all that the result depends on.
-    """
-    key, path = hashlib.sha256(json.dumps(made_from).encode()).hexdigest(), REMEMBERED / f"{name}.json"
-    known = read_kept(path)
-    if known.get("key") == key and "notebook" in known:
-        return nbformat.from_dict(known["notebook"])
-    notebook = make()
-    write_whole(json.dumps({"key": key, "notebook": notebook}), path)
-    return notebook
-
-
-def read_kept(path: Path) -> dict[str, Any]:
-    """What an earlier build has kept as JSON; nothing if there is no such file, or one that is damaged."""
-    try:
-        kept = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return kept if isinstance(kept, dict) else {}
-
-
-def files_hash(patterns: Sequence[str], *more: str) -> str:
-    """Hash of the files of this repository that have such paths, and of more texts. Comments in code do not count."""
-    return contents_hash(ROOT, (path for pattern in patterns for path in ROOT.glob(pattern)), *more)
-
-
-def write_whole(text: str, path: Path) -> None:
-    """Write a file such that ``path`` holds the old text or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # another process may write the same file
-    try:
-        part.write_text(text, "utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def markdown_table(head: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-
-
-def write_notebook(notebook: NotebookNode, path: Path) -> bool:
-    """Write a notebook such that ``path`` holds the old one or the new one, never a part; whether it was another."""
-    text = nbformat.writes(notebook) + "\n"
-    if path.exists() and path.read_text("utf-8") == text:
-        return False
-    write_whole(text, path)
-    return True
 
 
 def fill_with_nothing(folder: Path) -> None:

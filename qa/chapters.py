@@ -3,8 +3,9 @@
 from importlib.metadata import PackageNotFoundError, version
 from xml.etree import ElementTree
 
+from book.errors import BookError
+from book.files import ROOT, atomic_write, markdown_table
 from book.frameworks import FRAMEWORKS
-from book.source import ROOT, BookError, markdown_table, write_whole
 
 from .junit import outcome, run_tests
 
@@ -27,7 +28,7 @@ def renew_table() -> None:
         BookError: A section failed; the table says which.
     """
     found = _results()
-    write_whole(INTRODUCTION + _table(found), TABLE)
+    atomic_write(INTRODUCTION + _table(found), TABLE)
     print(f"Written to {TABLE.relative_to(ROOT)}")
     failed = [f"{tab} {name}" for (name, tab), result in found.items() if result == "FAIL"]
     if failed:

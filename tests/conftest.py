@@ -18,14 +18,16 @@ from nbformat import NotebookNode
 from playwright.sync_api import Browser, Page, sync_playwright
 from processes import free_ports
 
+from book.errors import BookError
 from book.execute import with_outputs
+from book.files import BUILD
 from book.frameworks import is_installed
 from book.handout import hand_out_all
 from book.helper import check_helper
 from book.kernel import own_environment
 from book.recordings import show_results
 from book.reference import reference_path
-from book.source import BUILD, BookError, Section, compile_sections
+from book.source import Section, compile_sections
 from d2l import machine
 
 pytest_plugins = ["contract.fixtures", "notebooks"]

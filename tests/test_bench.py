@@ -11,8 +11,8 @@ import pytest
 from bench import accuracy, report, scaling, speed
 from bench.frameworks import ADAPTERS
 from bench.work import IMAGE, training_flop
+from book.files import ROOT
 from book.frameworks import FRAMEWORKS, is_installed
-from book.source import ROOT
 from d2l.data import resize_matrix
 from d2l.plotting import to_numpy
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from book.errors import BookError
+from book.files import ROOT
 from book.handout import hand_out, listing, readable
-from book.source import ROOT, BookError, Section, source_files, source_notebook
+from book.source import Section, source_files, source_notebook
 
 
 def text_of(source: str, section: str = "chapter_cnn/alexnet") -> str:

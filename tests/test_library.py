@@ -6,9 +6,11 @@ import nbformat
 import numpy as np
 import pytest
 
+from book.errors import BookError
+from book.files import ROOT
 from book.frameworks import FRAMEWORKS, is_installed
 from book.library import library
-from book.source import ROOT, BookError, d2lbook_build, in_root
+from book.source import d2lbook_build, in_root
 from d2l.plotting import to_numpy
 
 pytestmark = pytest.mark.helper

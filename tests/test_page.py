@@ -17,17 +17,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, expect
 
+from book.errors import BookError
+from book.files import BUILD, ROOT
 from book.frameworks import FRAMEWORKS
 from book.pages import render
-from book.source import (
-    BUILD,
-    ROOT,
-    BookError,
-    compile_sections,
-    configured_tabs,
-    d2lbook_build,
-    source_files,
-)
+from book.source import compile_sections, configured_tabs, d2lbook_build, source_files
 from book.svg import only_drawing
 
 TABS = configured_tabs()
@@ -389,9 +383,8 @@ def test_book_without_pictures_has_a_page_of_every_section_for_whichever_framewo
         "source.ROOT",
         "pages.ROOT",
         "pages.BUILD",
-        "pages.SHARED_STAMP",
         "pages.DOWNLOADS",
-        "source.REMEMBERED",
+        "cache.CACHE",
     ):
         folder = {"ROOT": tmp_path, "BUILD": tmp_path / "_build"}.get(name.partition(".")[2], tmp_path / name)
         monkeypatch.setattr(f"book.{name}", folder)

@@ -14,8 +14,10 @@ from nbformat import NotebookNode
 
 from book import __main__ as commands
 from book import pdf
+from book.errors import BookError
+from book.files import BUILD, ROOT
 from book.frameworks import FRAMEWORKS
-from book.source import BUILD, ROOT, BookError, Section
+from book.source import Section
 
 # A formula, and what reads a file, runs a program, and ends what is around it.
 LATEX = [

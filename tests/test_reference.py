@@ -10,7 +10,8 @@ from nbformat import NotebookNode
 
 from book import reference
 from book.__main__ import main
-from book.source import ROOT, Section
+from book.files import ROOT
+from book.source import Section
 from d2l.media import CURVES_MIME, RUN_MIME
 
 pytestmark = pytest.mark.quick

@@ -7,10 +7,12 @@ import nbformat
 import pytest
 
 from book.curves import with_curves
+from book.errors import BookError
+from book.files import BUILD
 from book.frameworks import FRAMEWORKS
 from book.rst import with_rst
 from book.sanitize import sanitized
-from book.source import BUILD, BookError, Section
+from book.source import Section
 from book.structure import check_pages
 
 TABS = tuple(FRAMEWORKS)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from book.source import ROOT, old_setuptools, section_name, source_files, source_notebook
+from book.files import ROOT
+from book.source import old_setuptools, section_name, source_files, source_notebook
 
 # What Ruff has no rule for: what may have pickles in it, and archives whose files could be written anywhere.
 MAY_DO_HARM = re.compile(

@@ -12,7 +12,8 @@ from typing import Any
 
 from nbformat import NotebookNode, from_dict
 
-from book.source import FRAMEWORKS, ROOT
+from book.files import ROOT
+from book.source import FRAMEWORKS
 
 TABS = list(FRAMEWORKS)
 NEEDED = ("book", "d2l", "theme", "config.ini", "constraints.txt", "references.bib")
