@@ -15,13 +15,14 @@ from pathlib import Path
 from book.cache import CACHE, forget
 from book.handout import hand_out_all
 from book.pages import SHARED, render
-from book.source import compile_sections
+from book.compile import compile_sections
+from book.execute import with_outputs
 forget(SHARED)
 for step in ("compiled", "readable"):
     shutil.rmtree(CACHE / step, ignore_errors=True)
 sections = compile_sections()
 hand_out_all(sections)
-render([(section, section.notebook) for section in sections], Path({str(BUILD / "html_bench")!r}))
+render([with_outputs(section, section.notebook) for section in sections], Path({str(BUILD / "html_bench")!r}))
 """
 
 

@@ -5,15 +5,16 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from nbformat import NotebookNode
 from nbformat.sign import NotebookNotary
 
 from .commands import run_command
+from .compile import compile_sections
 from .errors import BookError
 from .files import NOTEBOOKS, ROOT, atomic_write
 from .frameworks import FRAMEWORKS, is_installed
 from .lock import alone
-from .source import Section, check_contents, compile_sections
+from .section import Executed
+from .source import check_contents
 
 
 @alone()
@@ -45,14 +46,14 @@ def build() -> None:
     print(f"The page: {page}")
 
 
-def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> tuple[list[tuple[Section, NotebookNode]], list[str]]:
+def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> tuple[list[Executed], list[str]]:
     """Compile and hand out every section of these tabs, and run those whose code has changed.
 
     Returns:
         Each section with the outputs to show, and a message for each that failed.
     """
     # Only now, since they take a second to import.
-    from .execute import run_cached
+    from .execute import run_cached, with_outputs
     from .handout import hand_out_all
     from .recordings import show_results
 
@@ -61,7 +62,7 @@ def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> tuple[list[tuple[Secti
     sections = [section for section in compile_sections() if section.tab in tabs]
     hand_out_all(sections)
     for section in sections:
-        smoke = section.notebook
+        smoke = with_outputs(section, section.notebook)
         if is_installed(section.tab):
             try:
                 smoke = run_cached(section)
@@ -69,7 +70,7 @@ def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> tuple[list[tuple[Secti
                 failures.append(str(error))
         elif section.code_cells:
             print(f"{section}: not run, its framework is not installed here; what is recorded is shown")
-        shown.append((section, show_results(section, smoke)))
+        shown.append(show_results(smoke))
     return shown, failures
 
 
@@ -77,14 +78,14 @@ def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> tuple[list[tuple[Secti
 def slides() -> None:
     """Make a deck of slides per section and framework, from the marks in the text."""
     from .handout import hand_out
-    from .sanitize import sanitized
+    from .sanitize import Safe
     from .slides import deck
 
     shown, failures = results()
     if failures:
         raise BookError("\n\n".join(failures))
-    for section, notebook in shown:
-        if slides := deck(section, sanitized(notebook)):
+    for section in shown:
+        if slides := deck(Safe(section)):
             hand_out(slides, Path("slides") / section.tab / f"{section.name}.ipynb")
             NotebookNotary().sign(slides)  # JupyterLab shows the pictures of trusted notebooks only
     print(f"The decks: {NOTEBOOKS / 'slides'}\nTo show one: make lab, open it, and press the button RISE above it")

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import nbformat
 from nbformat import NotebookNode
@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 from .files import BUILD, atomic_write
 
 CACHE = BUILD / "cache"
+Found = TypeVar("Found", bound=NotebookNode | None)
 
 
 def digest(parts: Iterable[str | bytes]) -> str:
@@ -43,11 +44,9 @@ def cached(name: str, made_from: Iterable[str], make: Callable[[], Any]) -> Any:
     return value
 
 
-def cached_notebook(
-    name: str, made_from: Iterable[str], make: Callable[[], NotebookNode | None]
-) -> NotebookNode | None:
+def cached_notebook(name: str, made_from: Iterable[str], make: Callable[[], Found]) -> Found:
     """A notebook, or the news that there is none, as `cached` gives it."""
-    return nbformat.from_dict(cached(name, made_from, make))
+    return cast(Found, nbformat.from_dict(cached(name, made_from, make)))
 
 
 def keep(name: str, made_from: Iterable[str], value: Any = None) -> None:

@@ -1,7 +1,6 @@
 """Run compiled notebooks, and keep their outputs as long as the code that made them is the same."""
 
 import copy
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,18 +13,15 @@ from .errors import BookError
 from .files import NOTEBOOKS, ROOT
 from .frameworks import FRAMEWORKS
 from .kernel import Client
-from .source import Section
+from .section import Compiled, Executed, Section
 from .stale import bare, bare_file, contents_hash, shows_code
 
 
-def run(section: Section, profile: str) -> NotebookNode:
+def run(section: Compiled, profile: str) -> Executed:
     """Execute a section in a fresh kernel.
 
     Args:
         profile: The value of ``D2L_PROFILE`` to run under.
-
-    Returns:
-        A copy of the section's notebook with outputs.
 
     Raises:
         BookError: A cell failed or the kernel died; names section, tab and cell, and has the traceback.
@@ -42,32 +38,32 @@ def run(section: Section, profile: str) -> NotebookNode:
         except RuntimeError as error:
             raise BookError(f"{section}: the kernel died in cell {bar.n + 1} of {bar.total}: {error}") from None
         bar.set_postfix_str("")
-    return notebook
+    return Executed(section.name, section.tab, notebook)
 
 
-def run_cached(section: Section) -> NotebookNode:
+def run_cached(section: Compiled) -> Executed:
     """The section's outputs of a smoke run, from the cache if its code and the helper's have not changed.
 
     Raises:
         BookError: See `run`.
     """
     if not section.code_cells:
-        return section.notebook
+        return with_outputs(section, section.notebook)
     code = run_code(section)
     name = f"executed/{section.tab}/{section.name}-{code[:16]}"  # of several states of the code, since a run takes long
-    executed = cached_notebook(name, [code], functools.partial(run, section, "smoke"))
+    executed = cached_notebook(name, [code], lambda: run(section, "smoke").notebook)
     return with_outputs(section, executed)
 
 
-def with_outputs(section: Section, executed: NotebookNode) -> NotebookNode:
-    """The section's notebook with the outputs of an execution of the same code cells."""
+def with_outputs(section: Section, executed: NotebookNode) -> Executed:
+    """The section with the outputs that a notebook has in the same code cells."""
     notebook = copy.deepcopy(section.notebook)
     done = (cell for cell in executed.cells if cell.cell_type == "code")
     for cell in notebook.cells:
         if cell.cell_type == "code":
             source = next(done)
             cell.outputs, cell.execution_count = source.outputs, source.execution_count
-    return notebook
+    return Executed(section.name, section.tab, notebook)
 
 
 def cell_code(notebook: NotebookNode) -> str:

@@ -59,12 +59,12 @@ import nbformat
 from book.execute import with_outputs
 from book.reference import reference_path
 from book.files import ROOT, write_notebook
-from book.source import compile_sections
+from book.compile import compile_sections
 
 for section in compile_sections():
     path = reference_path(section)
     if path == ROOT / sys.argv[1]:
-        write_notebook(with_outputs(section, nbformat.read(path, as_version=4)), path)
+        write_notebook(with_outputs(section, nbformat.read(path, as_version=4)).notebook, path)
 """
 
 

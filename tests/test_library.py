@@ -6,11 +6,11 @@ import nbformat
 import numpy as np
 import pytest
 
+from book.compiler import with_own_names
 from book.errors import BookError
 from book.files import ROOT
 from book.frameworks import FRAMEWORKS, is_installed
 from book.library import library
-from book.source import d2lbook_build, in_root
 from d2l.plotting import to_numpy
 
 pytestmark = pytest.mark.helper
@@ -85,12 +85,10 @@ def test_alexnet_of_the_helper_is_that_of_the_page(tab, sections):
     assert hasattr(importlib.import_module(f"d2l.{FRAMEWORKS[tab].module}"), "AlexNet")
 
 
-@in_root
 def rewritten(call: str, tab: str) -> str:
     """The call as d2lbook writes it into the tab's notebook."""
-    build = d2lbook_build()
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(f"y = {call}")])
-    return build.library.replace_alias(notebook, build.Config().library[tab]).cells[0].source.removeprefix("y = ")
+    return with_own_names(notebook, tab).cells[0].source.removeprefix("y = ")
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -56,6 +56,12 @@ def test_room_imports_only_from_the_rooms_that_it_may(room):
     assert [arrow for arrow in sorted(found) if arrow.partition(": ")[2] not in rooms()[room]] == []
 
 
+def test_one_module_imports_d2lbook():
+    files = (path for room in ("book", "qa", "bench", "theme", "img") for path in (ROOT / room).rglob("*.py"))
+    imports = re.compile(r"\b(?:import|from) d2lbook\b|import_module\([^)]*d2lbook")
+    assert [path.name for path in files if imports.search(path.read_text("utf-8"))] == ["compiler.py"]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_to_files_that_are_there(page):
     links = re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", page.read_text("utf-8"))
