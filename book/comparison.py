@@ -17,6 +17,7 @@ TOLERANCE = {"loss": 2e-4, "acc": 0.02}
 # one without, a loss was 0.007 and an accuracy 0.06 apart.
 WIDE_TOLERANCE = {"answers": {"loss": 0.03, "acc": 0.15}}
 NUMBER = re.compile(r"[-\u2212]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?")
+STANDING_ALONE = re.compile(rf"(?<![\w=.-]){NUMBER.pattern}(?!\w|\.\d)")
 
 # Speeds and times are those of the machine.
 MEASURED = re.compile(rf"{NUMBER.pattern}(?= {UNIT}\b)")
@@ -67,8 +68,32 @@ def differences(test: Sequence[Mapping], reference: Sequence[Mapping], section: 
     return found
 
 
+def numbers(outputs: Sequence[Mapping]) -> list[str]:
+    """All numbers that a cell's outputs show and that `differences` looks at, in order; not what stands between them.
+
+    A number in a name, such as that of a layer, or in a setting, ``num_gpus=1``, is none; nor are those of warnings.
+    """
+    found = [str(value) for values in _numbers(outputs).values() for value in values]
+    texts = _texts_by_kind(outputs)
+    for kind in ("stdout", "text/plain"):
+        found += [match[0].replace(",", "") for text in texts[kind] for match in STANDING_ALONE.finditer(text)]
+    for data in (output.get("data", {}) for output in outputs):
+        if SVG_MIME in data and CURVES_MIME not in data:  # beside curves, the picture says the same again
+            # Without tolerances, in shares of the axes: what a metric's scale makes of places depends on the machine.
+            figure = read_figure(data[SVG_MIME], {})
+            drawn = [part for shape in figure.shapes.values() for part in (*shape.paths, shape.markers)]
+            drawn += figure.images.values()
+            found += [str(value) for part in drawn for value in part.round().astype(int).flat]
+    return found
+
+
 def _texts(outputs: Sequence[Mapping]) -> list[str]:
     """The lines of all that has to be the same, by kind: what is printed may come before what is shown or after."""
+    texts = _texts_by_kind(outputs)
+    return [line for kind in sorted(texts) for text in texts[kind] for line in (f"[{kind}]", *text.split("\n"))]
+
+
+def _texts_by_kind(outputs: Sequence[Mapping]) -> dict[str, list[str]]:
     texts = defaultdict(list)
     for output in outputs:
         data = output.get("data", {})
@@ -85,7 +110,7 @@ def _texts(outputs: Sequence[Mapping]) -> list[str]:
             texts["error"].append(_settled(f"{output['ename']}: {output['evalue']}"))
     for stream in texts.keys() & {"stdout", "stderr"}:
         texts[stream] = [MEASURED.sub("#", _settled(_as_shown("".join(texts[stream]))))]
-    return [line for kind in sorted(texts) for text in texts[kind] for line in (f"[{kind}]", *text.split("\n"))]
+    return texts
 
 
 def _settled(text: str) -> str:

@@ -35,6 +35,7 @@ TEXTS = ("*.md", "chapter_*/*.md")
 PICTURES = ("img/**/*.[!p]*", "img/**/*.p[!y]*")  # all but the scripts that draw them
 SHARED_INPUTS = (*TOOLS, *code_files(ROOT, "book/pages.py", "theme/__init__.py"), *PICTURES, "theme/**/*")
 HELPER = ("d2l/**/*",)
+STORED = ("recordings/**/*.ipynb", "tests/reference/**/*.ipynb")
 STEPS = code_files(ROOT, "book/execute.py", "book/handout.py", "book/recordings.py")  # what else makes the pages
 
 
@@ -144,4 +145,4 @@ def running_sphinx(problem: str) -> Iterator[None]:
 
 def inputs_hash() -> str:
     """Hash of every file that the pages are made from."""
-    return files_hash((*TEXTS, *SHARED_INPUTS, *STEPS, *HELPER, "recordings/**/*.ipynb"))
+    return files_hash((*TEXTS, *SHARED_INPUTS, *STEPS, *HELPER, *STORED))

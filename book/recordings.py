@@ -16,10 +16,11 @@ from d2l.media import RUN_MIME
 from d2l.profile import parse_profile
 
 from .errors import BookError
-from .execute import cell_code, helper_code, run, with_outputs
+from .execute import cell_code, run, with_outputs
 from .files import ROOT, write_notebook
 from .frameworks import FRAMEWORKS, is_installed
 from .outputs import shortened
+from .regression import numbers_hash
 from .section import Compiled, Executed, Section
 
 RECORDINGS = ROOT / "recordings"
@@ -52,7 +53,7 @@ def record(sections: list[Compiled], tab: str, profile: str, only: str = "") -> 
     for section in (section for section in mine if only in ("", Path(section.name).name)):
         # Taken before the run, which may take hours: the code may be edited meanwhile.
         recording = {
-            "helper": helper_code(tab),
+            "numbers": numbers_hash(section),
             "date": datetime.date.today().isoformat(),
             "hardware": hardware(),
             "versions": {name: importlib.metadata.version(name) for name in (FRAMEWORKS[tab].module, "numpy")}
@@ -80,9 +81,14 @@ def load_recording(section: Section) -> NotebookNode | None:
     if cell_code(notebook) != cell_code(section.notebook):
         print(f"{section}: the recording is stale, its cells have changed: {_command(section)}")
         return None
-    if notebook.metadata["recording"]["helper"] != helper_code(section.tab):
+    if not is_current(section, notebook.metadata["recording"]):
         print(f"{section}: recorded with an earlier version of the helper: {_command(section)} renews it")
     return notebook
+
+
+def is_current(section: Section, recording: dict) -> bool:
+    """Whether the regression net says that the helper computes the same numbers as when a section was recorded."""
+    return recording.get("numbers") == numbers_hash(section)
 
 
 def show_results(smoke: Executed) -> Executed:
@@ -122,7 +128,7 @@ def provenance(section: Section, recording: dict) -> str:
     """One line on where a section's recording came from."""
     versions = ", ".join(f"{name} {version}" for name, version in recording["versions"].items())
     line = f"Recorded on {recording['date']} in {recording['seconds']:,} s on {recording['hardware']}; {versions}"
-    if recording["helper"] != helper_code(section.tab):
+    if not is_current(section, recording):
         line += "; with an earlier version of the helper"
     return line
 

@@ -16,9 +16,8 @@ from .errors import BookError
 from .execute import run
 from .files import ROOT, write_notebook
 from .frameworks import is_installed
-from .section import Compiled, Executed, Section
-
-REFERENCES = ROOT / "tests" / "reference"
+from .regression import reference_path
+from .section import Compiled, Executed
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,6 @@ class Renewal:
     path: Path
     notebook: NotebookNode
     changes: list[list[str]]
-
-
-def reference_path(section: Section) -> Path:
-    """Where a section's reference is kept."""
-    return REFERENCES / section.tab / f"{section.name}.ipynb"
 
 
 def renew_references(sections: list[Compiled], write: bool) -> None:

@@ -57,7 +57,7 @@ RECOMPILE = """
 import sys
 import nbformat
 from book.execute import with_outputs
-from book.reference import reference_path
+from book.regression import reference_path
 from book.files import ROOT, write_notebook
 from book.compile import compile_sections
 

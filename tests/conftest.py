@@ -26,7 +26,7 @@ from book.handout import hand_out_all
 from book.helper import check_helper
 from book.kernel import own_environment
 from book.recordings import show_results
-from book.reference import reference_path
+from book.regression import reference_path
 from book.section import Compiled, Executed
 from d2l import machine
 

@@ -38,9 +38,9 @@ from book.frameworks import is_installed
 from book.handout import hand_out
 from book.kernel import _asked_again
 from book.outputs import CHARACTERS, LINES, shortened
-from book.pages import HELPER, SHARED, SHARED_INPUTS, STEPS, TEXTS, _copy_in_place, render, repair
+from book.pages import HELPER, SHARED, SHARED_INPUTS, STEPS, STORED, TEXTS, _copy_in_place, render, repair
 from book.recordings import load_recording, show_results
-from book.reference import reference_path
+from book.regression import numbers_hash, reference_path
 from book.section import Compiled, Executed
 from book.source import (
     Source,
@@ -1064,7 +1064,7 @@ def recorded(section: Compiled, tmp_path, monkeypatch, **changes: str) -> None:
     output = nbformat.v4.new_output("display_data", {RUN_MIME: {}, "text/plain": "val_acc 0.9 after 10 of 10 epochs"})
     notebook.cells[0].outputs = [output]
     notebook.metadata["recording"] = {
-        "helper": helper_code("pytorch"),
+        "numbers": numbers_hash(section),
         "date": "2026-01-31",
         "seconds": 1234,
         "hardware": "a processor, 2 cores, no GPU",
@@ -1129,9 +1129,77 @@ def test_recording_of_cells_with_other_comments_is_shown(tmp_path, monkeypatch):
     assert load_recording(small_section("fit()  #@save")) is not None
 
 
+@pytest.fixture
+def refer(tmp_path, monkeypatch) -> Callable[..., None]:
+    """Stores a section's reference: a printed text, a run's loss and the curve of another."""
+    monkeypatch.setattr("book.regression.REFERENCES", tmp_path / "reference")
+
+    def refer(section: Compiled, text: str, loss: float = 2.25, indent: int = 1, **outputs: nbformat.NotebookNode):
+        executed = with_outputs(section, section.notebook)
+        run_data = {"metrics": {"val_loss": loss}, "epochs": 1, "max_epochs": 1, "examples_per_epoch": 256}
+        executed.code_cells[0].outputs = [
+            nbformat.v4.new_output("stream", text=text),
+            nbformat.v4.new_output("display_data", {RUN_MIME: run_data, "text/plain": f"val_loss {loss:.3f}"}),
+        ]
+        path = reference_path(section)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(executed.notebook, indent=indent), "utf-8")
+
+    return refer
+
+
+COUNTED = "num_gpus=1: no GPU in use\nConv2d: 43,040,778 parameters\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "current"),
+    [
+        ({}, True),
+        ({"indent": 4}, True),
+        ({"text": "trained on the processor\nConvolution: parameters 43,040,778\n"}, True),
+        ({"text": COUNTED.replace("778", "779")}, False),
+        ({"text": COUNTED + "12 more\n"}, False),
+        ({"loss": 2.2501}, False),
+    ],
+    ids=["same", "layout", "words", "count", "another", "loss"],
+)
+def test_recording_is_current_as_long_as_the_reference_has_the_same_numbers(
+    tmp_path, monkeypatch, capsys, refer, change, current
+):
+    section = small_section("fit()")
+    refer(section, COUNTED)
+    recorded(section, tmp_path, monkeypatch)
+    refer(section, **{"text": COUNTED} | change)
+    shown = str(show_results(smoke_outputs(section)).code_cells[0].outputs)
+    assert "val_acc 0.9" in shown
+    assert ("earlier version of the helper" in shown) != current
+    assert ("earlier version of the helper" in capsys.readouterr().out) != current
+
+
+def test_change_of_the_helper_that_computes_the_same_leaves_recordings_current(tmp_path, monkeypatch, refer):
+    section = small_section("fit()")
+    refer(section, COUNTED)
+    recorded(section, tmp_path, monkeypatch)
+    monkeypatch.setattr("book.execute.ROOT", tmp_path)
+    (tmp_path / "d2l").mkdir()
+    (tmp_path / "d2l" / "trainer.py").write_text("renamed = 1")
+    assert "earlier version" not in str(show_results(smoke_outputs(section)).notebook)
+
+
+def test_recording_keeps_what_its_reference_was(tmp_path, monkeypatch, refer):
+    section = small_section("print(1)")
+    refer(section, COUNTED)
+    monkeypatch.setattr(recordings, "RECORDINGS", tmp_path)
+    monkeypatch.setattr(recordings, "ROOT", tmp_path)
+    monkeypatch.setattr(recordings, "run", lambda section, profile: with_outputs(section, section.notebook))
+    recordings.record([section], "pytorch", "full")
+    kept = load_recording(section).metadata["recording"]
+    assert kept["numbers"] == numbers_hash(section) is not None
+
+
 def test_recording_with_another_helper_is_shown_and_named(tmp_path, monkeypatch, capsys):
     section = small_section("fit()")
-    recorded(section, tmp_path, monkeypatch, helper="of another day")
+    recorded(section, tmp_path, monkeypatch, numbers="of another day")
     shown = str(show_results(smoke_outputs(section)).code_cells[0].outputs)
     assert "val_acc 0.9" in shown
     assert "; with an earlier version of the helper" in shown
@@ -1320,7 +1388,7 @@ def disk_full(folder: Path) -> Callable[..., int]:
 
 
 def test_every_source_counts_as_an_input_of_the_page():
-    inputs = {path for pattern in (*TEXTS, *SHARED_INPUTS, *HELPER) for path in ROOT.glob(pattern)}
+    inputs = {path for pattern in (*TEXTS, *SHARED_INPUTS, *HELPER, *STORED) for path in ROOT.glob(pattern)}
     for name in (
         "index.md",
         "chapter_cnn/alexnet.md",
@@ -1328,6 +1396,8 @@ def test_every_source_counts_as_an_input_of_the_page():
         "references.bib",
         "theme/book.js",
         "d2l/trainer.py",
+        "recordings/jax/chapter_cnn/alexnet.ipynb",
+        "tests/reference/jax/chapter_cnn/alexnet.ipynb",
     ):
         assert ROOT / name in inputs
 

@@ -14,9 +14,9 @@ from nbformat import NotebookNode
 from nbval.plugin import NbCellError
 from notebooks import Notebook
 
-from book.comparison import differences
+from book.comparison import differences, numbers
 from book.kernel import Client
-from book.reference import reference_path
+from book.regression import reference_path
 from d2l.media import CURVES_MIME, RUN_MIME
 from d2l.plotting import SVG_STYLE
 
@@ -597,3 +597,43 @@ def test_picture_that_is_not_of_matplotlib_is_compared_as_it_is():
     svgs = ['<svg xmlns="http://www.w3.org/2000/svg"><circle r="1"/></svg>', "<svg>", "<svg><"]
     outputs = [[nbformat.v4.new_output("display_data", data={"image/svg+xml": svg})] for svg in svgs]
     assert [[same(one, other) for one in outputs] for other in outputs] == np.eye(3, dtype=bool).tolist()
+
+
+def printed(text: str) -> list[dict]:
+    """The output of a cell that prints."""
+    return [nbformat.v4.new_output("stream", text=text)]
+
+
+def board(value: float, label: str = "val_loss") -> list[dict]:
+    """The output of a cell that draws on a board."""
+    curves = {CURVES_MIME: {"xlabel": "epoch", "curves": {label: [[1, 2.5], [2, value]]}}}
+    return [nbformat.v4.new_output("display_data", data=curves | {"image/svg+xml": f"<svg><!--{label}--></svg>"})]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (printed("61,706 parameters"), printed("parameters: 61706."), True),
+        (printed("Conv2d at lr=0.1 has 6"), printed("Convolution2D has 6"), True),
+        (printed("6 in all, 20 images/s"), printed("6 in all, 45 images/s"), True),
+        (
+            printed("3 cells"),
+            [nbformat.v4.new_output("stream", name="stderr", text="line 7"), *printed("3 cells")],
+            True,
+        ),
+        (printed("1 x 96 x 54"), printed("1 x 64 x 54"), False),
+        (printed("-0.5"), printed("0.5"), False),
+        (printed("1.5e-3"), printed("1.5e-4"), False),
+        (printed("2 of 3"), printed("3 of 2"), False),
+        (board(2.25), board(2.25, "validation_loss"), True),
+        (board(2.25), board(2.2500001), False),
+        (run_with(2.25), run_with(2.2500001), False),
+        (drawn(), drawn(lambda figure, axes: axes.lines[0].set_color("red"), ylabel="slope"), True),
+        (drawn(), drawn(lines=(X**2, 1.01 * X)), False),
+        (drawn(image=IMAGE), drawn(image=IMAGE), True),
+        (drawn(image=IMAGE), drawn(image=IMAGE.T), False),
+    ],
+)
+def test_numbers_are_those_of_results_and_not_of_words_names_and_looks(one, other, same):
+    assert numbers(one)
+    assert (numbers(one) == numbers(other)) == same

@@ -55,7 +55,7 @@ def renew(monkeypatch, tmp_path):
     }
     now = copy.deepcopy(stored)
     sections = [Compiled(f"chapter_test/{name}", "pytorch", notebook) for name, notebook in stored.items()]
-    monkeypatch.setattr(reference, "REFERENCES", tmp_path)
+    monkeypatch.setattr("book.regression.REFERENCES", tmp_path)
     monkeypatch.setattr(reference, "ROOT", tmp_path)
     monkeypatch.setattr(reference, "is_installed", lambda tab: True)
     monkeypatch.setattr("book.__main__.compile_sections", lambda: sections)

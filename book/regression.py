@@ -1,0 +1,30 @@
+"""What the regression net knows of a section: the stored outputs of its smoke run, and the numbers in them."""
+
+from pathlib import Path
+
+import nbformat
+
+from .cache import digest
+from .comparison import numbers
+from .files import ROOT
+from .section import Section
+
+REFERENCES = ROOT / "tests" / "reference"
+
+
+def reference_path(section: Section) -> Path:
+    """Where a section's reference is kept."""
+    return REFERENCES / section.tab / f"{section.name}.ipynb"
+
+
+def numbers_hash(section: Section) -> str | None:
+    """Hash of all numbers that a section's reference shows, cell by cell; ``None`` if it has no reference.
+
+    While it stays, the helper computes the same for the section: references are compared with each test of the
+    notebooks, and outputs that pass as equal stay in them. Words and names are not in it.
+    """
+    path = reference_path(section)
+    if not path.exists():
+        return None
+    cells = (cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    return digest(" ".join(numbers(cell.outputs)) for cell in cells)
