@@ -1,4 +1,1 @@
-"""The book, around d2lbook: from a source to a page, each step in the module of its name.
-
-Source -> Compiled -> Executed -> Safe -> Page
-"""
+"""The book, around d2lbook: Source -> Compiled -> Executed -> Safe -> Page, see `book.section`."""

@@ -48,6 +48,7 @@ VARYING = [
     )
 ]
 SVG_MIME = "image/svg+xml"
+Numbers = Mapping[str, list[float | None]]  # by what they are of; lost ones are none
 
 
 def differences(test: Sequence[Mapping], reference: Sequence[Mapping], section: str = "") -> list[str]:
@@ -58,10 +59,10 @@ def differences(test: Sequence[Mapping], reference: Sequence[Mapping], section: 
         section: Name of the notebook without folder and ending; some have tolerances of their own.
     """
     tolerances = WIDE_TOLERANCE.get(section, TOLERANCE)
-    texts = [_texts(outputs) for outputs in (reference, test)]
-    found = list(difflib.unified_diff(*texts, n=1, lineterm=""))[2:]  # the first two would name files
+    stored, texts = _texts(reference), _texts(test)
+    found = list(difflib.unified_diff(stored, texts, n=1, lineterm=""))[2:]  # the first two would name files
     found += _different_numbers(_numbers(test), _numbers(reference), tolerances)
-    if texts[0] == texts[1]:
+    if stored == texts:
         figures = [[read_figure(svg, tolerances) for svg in _svgs(outputs)] for outputs in (test, reference)]
         for lines in starmap(different_figures, zip(*figures, strict=True)):
             found += lines
@@ -131,7 +132,7 @@ def _svgs(outputs: Sequence[Mapping]) -> list[str]:
     return [output["data"][SVG_MIME] for output in outputs if SVG_MIME in output.get("data", {})]
 
 
-def _numbers(outputs: Sequence[Mapping]) -> dict[str, list[float]]:
+def _numbers(outputs: Sequence[Mapping]) -> dict[str, list[float | None]]:
     """Every curve's coordinates and every run's final metrics, by name."""
     found = {}
     boards = [output["data"][CURVES_MIME] for output in outputs if CURVES_MIME in output.get("data", {})]
@@ -146,9 +147,7 @@ def _numbers(outputs: Sequence[Mapping]) -> dict[str, list[float]]:
     return found
 
 
-def _different_numbers(
-    test: Mapping[str, list[float]], reference: Mapping[str, list[float]], tolerances: Mapping[str, float]
-) -> Iterator[str]:
+def _different_numbers(test: Numbers, reference: Numbers, tolerances: Mapping[str, float]) -> Iterator[str]:
     """A line for each name whose numbers are missing, new, or not within the tolerance."""
     for name in sorted(test.keys() | reference.keys()):
         ours, theirs = test.get(name), reference.get(name)

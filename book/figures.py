@@ -75,7 +75,7 @@ def read_figure(svg: str, tolerances: Mapping[str, float]) -> Figure:
     drawing = root.find(f"{SVG}g[@id='figure_1']")
     if drawing is None:
         return Figure(svg, {}, {})
-    whole = np.array([[0, 0], [float(number) for number in root.get("viewBox").split()[2:]]])
+    whole = np.array([[0, 0], [float(number) for number in root.attrib["viewBox"].split()[2:]]])
     figure = Figure("", {}, {})
     lines = [_words(group) for kind, group in _groups(drawing) if kind == "text"]
     lines += [line for kind, group in _groups(drawing) if kind == "legend" for line in _legend(group)]
@@ -162,7 +162,7 @@ class _Axis:
             mark = child.find(f".//{SVG}use")
             if mark is None:
                 continue
-            places.append(float(mark.get(direction)))
+            places.append(float(mark.attrib[direction]))
             grid = grid or bool(_shape(child).paths)
             for part, text in _groups(child):
                 if part == "text":
@@ -184,7 +184,8 @@ class _Axis:
         allowed = [tolerance for metric, tolerance in tolerances.items() if metric in quantity]
         if not allowed or len(self.values) < 2:
             return None
-        factor, shift = OFFSET.fullmatch(self.offset).groups()
+        match = OFFSET.fullmatch(self.offset)
+        factor, shift = match.groups() if match else (None, None)
         try:
             numbers = [_number(value) * float(factor or 1) + float(shift or 0) for value in self.values.values()]
         except ValueError:  # words at the ticks, or nothing
@@ -261,11 +262,11 @@ def _shape(group: ET.Element, kind: str = "line") -> Shape:
     """What is drawn in a group."""
     paths = [_points(path) for path in _drawn(group, "path")]
     uses = list(_drawn(group, "use"))
-    places = np.array([(float(use.get("x")), float(use.get("y"))) for use in uses]).reshape(-1, 2)
+    places = np.array([(float(use.attrib["x"]), float(use.attrib["y"])) for use in uses]).reshape(-1, 2)
     if kind in ("line", "PathCollection"):  # definitions in it are its markers
         return Shape([path for path in paths if len(path)], places)
     outlines = {f"#{path.get('id')}": _points(path) for path in group.iter(f"{SVG}path")}
-    paths += [outlines[use.get(f"{XLINK}href")] + place for use, place in zip(uses, places, strict=True)]
+    paths += [outlines[use.attrib[f"{XLINK}href"]] + place for use, place in zip(uses, places, strict=True)]
     return Shape([path for path in paths if len(path)], places[:0])
 
 
@@ -289,6 +290,6 @@ def _drawn(group: ET.Element, kind: str) -> Iterator[ET.Element]:
 
 
 def _pixels(group: ET.Element) -> np.ndarray:
-    data = group.find(f".//{SVG}image").get(f"{XLINK}href").partition(",")[2]
+    data = next(group.iter(f"{SVG}image")).attrib[f"{XLINK}href"].partition(",")[2]
     with Image.open(io.BytesIO(base64.b64decode(data))) as image:
         return np.asarray(image.convert("RGBA"), int)

@@ -46,7 +46,8 @@ def mathml(formula: str, inline: bool) -> str:
         if commands.count(begin) != commands.count(end):
             raise FormulaError(rf"its \{begin} and \{end} are not in pairs")
     try:
-        written = tex2mathml(formula, inline=inline)
+        # The stubs are those of a newer docutils.
+        written = tex2mathml(formula, inline=inline)  # pyright: ignore[reportCallIssue]
         elements = ET.fromstring(ENTITY.sub("", written)).iter()
     except ET.ParseError:  # of signs that are none in XML
         raise FormulaError("the converter to MathML cannot write it") from None

@@ -38,4 +38,4 @@ def check_helper() -> None:
 
 def _has(distribution: Distribution, path: Path) -> bool:
     """Whether a file is one that a distribution has installed."""
-    return any(Path(distribution.locate_file(file)) == path for file in distribution.files or ())
+    return any(Path(str(distribution.locate_file(file))) == path for file in distribution.files or ())

@@ -109,7 +109,7 @@ def _inside(latex: str) -> str:
     """A formula without what makes a display of it."""
     latex = latex.strip()
     while match := DOLLARS.fullmatch(latex) or AROUND.fullmatch(latex):
-        latex = match[match.lastindex].strip()
+        latex = match[match.lastindex or 0].strip()
     return latex
 
 

@@ -45,4 +45,4 @@ def _text(output: NotebookNode) -> str | None:
 
 def _with_text(output: NotebookNode, text: str) -> NotebookNode:
     kept = {"traceback": [text]} if "traceback" in output else {"text": text} if "text" in output else None
-    return nbformat.from_dict(output | (kept or {"data": {"text/plain": text}}))
+    return NotebookNode(output | (kept or {"data": NotebookNode({"text/plain": text})}))

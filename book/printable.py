@@ -63,8 +63,8 @@ def _make_printable(output: NotebookNode) -> None:
             data["text/plain"] = NO_SVG
     if SVG in data:
         root = ET.fromstring(data[SVG])
-        size = tuple(float(root.attrib[name].removesuffix("pt")) for name in ("width", "height"))
-        _keep_size_in_bounds(output, size, output.metadata)
+        width, height = (float(root.attrib[name].removesuffix("pt")) for name in ("width", "height"))
+        _keep_size_in_bounds(output, (width, height), output.metadata)
     for kind in FORMATS.keys() & data.keys():
         with Image.open(io.BytesIO(base64.b64decode(data[kind]))) as image:
             _keep_size_in_bounds(output, image.size, output.metadata | output.metadata.get(kind, {}))

@@ -78,7 +78,8 @@ def _made_safe(output: NotebookNode, cleaner: Any) -> Iterator[NotebookNode]:
             lines = [": ".join(filter(str.strip, (name, value))) or "An error without a message."]
         yield new_output(kind, ename=name, evalue=value, traceback=lines)
     elif kind in ("display_data", "execute_result"):
-        data = output.get("data") if isinstance(output.get("data"), dict) else {}
+        data = output.get("data")
+        data = data if isinstance(data, dict) else {}
         if _is_markdown_alone(data):
             yield from shortened([new_output("display_data", {TEXT_MIME: _text(data[MARKDOWN_MIME])})])[0]
         elif safe := _safe_data(data, cleaner):

@@ -157,17 +157,18 @@ def _sized(attributes: dict[str, str]) -> dict[str, str]:
     lengths = [attributes.get(name, "") for name in ("width", "height")]
     width, height = map(_pixels, lengths)
     known = width and height and min(width, height) >= 1 and max(width, height) <= LARGEST
-    box = [_pixels(number) for number in re.split(r"[\s,]+", attributes.get("viewBox", "").strip())[2:]]
-    has_box = len(box) == 2 and None not in box
+    sides = re.split(r"[\s,]+", attributes.get("viewBox", "").strip())[2:]
+    box = [side for side in map(_pixels, sides) if side is not None]
+    has_box = len(box) == len(sides) == 2
     if known and all(map(PLAIN_LENGTH.fullmatch, lengths)) and (has_box or "viewBox" not in attributes):
         return attributes
     if not has_box:
         box = [width or DEFAULT_SIZE[0], height or DEFAULT_SIZE[1]]
         attributes = attributes | {"viewBox": f"0 0 {box[0]:g} {box[1]:g}"}
-    if not width and not height:
-        width = box[0]
-    width = width or height * box[0] / box[1]
-    height = height or width * box[1] / box[0]
+    if width is None:
+        width = box[0] if height is None else height * box[0] / box[1]
+    if height is None:
+        height = width * box[1] / box[0]
     scale = LARGEST / max(width, height, LARGEST)
     least = max(1.0, scale * max(width, height) / RATIO)
     return attributes | {"width": f"{max(width * scale, least):g}", "height": f"{max(height * scale, least):g}"}

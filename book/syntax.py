@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import nbformat
 from nbformat import NotebookNode
@@ -41,6 +41,7 @@ MARK_ENDS = {"[**": "**]", "(**": "**)", "[~~": "~~]", "(~~": "~~)"}
 SLIDE_MARK = re.compile("|".join(map(re.escape, [*MARK_ENDS, *MARK_ENDS.values()])))
 CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
 ASKS = ("selected", "interact_select")
+Located = ast.expr | ast.stmt  # a piece of code with lines
 LOAD_MENU = "%load_ext d2lbook.tab"
 LOADS_MENU = "get_ipython().run_line_magic('load_ext', 'd2lbook.tab')"  # the same, to Python
 # What Python, unlike Markdown, takes for the end of a line, and what is no text.
@@ -84,7 +85,8 @@ class Block:
         lines = list(enumerate(self.lines, self.first))
         if self.kind != "fence":
             return lines
-        return [(self.first - 1, self.opening), *lines, (self.first + len(lines), FENCE.match(self.opening)[1])]
+        marks = self.opening[: len(self.opening) - len(self.opening.lstrip("`"))]
+        return [(self.first - 1, self.opening), *lines, (self.first + len(lines), marks)]
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Cell:
         """Whether it is in the notebook of a framework; one without a mark is in all."""
         return not self.tabs or bool({tab, "all"} & set(self.tabs))
 
-    def place(self, node: ast.AST) -> str:
+    def place(self, node: Located) -> str:
         """The file and the number of the line in which a piece of the code begins."""
         return f"{self.file}:{self.block.first + bool(self.tabs) + node.lineno - 1}"
 
@@ -235,7 +237,7 @@ def read_blocks(text: str, file: str, tabs: list[str]) -> list[Block]:
         else:
             block.lines.append(line)
             if html is None and (match := HTML.match(line)):
-                html = (place, HTML_ENDS[match.lastgroup])
+                html = (place, HTML_ENDS[match.lastgroup or "other"])
             if html is not None and html[1].search(line):
                 html = None
         blank = not line.strip()
@@ -333,12 +335,12 @@ def _parsed(code: str) -> ast.Module:
             return compile(TransformerManager().transform_cell(code), "cell", "exec", flags)
 
 
-def _is_tab(node: ast.AST, function: str) -> bool:
+def _is_tab(node: ast.AST, function: str) -> TypeGuard[ast.Attribute]:
     """Whether a piece of code is ``tab.selected`` or ``tab.interact_select``."""
     return isinstance(node, ast.Attribute) and ast.unparse(node) == f"tab.{function}"
 
 
-def _calls(node: ast.AST, function: str) -> bool:
+def _calls(node: ast.AST, function: str) -> TypeGuard[ast.Call]:
     return isinstance(node, ast.Call) and _is_tab(node.func, function)
 
 
@@ -421,17 +423,17 @@ def _check_tab(cells: list[Cell], tabs: list[str]) -> None:
     """
     nodes = [(cell, node) for cell in cells for node in ast.walk(cell.tree)]
     own = any(_binds_tab(node) for _, node in nodes)
-    seen = [node.value for _, node in nodes if any(_is_tab(node, name) for name in ASKS)]
+    seen = [node.value for _, node in nodes for name in ASKS if _is_tab(node, name)]
     for cell, node in nodes:
         if isinstance(node, IMPORTS):
             other = any(imported.module.partition(".")[0] == "d2lbook" for imported in imports_of([node]))
         elif isinstance(node, ast.Call):
             named = any(isinstance(argument, ast.Constant) and argument.value in tabs for argument in node.args)
-            asks = isinstance(node.func, ast.Attribute) and node.func.attr in ASKS
-            other = named and asks and node.func.value not in seen
+            asks = isinstance(node.func, ast.Attribute) and node.func.attr in ASKS and node.func.value not in seen
+            other = named and asks
         else:
             other = isinstance(node, ast.Name) and node.id == "tab" and not own and node not in seen
-        if other:
+        if other and isinstance(node, Located):
             raise BookError(
                 f"{cell.place(node)}: d2lbook does not see that this asks for the framework: "
                 "write `if tab.selected('NAME'):` alone in its line"
@@ -555,7 +557,7 @@ def _taken(tree: ast.Module, tab: str) -> ast.Module:
 
     class Take(ast.NodeTransformer):
         def visit_If(self, node: ast.If) -> Any:
-            node = self.generic_visit(node)
+            self.generic_visit(node)
             if not _calls(node.test, "selected"):
                 return node
             return node.body if tab in _names(node.test) else []
