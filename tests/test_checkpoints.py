@@ -616,12 +616,16 @@ from d2l.processes import ProcessGroup
 
 folder = CheckpointFolder(Path("checkpoints"), 2)
 reader, writer = os.pipe()
+ready, begin = os.pipe()
 run = os.fork()
 if not run:
     with folder.locked(ProcessGroup()):
         if not os.fork():
             os.close(writer)
+            os.write(begin, b"!")
             os.read(reader, 1)  # until the first process closes it
+            os._exit(0)
+        os.read(ready, 1)  # until it has begun, without the lock
         os._exit(0)
 os.waitpid(run, 0)
 assert os.listdir("checkpoints") == ["run.lock"]
