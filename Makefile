@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 BOOK := $(PYTHON) -m book
 QA := $(PYTHON) -m qa
-LINT := .venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/codespell
+LINT := .venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/codespell && .venv/bin/basedpyright
 PYTEST := $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4
 export D2L_DATA ?= $(CURDIR)/data
 # d2lbook reads and writes files in the encoding of the locale, which may have no sign for what is in them.
@@ -18,11 +18,11 @@ help: ## List the verbs
 book: .venv/installed ## From a bare clone to the page in _build/html: environment, data, notebooks, HTML
 	@$(BOOK) build
 
-test: .venv/installed ## Lint, spelling, unit tests, browser tests, and every notebook against its stored outputs
+test: .venv/installed ## Lint, spelling, types, unit tests, browser tests, and every notebook against its stored outputs
 	@$(LINT)
 	@$(PYTEST)
 
-quick: $(or $(wildcard .venv/installed),.venv/quick) ## Lint, spelling, and the unit tests that need PyTorch at most, in a minute
+quick: $(or $(wildcard .venv/installed),.venv/quick) ## Lint, spelling, types, and the unit tests that need PyTorch at most, in a minute
 	@$(LINT)
 	@$(PYTEST) -m "quick and not slow"
 

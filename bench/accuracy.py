@@ -6,6 +6,7 @@
 import functools
 import json
 import sys
+from typing import Any
 
 from .frameworks import FRAMEWORKS, run_cells
 
@@ -20,7 +21,7 @@ def measure(tab: str) -> dict[str, list[float]]:
     which may round products to TensorFloat-32.
     """
     framework = FRAMEWORKS[tab]()
-    d2l = framework.d2l
+    d2l: Any = framework.d2l  # whose Trainer is replaced
     if framework.dtype == "float32" and not d2l.num_gpus():
         print(f"{tab} computes in float32 by itself here: there is nothing to compare.", file=sys.stderr)
         return {}

@@ -23,7 +23,8 @@ WORKERS = min(4, usable_processors())
 
 def resized(image: np.ndarray) -> np.ndarray:
     """An image (28, 28) ``uint8``, resized and scaled to [0, 1], ``float32``."""
-    return np.asarray(Image.fromarray(image).resize(IMAGE[::-1], Image.BILINEAR), np.float32) / 255
+    height, width = IMAGE
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR), np.float32) / 255
 
 
 def precision(d2l: Any) -> str:

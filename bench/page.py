@@ -85,7 +85,7 @@ def _lighthouse(html: Path, name: str) -> dict[str, float]:
     try:
         run = subprocess.run(
             ["npx", "--yes", LIGHTHOUSE, address, "--quiet", "--output=json", f"--chrome-flags={CHROME_FLAGS}"],
-            env=os.environ | {"CHROME_PATH": shutil.which("chromium")},
+            env=os.environ | {"CHROME_PATH": shutil.which("chromium") or ""},  # empty: Lighthouse looks for one itself
             stdout=subprocess.PIPE,
             check=True,
         )

@@ -120,11 +120,12 @@ def _scaling(scaling: dict[str, list[dict[str, float]]]) -> str:
     rows = []
     for network, results in scaling.items():
         for found in results:
-            seconds = predicted(results, found["processes"])
+            processes = int(found["processes"])
+            seconds = predicted(results, processes)
             rows.append(
                 [
                     f"{network}, {found['bytes'] / 2**20:.1f} MiB of gradients",
-                    str(found["processes"]),
+                    str(processes),
                     *(f"{found[name]:.2f}" for name in ("alone", "all_reduce")),
                     *(f"{seconds:.2f}", f"{found['step']:.2f}", f"{found['step'] / seconds:.2f}"),
                 ]

@@ -91,7 +91,7 @@ def measure_here(model: Any) -> Result:
             distributed.barrier()  # a step is done when the last process has done it
             seconds[name].append(time.perf_counter() - start)
     medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}
-    return {"processes": processes, "bytes": gradients.nbytes} | medians
+    return {"processes": processes, "bytes": gradients.nbytes, **medians}
 
 
 def _medians(runs: Sequence[Result]) -> Result:

@@ -42,8 +42,9 @@ def faults_made() -> dict[str, list[tuple[str, str]]]:
     tests: dict[str, list[tuple[str, str]]] = {}
     for path in _test_files():
         for node in ast.parse(path.read_text("utf-8")).body:
-            for fault in _faults(node):
-                tests.setdefault(fault, []).append((path.relative_to(TESTS).as_posix(), node.name))
+            if isinstance(node, ast.FunctionDef):
+                for fault in _faults(node):
+                    tests.setdefault(fault, []).append((path.relative_to(TESTS).as_posix(), node.name))
     return tests
 
 
@@ -56,9 +57,9 @@ def _test_files() -> list[Path]:
     return sorted(TESTS.rglob("test_*.py"))
 
 
-def _faults(node: ast.stmt) -> Iterator[str]:
+def _faults(test: ast.FunctionDef) -> Iterator[str]:
     """The faults named in the decorators of a test, those in its parameters' marks included."""
-    for decorator in getattr(node, "decorator_list", []):
+    for decorator in test.decorator_list:
         for call in (part for part in ast.walk(decorator) if isinstance(part, ast.Call)):
             if ast.unparse(call.func) == "pytest.mark.fault":
                 yield ast.literal_eval(call.args[0])

@@ -31,4 +31,4 @@ def outcome(case: ElementTree.Element) -> str:
 
 def properties(case: ElementTree.Element, name: str) -> list[str]:
     """What a test has recorded under a name."""
-    return [item.get("value") for item in case.iter("property") if item.get("name") == name]
+    return [item.get("value", "") for item in case.iter("property") if item.get("name") == name]

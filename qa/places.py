@@ -70,7 +70,7 @@ def replaced(text: str, place: Place, new: str) -> str:
     before = text[line_start:start]
     if not new and not before.strip() and text[end : end + 1] == "\n":
         return text[:line_start] + text[end + 1 :]
-    indent = re.match(r"[ \t]*", text[line_start:])[0]
+    indent = before[: len(before) - len(before.lstrip())]
     return text[:start] + re.sub(r"\n(?=.)", "\n" + indent, new) + text[end:]
 
 
@@ -132,7 +132,7 @@ def _definitions(file: str, text: str) -> list[tuple[str, int, int]]:
         (
             node.name,
             starts[min([node.lineno, *(line.lineno for line in node.decorator_list)]) - 1],
-            starts[node.end_lineno],
+            starts[node.end_lineno or node.lineno],
         )
         for node in nodes
     ]

@@ -59,6 +59,7 @@ OPERATORS = {
     ast.And: ("and", "or"),
     ast.Or: ("or", "and"),
 }
+Located = ast.expr | ast.stmt  # nodes with lines and columns
 
 
 @dataclass(frozen=True)
@@ -301,26 +302,28 @@ class _Finder(ast.NodeVisitor):
         self._replace(kind, node, "pass")
         self.generic_visit(node)
 
-    def _replace_operator(self, kind: str, node: ast.AST, left: ast.expr, operator: ast.AST, right: ast.expr) -> None:
+    def _replace_operator(self, kind: str, node: Located, left: ast.expr, operator: ast.AST, right: ast.expr) -> None:
         old, new = OPERATORS[type(operator)]
         start, end = self._span(node)
         after, before = self._span(left)[1], self._span(right)[0]
         # Between the operands there may be brackets and comments, too.
         between = re.sub(rb"#.*", lambda comment: b" " * len(comment[0]), self.source[after:before])
         place = re.search(re.escape(old).replace(r"\ ", r"\s+").encode(), between)
+        assert place, f"{self.file}:{node.lineno}: no {old} between the operands"
         changed = self.source[start : after + place.start()] + new.encode() + self.source[after + place.end() : end]
         self._replace(kind, node, changed.decode())
 
-    def _replace(self, kind: str, node: ast.AST, *news: str) -> None:
+    def _replace(self, kind: str, node: Located, *news: str) -> None:
         """Take down a place; of its changes, one is drawn."""
         span, old = self._span(node), self._text(node)
         self.places.append([Change(self.file, kind, node.lineno, *span, old, new) for new in news])
 
-    def _text(self, node: ast.AST) -> str:
+    def _text(self, node: Located) -> str:
         start, end = self._span(node)
         return self.source[start:end].decode()
 
-    def _span(self, node: ast.AST) -> tuple[int, int]:
+    def _span(self, node: Located) -> tuple[int, int]:
+        assert node.end_lineno and node.end_col_offset  # which the parser gives to every node
         return (
             self.starts[node.lineno - 1] + node.col_offset,
             self.starts[node.end_lineno - 1] + node.end_col_offset,

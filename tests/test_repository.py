@@ -24,6 +24,7 @@ PAGES = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG",
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FORMS = sorted(path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config")
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+LINT = re.search(r"^LINT := (.*)$", MAKEFILE, re.M)[1]
 
 
 def rooms() -> dict[str, set[str]]:
@@ -94,9 +95,16 @@ def test_workflows_run_what_is_run_here():
     workflows = [yaml.safe_load(path.read_text("utf-8")) for path in WORKFLOWS]
     runs = [step.get("run") for content in workflows for job in content["jobs"].values() for step in job["steps"]]
     chosen = re.search(r'-m "(.*)"', MAKEFILE)[1]
+    assert LINT.replace(".venv/bin/", "") in runs
     assert ".ci/run" in runs and ".ci/run ${{ matrix.under }} make test" in runs
     assert f'python -m pytest --numprocesses auto -m "{chosen}"' in runs
     assert os.name != "posix" or os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_commits_are_checked_as_make_quick_does():
+    repos = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"]
+    entries = [hook["entry"].removesuffix(" --force-exclude") for repo in repos for hook in repo["hooks"]]
+    assert entries == LINT.split(" && ")
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda path: path.name)
@@ -109,6 +117,13 @@ def test_form_asks_for_what_github_can_show(form):
     )
     assert all(field["attributes"]["options"] for field in fields if field["type"] == "dropdown")
     assert any(field["validations"]["required"] for field in fields if "validations" in field)
+
+
+def test_types_are_found_to_be_the_same_whichever_frameworks_are_installed():
+    """PyTorch always is; each other one has a stub, else the helper's module of its name would be taken for it."""
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    others = content["project"]["optional-dependencies"].keys() - {"pytorch", "book", "test", "figures"}
+    assert {path.stem for path in (ROOT / content["tool"]["pyright"]["stubPath"]).glob("*.pyi")} == others
 
 
 # The markers that choose tests

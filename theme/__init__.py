@@ -6,13 +6,14 @@ import gc
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from xml.etree import ElementTree as ET
 
 from docutils import nodes
 from PIL import Image
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
@@ -167,7 +168,8 @@ def _picture(path: Path) -> Picture:
     svg = ET.fromstring(only_drawing(path.read_bytes()))  # which gives it a size where it has none
     own = [svg.findtext(f"{SVG}{tag}") for tag in ("title", "desc")]
     words = ". ".join(filter(None, own)) or "Plot: " + ", ".join(dict.fromkeys(_texts(svg)))
-    return Picture(_pixels(svg.get("width")), _pixels(svg.get("height")), words, svg.find(f".//{SVG}image") is None)
+    width, height = (_pixels(svg.attrib[side]) for side in ("width", "height"))
+    return Picture(width, height, words, drawn=svg.find(f".//{SVG}image") is None)
 
 
 def _texts(svg: ET.Element) -> list[str]:
@@ -204,7 +206,8 @@ def _write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_bl
         LOGGER.warning("the formula %s cannot be shown: %s", node.astext(), error, location=node)
         raise nodes.SkipNode from None
     if not inline:
-        number = f'<span class="number">({get_node_equation_number(translator, node)})</span>' if node["number"] else ""
+        writer = cast(Any, translator)  # Sphinx 5.3 declares its translator to HTML 4 here, and takes this one
+        number = f'<span class="number">({get_node_equation_number(writer, node)})</span>' if node["number"] else ""
         formula = f"{translator.starttag(node, 'div', CLASS='formula')}{formula}{number}</div>\n"
     translator.body.append(formula)
     raise nodes.SkipNode
@@ -233,7 +236,8 @@ def _code(section: nodes.section) -> str:
 
 def _leave_out_search(app: Sphinx) -> None:
     """Sphinx's own index: the pages have another, which `_write_search_index` writes."""
-    app.builder.search = False
+    if isinstance(app.builder, StandaloneHTMLBuilder):
+        app.builder.search = False
 
 
 def _pages_to_write(app: Sphinx, env: BuildEnvironment) -> list[str]:
@@ -242,9 +246,10 @@ def _pages_to_write(app: Sphinx, env: BuildEnvironment) -> list[str]:
     titles = {page: str(title) for page, title in env.titles.items()}
     numbers = (env.toctree_includes, env.toc_secnumbers, env.toc_fignumbers, math["objects"])
     works = [(work.citation_id, work.key, work.formatted_entry.label) for work in cite["citations"]]
-    before = getattr(env, "shown_of_others", None)
-    env.shown_of_others = copy.deepcopy((titles, numbers, std["labels"], std["anonlabels"], works))
-    return [] if env.shown_of_others == before else sorted(env.found_docs)
+    shown = copy.deepcopy((titles, numbers, std["labels"], std["anonlabels"], works))
+    before = vars(env).get("shown_of_others")
+    vars(env)["shown_of_others"] = shown  # Sphinx keeps it with the rest of the environment
+    return [] if shown == before else sorted(env.found_docs)
 
 
 def _write_search_index(app: Sphinx, problem: Exception | None) -> None:
@@ -281,7 +286,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     gc.disable()
     app.add_html_theme("theme", str(Path(__file__).parent))
     app.set_translator("html", Translator)
-    app.add_html_math_renderer("mathml", (_write_formula, None), (_write_formula, None))
+    formula: Any = (_write_formula, None)  # nothing is left to write at its end; Sphinx does not declare the None
+    app.add_html_math_renderer("mathml", formula, formula)
     add_directives(app)
     app.add_directive("explorer", Explorer)
     app.connect("builder-inited", _leave_out_search)

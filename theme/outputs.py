@@ -14,7 +14,7 @@ class ShownText(Directive):
 
     def run(self) -> list[nodes.Node]:
         """A block that d2lbook's style for LaTeX draws as an output."""
-        text = decoded(self.content).expandtabs().strip("\n")
+        text = decoded(self.content.data).expandtabs().strip("\n")
         style = nodes.raw("", r"\diilbookstyleoutputcell", format="latex")
         return [style, nodes.literal_block(text, text, classes=["output"], language="none")]
 
@@ -26,7 +26,7 @@ class ShownHtml(Directive):
 
     def run(self) -> list[nodes.Node]:
         """The HTML, which a PDF leaves out."""
-        return [nodes.raw("", decoded(self.content), format="html")]
+        return [nodes.raw("", decoded(self.content.data), format="html")]
 
 
 def add_directives(app: Sphinx) -> None:
