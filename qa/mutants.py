@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import yaml
 from tqdm import tqdm
 
-from book.execute import own_environment
+from book.kernel import own_environment
 from book.source import ROOT, BookError, markdown_table, write_whole
 from d2l.machine import usable_processors
 

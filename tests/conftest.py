@@ -11,24 +11,23 @@ from typing import Any
 
 import matplotlib
 import nbformat
-import notebooks
 import pytest
 from jupyter_client.connect import LocalPortCache
 from matplotlib import pyplot as plt
 from nbformat import NotebookNode
-from nbval.plugin import IPyNbCell
 from playwright.sync_api import Browser, Page, sync_playwright
 from processes import free_ports
 
-from book.execute import PATIENCE, own_environment, with_outputs
+from book.execute import with_outputs
 from book.handout import hand_out_all
 from book.helper import check_helper
+from book.kernel import own_environment
 from book.recordings import show_results
 from book.reference import reference_path
 from book.source import BUILD, BookError, Section, compile_sections, is_installed
 from d2l import machine
 
-pytest_plugins = ["contract.fixtures"]
+pytest_plugins = ["contract.fixtures", "notebooks"]
 
 environment = own_environment()
 os.environ.clear()
@@ -133,16 +132,14 @@ def page(browser) -> Iterator[Page]:
 LocalPortCache.find_available_port = lambda cache, ip: free_ports(1)[0]
 os.environ["IPYTHONDIR"] = str(BUILD / "ipython" / os.environ.get("PYTEST_XDIST_WORKER", "alone"))
 Path(os.environ["IPYTHONDIR"]).mkdir(parents=True, exist_ok=True)
-notebooks.install()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have nbval wait for a kernel to start as long as the build does; its kernels have to find this helper."""
+    """See that the kernels find this helper."""
     try:
         check_helper()
     except BookError as error:
         raise pytest.UsageError(str(error)) from None
-    config.option.nbval_kernel_startup_timeout = PATIENCE
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -172,8 +169,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.user_properties += [("fault", *marker.args) for marker in item.iter_markers("fault")]
         if {"sections", "browser"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
-        if isinstance(item, IPyNbCell):
-            item.output_timeout = PATIENCE
     references = Path(__file__).parent / "reference"
     for item in items:
         if references in item.path.parents:

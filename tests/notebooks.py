@@ -1,103 +1,124 @@
-"""nbval's runs of notebooks, with the outputs that the build would store and with the book's comparison."""
+"""A plugin of pytest: nbval finds notebooks and their cells, the build's client runs them, its comparison judges."""
 
-import copy
-from collections.abc import Sequence
-from contextlib import suppress
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
-from nbclient.client import CellExecutionComplete
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME
+from nbclient.exceptions import CellTimeoutError
 from nbformat import NotebookNode
-from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile
 
 from book.comparison import differences
-
-run_cell = IPyNbCell.runtest
-next_message = IPyNbFile.get_kernel_message
+from book.kernel import TIMED_OUT, Client
 
 
-class Outputs:
-    """The outputs of a notebook's cells, as the build's client makes them of a kernel's messages.
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Iterator[None]:
+    """Put a `Notebook` in the place of what nbval has found, with ``--nbval`` or ``--nbval-lax``."""
+    found = yield
+    return [Notebook.from_parent(parent, path=file_path) if type(one) is IPyNbFile else one for one in found]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What became of a cell: its outputs at the end of the notebook, and what went wrong in it, if anything."""
+
+    outputs: list[NotebookNode]
+    problem: str = ""
+    traceback: str = ""
+
+
+class Cell(IPyNbCell):
+    """A test of a cell, compared with its stored outputs once all cells of its notebook that are picked have run."""
+
+    def runtest(self) -> None:
+        """Compare the cell.
+
+        Raises:
+            NbCellError: It failed, took too long, or has other outputs.
+        """
+        if self.options["skip"]:
+            pytest.skip()
+        run = self.parent.runs[self]
+        self.test_outputs = run.outputs  # for --nbdime
+        if run.problem:
+            self.raise_cell_error(run.problem, run.traceback)
+        is_unrun = self.cell.execution_count is None
+        if is_unrun and self.cell.outputs:
+            self.raise_cell_error("Unrun reference cell has outputs")
+        is_compared = self.options["check"] and not is_unrun
+        if is_compared and (lines := differences(run.outputs, self.cell.outputs, self.parent.path.stem)):
+            self.raise_cell_error("Cell outputs differ", "\n".join(lines))
+
+
+class Notebook(IPyNbFile):
+    """A notebook as nbval collects it.
+
+    nbval runs and compares cell by cell, in one method without a seam; but a later cell may update what an earlier one
+    has shown, and what is stored is how it was at the end. One thing is not as in the build: what libraries write to
+    file descriptors, as XLA does on a slow machine, ipykernel leaves to pytest.
+    """
+
+    def setup(self) -> None:
+        """Start no kernel: `runs` does."""
+
+    def collect(self) -> Iterator[Cell]:
+        """nbval's tests of cells, which are to be compared in another way."""
+        for cell in super().collect():
+            yield Cell.from_parent(self, name=cell.name, cell_num=cell.cell_num, cell=cell.cell, options=cell.options)
+
+    @cached_property
+    def runs(self) -> dict[Cell, Run]:
+        """Every cell that is picked and not skipped, run in their order, those after one that fails as well."""
+        mine = [item for item in self.session.items if isinstance(item, Cell) and item.parent is self]
+        cells = [cell for cell in mine if not cell.options["skip"]]
+        notebook = nbformat.v4.new_notebook(
+            metadata=self.nb.metadata, cells=[nbformat.v4.new_code_cell(cell.cell.source) for cell in cells]
+        )
+        replies: dict[int, dict[str, Any]] = {}
+        client = Client(
+            notebook,
+            self.path.parent,
+            limit=math.ceil(self.config.option.nbval_cell_timeout),
+            kernel_name=self._kernel_name(),
+            allow_errors=True,
+            raise_on_iopub_timeout=True,
+            on_cell_executed=lambda cell, cell_index, execute_reply: replies.update(
+                {cell_index: execute_reply["content"]}
+            ),
+        )
+        ended = ""
+        try:
+            client.run("smoke")
+        except (RuntimeError, CellTimeoutError) as error:
+            ended = str(error)
+        return {
+            cell: _run(cell, executed.outputs, replies.get(number), ended)
+            for number, (cell, executed) in enumerate(zip(cells, notebook.cells, strict=True))
+        }
+
+    def _kernel_name(self) -> str:
+        """The kernel that nbval's options name; none if it is the notebook's own."""
+        option = self.config.option
+        return NATIVE_KERNEL_NAME if option.nbval_current_env else option.nbval_kernel_name or ""
+
+
+def _run(cell: Cell, outputs: list[NotebookNode], reply: dict[str, Any] | None, ended: str) -> Run:
+    """What became of a cell.
 
     Args:
-        cells: The cells of code that are run.
+        reply: The kernel's, if one came.
+        ended: Why the kernel was left before the last cell, if it was.
     """
-
-    def __init__(self, cells: Sequence[NotebookNode]):
-        notebook = nbformat.v4.new_notebook(cells=[copy.deepcopy(cell) for cell in cells])
-        self._client = NotebookClient(notebook, record_timing=False)
-
-    def __getitem__(self, number: int) -> list[NotebookNode]:
-        return self._client.nb.cells[number].outputs
-
-    def begin(self, number: int) -> None:
-        """Take the messages that follow for those of this cell."""
-        self._number = number
-        self[number].clear()
-        self._client.clear_before_next_output = False
-
-    def take(self, message: dict[str, Any]) -> None:
-        """Put what a message brings into the outputs of its cell; updates go where their display was shown."""
-        with suppress(CellExecutionComplete):
-            self._client.process_message(copy.deepcopy(message), self._client.nb.cells[self._number], self._number)
-
-
-def run_and_compare(cell: IPyNbCell) -> None:
-    """Compare a cell with its stored outputs, once all cells of its notebook that are picked have run.
-
-    A later cell may update what an earlier one has shown, and what is stored is how it was at the end.
-    """
-    notebook = cell.parent
-    if not hasattr(notebook, "errors"):
-        _run(notebook, [item for item in cell.session.items if item.parent is notebook])
-    if cell in notebook.errors:
-        raise notebook.errors[cell]
-    if cell.options["check"] and cell.cell.execution_count is not None:
-        number = notebook.cells.index(cell)
-        if lines := differences(notebook.outputs[number], notebook.stored[number], notebook.path.stem):
-            cell.raise_cell_error("Cell outputs differ", "\n".join(lines))
-
-
-def _run(notebook: IPyNbFile, cells: list[IPyNbCell]) -> None:
-    """Run cells; what one of them raises is kept, and the next are run nevertheless."""
-    notebook.cells, notebook.errors = cells, {}
-    notebook.outputs = Outputs([cell.cell for cell in cells])
-    notebook.stored = [copy.deepcopy(cell.cell.outputs) for cell in cells]  # nbval joins the texts in them
-    for number, cell in enumerate(cells):
-        notebook.outputs.begin(number)
-        try:
-            run_cell(cell)
-        except (Exception, pytest.skip.Exception) as error:
-            notebook.errors[cell] = error
-    # nbval expects the cells after one that took too long to fail; all of these are still to be reported.
-    notebook.timed_out = False
-
-
-def get_kernel_message(notebook: IPyNbFile, timeout: float | None = None, stream: str = "iopub") -> dict[str, Any]:
-    """The kernel's next message that nbval knows."""
-    while True:
-        message = next_message(notebook, timeout=timeout, stream=stream)
-        if message["parent_header"].get("msg_id") == notebook.kernel.asked:
-            notebook.outputs.take(message)
-        if message["msg_type"] not in ("update_display_data", "clear_output"):
-            return message
-
-
-def execute_cell_input(kernel: RunningKernel, cell_input: str, allow_stdin: bool | None = None) -> str:
-    """Run a cell as in a notebook, with history: without it IPython shows what a closing semicolon should hide."""
-    flags = {"allow_stdin": allow_stdin, "stop_on_error": False}
-    kernel.asked = kernel.kc.execute(cell_input, silent=False, store_history=True, **flags)
-    return kernel.asked
-
-
-def install() -> None:
-    """Have nbval run and compare notebooks in this way."""
-    IPyNbCell.runtest = run_and_compare
-    IPyNbCell.compare_outputs = lambda cell, test, reference, skip_compare=None: True  # too early, see above
-    IPyNbFile.get_kernel_message = get_kernel_message
-    RunningKernel.execute_cell_input = execute_cell_input
-    # By then the client has waited for the kernel to be ready. This would wait again, for no more than ten seconds.
-    RunningKernel._ensure_iopub_up = lambda kernel: None
+    if reply is None:
+        return Run(outputs, ended)
+    if reply["status"] != "error" or cell.options["check_exception"]:
+        return Run(outputs)
+    problem = reply["evalue"] if reply["ename"] == TIMED_OUT else "Cell execution caused an exception"
+    return Run(outputs, problem, "\n".join(line for one in outputs for line in one.get("traceback", [])))

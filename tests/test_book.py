@@ -28,8 +28,9 @@ from processes import TIME_LIMIT
 
 from book import __main__, execute, pandoc, recordings, source
 from book.__main__ import main
-from book.execute import _asked_again, cell_code, helper_code, run, run_code, with_outputs
+from book.execute import cell_code, helper_code, run, run_code, with_outputs
 from book.handout import hand_out
+from book.kernel import _asked_again
 from book.outputs import CHARACTERS, LINES, shortened
 from book.pages import HELPER, SHARED_INPUTS, SHARED_STAMP, STEPS, TEXTS, _copy_in_place, render, repair
 from book.recordings import load_recording, show_results
@@ -1253,7 +1254,8 @@ def test_only_known_sections_can_be_recorded():
         recordings.record([small_section("fit()")], "pytorch", "full", "vgg")
 
 
-def test_reply_that_asyncio_was_not_told_of_is_read():
+@pytest.mark.parametrize("limit", [None, 5])
+def test_reply_that_asyncio_was_not_told_of_is_read(limit):
     asked = []
 
     async def get_msg(timeout=None):
@@ -1262,8 +1264,8 @@ def test_reply_that_asyncio_was_not_told_of_is_read():
             raise queue.Empty
         return {"msg_type": "execute_reply"}
 
-    assert asyncio.run(_asked_again(get_msg)(timeout=None)) == {"msg_type": "execute_reply"}
-    assert None not in asked
+    assert asyncio.run(_asked_again(get_msg)(timeout=limit)) == {"msg_type": "execute_reply"}
+    assert asked == [1, 1, 1]
 
 
 def test_wait_for_a_reply_with_a_limit_ends():

@@ -1,19 +1,21 @@
 """The notebook tests fail for what matters and for nothing else."""
 
+import asyncio
 import copy
 import io
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
 
 import nbformat
-import notebooks
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from nbformat import NotebookNode
+from nbval.plugin import NbCellError
+from notebooks import Notebook
 
 from book.comparison import differences
+from book.kernel import Client
 from book.reference import reference_path
 from d2l.media import CURVES_MIME, RUN_MIME
 from d2l.plotting import SVG_STYLE
@@ -270,52 +272,83 @@ def cleared(wait: bool) -> dict:
     return message("clear_output", wait=wait)
 
 
-class Cell:
-    """A test of a cell as nbval makes it, with the texts that are stored as its outputs."""
+class Kernel:
+    """A kernel's client whose kernel answers with what a test gives, a list of messages for each request."""
 
-    options: ClassVar = {"check": True}
+    def __init__(self, answers: list[list[dict]]):
+        self.answers = iter(answers)
+        self.errors: list[dict] = []
+        self.shell_channel = SimpleNamespace(get_msg=self.reply)
+        self.iopub_channel = SimpleNamespace(get_msg=self.next_message)
 
-    def __init__(self, parent: SimpleNamespace, session: SimpleNamespace, *texts: str):
-        outputs = [nbformat.v4.new_output("display_data", data={"text/plain": text}) for text in texts]
-        self.parent, self.session = parent, session
-        self.cell = nbformat.v4.new_code_cell(outputs=outputs, execution_count=1)
+    def kernel_info(self) -> str:
+        return "asked"
 
-    def raise_cell_error(self, problem: str, lines: str) -> None:
-        raise ValueError(f"{problem}: {lines}")
+    def execute(self, code: str, **options: object) -> str:
+        answer = next(self.answers)
+        self.errors = [part["content"] for part in answer if part["msg_type"] == "error"]
+        self.messages = iter([*answer, message("status", execution_state="idle")])
+        return "asked"
+
+    async def reply(self, timeout: float | None) -> dict:
+        (error,) = self.errors or [{}]
+        return message("execute_reply", status="error" if error else "ok", language_info={}, **error)
+
+    async def next_message(self, timeout: float | None) -> dict:
+        return next(self.messages)
+
+    def is_alive(self) -> bool:
+        return True
+
+    def stop_channels(self) -> None:
+        """There are none."""
+
+
+def verdict(item: pytest.Item) -> str:
+    """What a cell's test says, nothing if it passes."""
+    try:
+        item.runtest()
+    except pytest.skip.Exception:
+        return "skipped"
+    except NbCellError as error:
+        return ": ".join(filter(None, (str(error), error.inner_traceback)))
+    return ""
 
 
 @pytest.fixture
-def compare(monkeypatch) -> Callable[..., list[str]]:
-    """Compares a notebook's stored texts with a kernel's answers, cell by cell; gives what nbval says of each."""
+def judge(request, monkeypatch, tmp_path) -> Callable[..., list[str]]:
+    """Tests a notebook of these cells as nbval collects it; gives the verdict on each."""
+
+    def judge(*cells: NotebookNode) -> list[str]:
+        path = tmp_path / "some.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=list(cells)), path)
+        notebook = Notebook.from_parent(request.session, path=path)
+        items = list(notebook.collect())
+        with monkeypatch.context() as patch:  # pytest itself looks at them when the test has ended
+            patch.setattr(request.session, "items", items)
+            return list(map(verdict, items))
+
+    return judge
+
+
+@pytest.fixture
+def compare(judge, monkeypatch) -> Callable[..., list[str]]:
+    """Compares a notebook's stored texts with a kernel's answers, cell by cell; gives what is said of each."""
 
     def compare(answers: list[list[dict]], *stored: list[str]) -> list[str]:
-        notebook = SimpleNamespace(path=Path("some.ipynb"), kernel=SimpleNamespace(asked="asked"))
-        session = SimpleNamespace(items=[])
-        session.items += [Cell(notebook, session, *texts) for texts in stored]
-        idle = message("status", execution_state="idle")
-        messages = iter([part for answer in answers for part in (*answer, idle)])
+        async def start(client: Client, **options: object) -> None:
+            client.kc = Kernel(copy.deepcopy(answers))
 
-        def run_cell(cell: Cell) -> None:
-            errors = []
-            while (received := notebooks.get_kernel_message(notebook)) is not idle:
-                assert received["msg_type"] in ("stream", "display_data", "error"), "nbval would not know it"
-                if received["msg_type"] == "error":
-                    errors.append(received["content"]["evalue"])
-            if errors:
-                raise ValueError(errors[0])
-
-        monkeypatch.setattr(notebooks, "run_cell", run_cell)
-        monkeypatch.setattr(notebooks, "next_message", lambda *args, **kwargs: next(messages))
-        said = []
-        for cell in session.items:
-            try:
-                notebooks.run_and_compare(cell)
-                said.append("")
-            except ValueError as error:
-                said.append(str(error))
-        return said
+        monkeypatch.setattr(Client, "async_start_new_kernel", start)
+        return judge(*(cell_of("x = 1", *texts) for texts in stored))
 
     return compare
+
+
+def cell_of(code: str, *shown: str) -> NotebookNode:
+    """A cell with these texts stored as its outputs."""
+    outputs = [nbformat.v4.new_output("display_data", data={"text/plain": text}) for text in shown]
+    return nbformat.v4.new_code_cell(code, outputs=outputs, execution_count=1)
 
 
 @pytest.mark.parametrize(
@@ -346,8 +379,54 @@ def test_display_that_a_later_cell_updates_is_compared_as_it_is_in_the_end(compa
 
 
 def test_cell_that_fails_says_so_and_the_others_are_compared(compare):
-    error = message("error", ename="ValueError", evalue="no such data", traceback=[])
-    assert compare([[error], [displayed("a", "1")]], [], ["a"]) == ["no such data", ""]
+    error = message("error", ename="ValueError", evalue="no such data", traceback=["ValueError: no such data"])
+    failed = "Cell execution caused an exception: ValueError: no such data"
+    assert compare([[error], [displayed("a", "1")]], [], ["a"]) == [failed, ""]
+
+
+def test_notebook_that_nbval_finds_is_collected_once_and_as_the_book_runs_it(request, tmp_path):
+    path = tmp_path / "some.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell_of("x = 1")]), path)
+    (found,) = request.config.hook.pytest_collect_file(file_path=path, parent=request.session)
+    assert isinstance(found, Notebook)
+    assert [cell.name for cell in found.collect()] == ["Cell 0"]
+
+
+@pytest.mark.slow
+def test_cells_run_as_in_jupyter_and_those_after_one_that_takes_too_long_as_well(judge, request, monkeypatch):
+    monkeypatch.setattr(request.config.option, "nbval_cell_timeout", 0.5)
+    endless = "import time\nwhile True:\n    time.sleep(0.01)  # here"
+    expected = nbformat.v4.new_code_cell("# NBVAL_RAISES_EXCEPTION\n1 / 0", execution_count=1)
+    expected.outputs = [nbformat.v4.new_output("error", ename="ZeroDivisionError", evalue="division by zero")]
+    said = judge(
+        cell_of(""),
+        cell_of("x = display('any', display_id=True)", "('smoke', '0')"),
+        cell_of("1 + 1;"),
+        cell_of("# NBVAL_SKIP\nundefined"),
+        cell_of(endless),
+        cell_of("import os\nx.update((os.environ['D2L_PROFILE'], os.environ['PYTHONHASHSEED']))"),
+        expected,
+        cell_of("# NBVAL_IGNORE_OUTPUT\n1 + 1", "3"),
+        cell_of("1 + 1", "3"),
+    )
+    timed_out = said.pop(4)
+    assert timed_out.startswith("the cell took more than 1 s: ") and "# here" in timed_out
+    wrong = "Cell outputs differ: @@ -1,2 +1,2 @@\n [text/plain]\n-3\n+2"
+    assert said == ["", "", "", "skipped", "", "", "", wrong]
+
+
+@pytest.mark.slow
+def test_cells_of_a_kernel_that_dies_fail_and_those_before_are_compared(judge):
+    died = "Kernel died"
+    assert judge(cell_of("'a'", "'a'"), cell_of("import os\nos._exit(1)"), cell_of("'b'")) == ["", died, died]
+
+
+@pytest.mark.slow
+def test_notebook_is_run_beside_an_event_loop_such_as_a_browsers(judge):
+    async def run() -> list[str]:
+        return judge(cell_of("'a'", "'a'"))
+
+    assert asyncio.run(run()) == [""]
 
 
 X = np.linspace(0, 3, 50)

@@ -1,0 +1,171 @@
+"""Notebooks run in kernels, for the build and for the tests: one environment, the same limits, the same outputs."""
+
+import asyncio
+import atexit
+import contextlib
+import functools
+import os
+import queue
+import signal
+import subprocess
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jupyter_client.client import KernelClient
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+from nbclient import NotebookClient
+from nbformat import NotebookNode, ValidationError
+from traitlets.config import Config
+
+from .source import ROOT
+
+SETTINGS_OF_OTHERS = (
+    "MPLBACKEND",
+    "PYTHONWARNINGS",
+    "PYTHONDEVMODE",
+    "PYTEST_ADDOPTS",
+    "PY_COLORS",
+    "FORCE_COLOR",
+    "CLICOLOR_FORCE",
+    "GIT_",
+)
+# In seconds, for a kernel to start, and for a cell's outputs after its reply: a machine may be busy with other work.
+PATIENCE = 600
+TIMED_OUT = "CellTimeoutError"
+
+
+class Client(NotebookClient):
+    """Runs a notebook's cells of code in a kernel of their own, and puts their outputs into the notebook.
+
+    Args:
+        folder: Where the kernel starts.
+        limit: Seconds that a cell may take. It is then interrupted, and fails with `TIMED_OUT` as its error's name.
+        on_progress: Called with the progress line that a cell shows, each time that it moves.
+        options: Those of nbclient, such as what is called when a cell has been executed.
+    """
+
+    def __init__(
+        self,
+        notebook: NotebookNode,
+        folder: Path,
+        limit: int | None = None,
+        on_progress: Callable[[str], object] = lambda line: None,
+        **options: Any,
+    ):
+        super().__init__(
+            notebook,
+            timeout=limit,
+            interrupt_on_timeout=True,
+            error_on_timeout={"ename": TIMED_OUT, "evalue": f"the cell took more than {limit} s", "traceback": []},
+            startup_timeout=PATIENCE,
+            iopub_timeout=PATIENCE,
+            # Without it ipykernel warns that other users of the machine could listen.
+            config=Config({"KernelManager": {"transport_encryption": "auto"}}),
+            resources={"metadata": {"path": str(folder)}},
+            record_timing=False,
+            **options,
+        )
+        self._on_progress = on_progress
+        self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._came: Callable[[], Any] = lambda: None
+
+    def run(self, profile: str) -> None:
+        """Start the kernel, run all cells in their order, and end it. Signals are answered as outside of this.
+
+        Args:
+            profile: The value of ``D2L_PROFILE`` to run under.
+
+        Raises:
+            CellExecutionError: A cell failed, unless the option ``allow_errors`` is set; the next ones are not run.
+            RuntimeError: The kernel died, or does not start.
+        """
+        try:
+            self.execute(env=kernel_environment(profile))
+        except RuntimeError:
+            self._came()  # once more: while an object is deleted, Python drops what a handler raises
+            raise
+        finally:
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+
+    async def async_start_new_kernel(self, **kwargs: Any) -> None:
+        # nbclient answers these by ending the kernel and going on; here they end who runs it as well. Where the main
+        # thread has an event loop that runs, nbclient is in another one, which signals do not reach.
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self._handlers.items():
+                asyncio.get_running_loop().remove_signal_handler(number)
+                signal.signal(number, self._after_the_kernel(handler) if callable(handler) else handler)
+        await super().async_start_new_kernel(**kwargs)
+
+    def _after_the_kernel(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        """A signal's handler that first kills the kernel: ended in another way, it prints a traceback of its own.
+
+        So does nbclient if it cleans up when Python exits, with its tasks broken off. Here all is done by then: the
+        kernel is seen to end, with a limit, since without one a second signal would wait for the first one's wait.
+        """
+
+        def handle(*signal_and_frame: Any) -> None:
+            manager = self.km
+            provisioner = manager.provisioner if manager else None
+            if manager and isinstance(provisioner, LocalProvisioner) and provisioner.process and provisioner.pgid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(provisioner.pgid, signal.SIGKILL)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    provisioner.process.wait(timeout=10)
+                manager.cleanup_connection_file()
+                atexit.unregister(self._cleanup_kernel)
+            self._came = functools.partial(handler, *signal_and_frame)
+            self._came()
+
+        return handle
+
+    async def async_start_new_kernel_client(self) -> KernelClient:
+        client = await super().async_start_new_kernel_client()
+        client.shell_channel.get_msg = _asked_again(client.shell_channel.get_msg)
+        return client
+
+    def process_message(self, msg: dict, cell: NotebookNode, cell_index: int) -> NotebookNode | None:
+        text = msg["content"].get("data", {}).get("text/plain", "")
+        if msg["msg_type"].endswith("display_data") and isinstance(text, str) and " left" in text:
+            self._on_progress(text.splitlines()[-1])
+        try:
+            return super().process_message(msg, cell, cell_index)
+        except ValidationError as error:  # one odd output does not cost the section
+            note = f"This output is not shown: no notebook can hold it, since {error.message}.\n"
+            cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text=note))
+            return None
+
+
+def _asked_again(get_msg: Callable[..., Awaitable[dict]]) -> Callable[..., Awaitable[dict]]:
+    """What waits for a kernel's reply, and looks for it every second.
+
+    jupyter_client sends requests past asyncio, which may take the news of a reply with it: a reply that has come would
+    be waited for until the limit, or without end.
+    """
+
+    async def wait(timeout: float | None = None) -> dict:
+        seconds = 0
+        while timeout is None or seconds < timeout:
+            with contextlib.suppress(queue.Empty):
+                return await get_msg(timeout=1)
+            seconds += 1
+        raise queue.Empty
+
+    return wait
+
+
+def own_environment() -> dict[str, str]:
+    """The environment without what users set for other programs: it would change figures, warnings and colours, and
+    which repository git works in. Sets of texts have the same order in every run.
+    """
+    own = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS_OF_OTHERS)}
+    return own | {"MATPLOTLIBRC": os.devnull, "PYTHONHASHSEED": "0"}
+
+
+def kernel_environment(profile: str) -> dict[str, str]:
+    """The environment of a kernel that runs a notebook: `own_environment`, the profile, and where the images are."""
+    data = Path(os.environ.get("D2L_DATA") or ROOT / "data").resolve()
+    return own_environment() | {"D2L_DATA": str(data), "D2L_PROFILE": profile}
