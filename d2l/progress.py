@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from .metrics import StepMetrics
 from .notebook import Output, in_notebook
 from .observers import Observer
 from .validation import count_examples
@@ -70,6 +71,13 @@ class Progress(Observer):
     def before_batch(self, trainer: "Trainer", train: bool, batch: Any) -> None:
         """Count the batch's examples."""
         self.batch_examples = self.batch_total = count_examples(batch)
+
+    def recount(self, metrics: StepMetrics) -> None:
+        """Take the batch's examples from its step, which knows them where shards differ or images are left out."""
+        if metrics.count is not None:
+            self.batch_examples = metrics.count
+        if metrics.total is not None:
+            self.batch_total = metrics.total
 
     def after_batch(self, trainer: "Trainer", train: bool) -> None:
         """Add the batch to the counts, and begin to time the next one."""

@@ -1,7 +1,7 @@
 """The loop that fits a model to data, in every framework."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -78,12 +78,10 @@ class Trainer(HyperParameters):
         every: int | str = "epoch",
         keep: int = 2,
     ):
-        precisions = self.backend_type.precisions
-        validation.check_trainer(
-            max_epochs, num_gpus, gradient_clip_val, precision, precisions, checkpoint_dir, every, keep
-        )
+        validation.check_trainer(max_epochs, num_gpus, gradient_clip_val, checkpoint_dir, every, keep)
+        validation.check_precision(precision, self.backend_type.precisions)
         max_epochs, num_gpus = int(max_epochs), int(num_gpus)  # also where they are NumPy's, which JSON cannot hold
-        self.save_hyperparameters(ignore="precisions")
+        self.save_hyperparameters()
         if num_gpus > self.num_devices or (num_gpus and not self.gpus):
             used = f"{len(self.gpus) or 'no'} GPU in use, training on {describe_devices(self.backend)}"
             self._say(f"num_gpus={num_gpus}: {used}{self.backend.more_gpus_advice}")
@@ -135,18 +133,11 @@ class Trainer(HyperParameters):
         return self.train_batch_idx / max(self.num_train_batches, 1)
 
     def prepare_data(self, data: DataModule) -> None:
-        """Get the data loaders and their lengths in batches.
-
-        Raises:
-            TypeError: A loader is none, or does not know how many batches it has.
-            ValueError: A loader has no batches.
-        """
+        """Get the data loaders and their lengths in batches, which are 1 or more."""
         with placed(data, self.device, self.processes):
             self.train_dataloader, self.val_dataloader = data.train_dataloader(), data.val_dataloader()
         self.num_train_batches = validation.count_batches(data, "train_dataloader", self.train_dataloader)
-        self.num_val_batches = 0
-        if self.val_dataloader is not None:
-            self.num_val_batches = validation.count_batches(data, "val_dataloader", self.val_dataloader)
+        self.num_val_batches = validation.count_batches(data, "val_dataloader", self.val_dataloader)
 
     def prepare_model(self, model: Module) -> None:
         """Join model and trainer, set up the board, and bring the model to the device.
@@ -174,15 +165,14 @@ class Trainer(HyperParameters):
         Interrupted, it leaves the model with its weights so far and the board with its curves; it can be called again.
         To an error in a step is added which step it was, and what batch.
 
-        Resumed, a run goes on from the last whole checkpoint of the trainer's folder, with its weights, optimizer,
-        random states, curves, and place in the epoch: on a CPU, to the same numbers as without the interruption, as
-        far as they come from the random states of Python, NumPy or the framework. `d2l.run_state.RunState` says what a
-        checkpoint holds; what a run depends on beside it is named when the first one is made. TensorFlow and MXNet do
-        not expose their RNG state: after a `stop` between two checkpoints, later epochs are drawn anew.
+        Resumed, a run goes on from the last whole checkpoint of the trainer's folder: on a CPU, to the same numbers as
+        without the interruption, as far as they come from the random states of Python, NumPy or the framework.
+        `d2l.run_state.RunState` says what a checkpoint holds; what a run depends on beside it is named when the first
+        one is made. TensorFlow and MXNet do not expose their RNG state: after a `stop` between two checkpoints, later
+        epochs are drawn anew.
 
         Several processes, where the framework has been started in them, divide each batch among them, and their run is
-        that of one process with the same batches. Batch normalization takes the statistics of a process's shard.
-        A loader of one's own is gone through whole by each process, which takes its shard of each batch.
+        that of one process with the same batches; but batch normalization takes the statistics of a process's shard.
 
         Args:
             model: The model; resumed, one like that of the checkpoint.
@@ -205,10 +195,11 @@ class Trainer(HyperParameters):
     def fit_epoch(self) -> None:
         """Go once through the training data, then once through the validation data."""
         backend, model = self.backend, self.model
+        clip = partial(self.clip_gradients, self.gradient_clip_val) if self.gradient_clip_val > 0 else None
         backend.set_training(model, True)
         for batch in self.train_dataloader:
             with explained(self, "training", self.train_batch_idx, batch):
-                metrics = backend.train_step(model, self.optim, self.prepare_batch(batch), self._clip)
+                metrics = backend.train_step(model, self.optim, self.prepare_batch(batch), clip)
                 self._log_step(metrics, train=True)
             self.train_batch_idx += 1
         self.train_batch_idx = (self.epoch + 1) * self.num_train_batches  # also where a batch had no image in it
@@ -220,11 +211,7 @@ class Trainer(HyperParameters):
             self.val_batch_idx += 1
 
     def log(self, key: str, value: Any, train: bool) -> None:
-        """Take a scalar of the current step to the board.
-
-        Raises:
-            ValueError: It is not one number.
-        """
+        """Take a scalar of the current step to the board, or to what collects those of a step in progress."""
         validation.check_metric(self.model, key, value)
         if record(key, value):
             return
@@ -241,7 +228,7 @@ class Trainer(HyperParameters):
     def load_weights(self, model: Module, data: DataModule, path: str | os.PathLike[str]) -> None:
         """Give ``model`` the weights of a checkpoint, to predict with it or to train it further.
 
-        It draws no random number, and of several processes it concerns only the one that calls it.
+        It draws no random number, and concerns only the process that calls it.
 
         Args:
             model: A model like that of the checkpoint.
@@ -249,8 +236,8 @@ class Trainer(HyperParameters):
             path: The checkpoint's file; a leading ``~`` is the home folder.
 
         Raises:
-            CheckpointError: The file is not whole, or has other arrays than the model: names, shapes and types that
-                differ are listed, and the weights stay as they were.
+            CheckpointError: The file is not whole, or has other arrays than the model, which are listed; the weights
+                stay as they were.
         """
         check_given(self, "load_weights(model, data, path)", model, data)
         load_weights(self, model, data, path)
@@ -259,8 +246,7 @@ class Trainer(HyperParameters):
         """Have `fit` end with an exception, from a signal's handler.
 
         A run with checkpoints ends when the step that it is in is done, with a checkpoint of that place. One without
-        ends at once, and so does one that is asked a second time, but for one in several processes: what has started
-        them passes on what each has got already.
+        ends at once, and so does one of a single process that is asked a second time.
 
         Args:
             reason: The exception for `fit` to raise.
@@ -270,17 +256,10 @@ class Trainer(HyperParameters):
             raise reason
         waiting.stop_reason = reason
 
-    @property
-    def _clip(self) -> Callable[[Any], Any] | None:
-        """What scales gradients, if that is asked for."""
-        return partial(self.clip_gradients, self.gradient_clip_val) if self.gradient_clip_val > 0 else None
-
     def _log_step(self, metrics: StepMetrics, train: bool) -> None:
         """Take the metrics of a step to the board."""
-        if self.progress and metrics.count is not None:
-            self.progress.batch_examples = metrics.count
-        if self.progress and metrics.total is not None:
-            self.progress.batch_total = metrics.total
+        if self.progress:
+            self.progress.recount(metrics)
         for key, value in metrics.values.items():
             self.log(key, value, train)
 

@@ -88,32 +88,33 @@ def check_share(name: str, number: Any) -> None:
 
 
 def check_trainer(
-    max_epochs: Any,
-    num_gpus: Any,
-    gradient_clip_val: Any,
-    precision: Any,
-    precisions: Sequence[str],
-    checkpoint_dir: Any,
-    every: Any,
-    keep: Any,
+    max_epochs: Any, num_gpus: Any, gradient_clip_val: Any, checkpoint_dir: Any, every: Any, keep: Any
 ) -> None:
     """See that a trainer's arguments are what it takes.
 
     Raises:
-        ValueError: One is not, or the framework lacks the precision.
+        ValueError: One is not.
         TypeError: The folder for checkpoints is no path.
     """
     check_whole("max_epochs", max_epochs, 0)
     check_whole("num_gpus", num_gpus, 0)
     if not (isinstance(gradient_clip_val, Real) and gradient_clip_val >= 0):
         raise ValueError(f"gradient_clip_val={gradient_clip_val!r}: give a number, 0 or more")
-    if precision not in precisions:
-        raise ValueError(f"precision={precision!r}: give one of {', '.join(map(repr, precisions))}")
     if every != "epoch" and not is_whole(every, 1):
         raise ValueError(f"every={every!r}: give 'epoch' or a number of training batches, 1 or more")
     check_whole("keep", keep, 1)
     if not (checkpoint_dir is None or (isinstance(checkpoint_dir, (str, os.PathLike)) and str(checkpoint_dir))):
         raise TypeError(f"checkpoint_dir={checkpoint_dir!r}: give the path of a folder, or None")
+
+
+def check_precision(precision: Any, precisions: Sequence[str]) -> None:
+    """See that a precision is one that the framework has.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if precision not in precisions:
+        raise ValueError(f"precision={precision!r}: give one of {', '.join(map(repr, precisions))}")
 
 
 def check_metric(model: Any, key: Any, value: Any) -> None:
@@ -245,10 +246,14 @@ def check_points(model: Any) -> None:
 def count_batches(data: Any, name: str, loader: Any) -> int:
     """The batches in an epoch of the loader that the method ``name`` of a data module has returned.
 
+    Without validation, its loader may be ``None``, and has none.
+
     Raises:
         TypeError: It is no loader of batches, or it does not know their number.
         ValueError: It has no batches.
     """
+    if loader is None and name == "val_dataloader":
+        return 0
     source = f"{type(data).__name__}.{name}()"
     if hasattr(data, "get_dataloader") and getattr(type(data), name).__module__.startswith("d2l."):
         source = f"{type(data).__name__}.get_dataloader(train={name == 'train_dataloader'})"

@@ -16,7 +16,6 @@ from ...checkpoint import check_fits
 from ...compiled_steps import CompiledSteps
 from ...machine import cpu_has_bfloat16
 from ...metrics import StepMetrics, recorded
-from ...plotting import to_numpy
 from ...processes import ProcessGroup
 from . import CLUSTER
 from .devices import num_gpus
@@ -24,10 +23,10 @@ from .modules import TENSORS, Module
 from .optimizers import SGD
 from .precision import plain_float32
 from .processes import mirrored, process_group, replicas
+from .replicas import check_scope, of_whole, seed_replicas, statistics_of, weighted
 
 # TensorFlow's pass over a compiled step that has layers compute in bfloat16 on a CPU, between casts.
 BFLOAT16_REWRITE = "auto_mixed_precision_onednn_bfloat16"
-SEED_STATE = "seed_generator_state"  # what Keras calls the variable of a layer that draws random numbers
 
 
 class Backend(backend.Backend):
@@ -122,7 +121,7 @@ class Backend(backend.Backend):
         with self._scope():
             optimizer = super().configure(model)
         if self.strategy is not None:
-            self._check_scope(model, optimizer)
+            check_scope(self.strategy, model, self.model_state(model), optimizer)
         self._seed_replicas(model)
         return optimizer
 
@@ -132,7 +131,7 @@ class Backend(backend.Backend):
 
     def sync_statistics(self, model: Module) -> None:
         """Give all replicas the means of what each has gathered by itself, as batch normalization does."""
-        if self.strategy is not None and self._statistics(model):
+        if self.strategy is not None and statistics_of(self.strategy, model):
             self._model = model
             self._steps.get(self._average_divided, model, None)()
 
@@ -197,8 +196,8 @@ class Backend(backend.Backend):
         optimizer = self._optimizer
         metrics, grads, variables = self._gradients(shard)
         grads = [tf.zeros_like(x) if grad is None else grad for grad, x in zip(grads, variables, strict=True)]
-        metrics, whole = _of_whole(_upcast_metrics(metrics), examples)
-        grads = [_weighted(grad, examples / tf.maximum(whole, 1)) for grad in grads]
+        metrics, whole = of_whole(_upcast_metrics(metrics), examples)
+        grads = [weighted(grad, examples / tf.maximum(whole, 1)) for grad in grads]
         keras = isinstance(optimizer, tf.keras.optimizers.Optimizer)
         if self._clip is not None or not keras:
             context = tf.distribute.get_replica_context()
@@ -214,7 +213,7 @@ class Backend(backend.Backend):
         self, shard: Sequence[tf.Tensor], examples: tf.Tensor
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """A replica's step of evaluation; it gives the metrics and the number of examples of the whole batch."""
-        return _of_whole(self._evaluate(shard), examples)
+        return of_whole(self._evaluate(shard), examples)
 
     def _shards(self, batch: Sequence[tf.Tensor]) -> tuple[Any, Any]:
         """Each replica's shard of this process's batch, and its size; an empty one is padded with one of weight 0."""
@@ -236,40 +235,9 @@ class Backend(backend.Backend):
         """Where variables are made."""
         return nullcontext() if self.strategy is None else self.strategy.scope()
 
-    def _check_scope(self, model: Module, optimizer: Any) -> None:
-        """See that several devices can have the model's variables, and that no optimizer clips the gradients of one."""
-        in_scope = self.strategy.extended.variable_created_in_scope
-        single = [
-            name
-            for name, variable in self.model_state(model).items()
-            if not (name.endswith(SEED_STATE) or in_scope(_variable(variable)))
-        ]
-        if single:
-            raise ValueError(
-                f"{type(model).__name__} has variables for one device already ({', '.join(single)}), and this "
-                f"trainer uses {self.num_devices}: make a new model, where need be inside of trainer.strategy.scope()"
-            )
-        clipping = [name for name in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(optimizer, name, None)]
-        if clipping:
-            raise ValueError(
-                f"{clipping[0]} of {type(optimizer).__name__} clips the gradient of each device's part of the batch: "
-                "give the trainer a gradient_clip_val in its place, or num_gpus=1"
-            )
-
-    def _seed_replicas(self, model: Module) -> None:
-        """Have each replica draw random numbers of its own in Keras layers; the first, as it would alone."""
-        if self.strategy is None:
-            return
-        for name, variable in self.model_state(model).items():
-            if name.endswith(SEED_STATE):
-                state = self.processes.broadcast(to_numpy(variable))
-                copies = self.strategy.experimental_local_results(_variable(variable))  # one, if made before
-                for replica, copy in zip(replicas(self.strategy), copies, strict=False):
-                    copy.assign(state + np.array([replica, 0], state.dtype))
-
     def _average_divided(self) -> None:
         def average() -> None:
-            own = self._statistics(self._model)
+            own = statistics_of(self.strategy, self._model)
             values = [tf.identity(variable) for variable in own]
             means = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
             for variable, mean in zip(own, means, strict=True):
@@ -277,11 +245,9 @@ class Backend(backend.Backend):
 
         self.strategy.run(average)
 
-    def _statistics(self, model: Module) -> list[tf.Variable]:
-        """The model's variables that layers change by themselves, a device its own."""
-        in_scope = self.strategy.extended.variable_created_in_scope
-        own = map(_variable, model.non_trainable_variables)
-        return [variable for variable in own if in_scope(variable) and variable.dtype.is_floating]
+    def _seed_replicas(self, model: Module) -> None:
+        if self.strategy is not None:
+            seed_replicas(self.strategy, self.processes, self.model_state(model))
 
     # State
 
@@ -365,28 +331,10 @@ def _check_gradients(model: Module, grads: Sequence[tf.Tensor | None]) -> None:
         )
 
 
-def _of_whole(metrics: dict[str, Any], examples: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    """In a replica with so many examples: the metrics of the whole batch, and its number of examples."""
-    totals = {key: _weighted(value, examples) for key, value in metrics.items()}
-    examples = tf.identity(examples)  # on the replica's device, as the totals
-    totals, whole = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, (totals, examples))
-    return {key: total / tf.cast(tf.maximum(whole, 1), total.dtype) for key, total in totals.items()}, whole
-
-
 def _upcast_metrics(metrics: Mapping[str, Any]) -> dict[str, tf.Tensor]:
     """Metrics of at least 32 bits: in 16, a sum over an epoch would overflow, or swallow small parts."""
     tensors = {key: tf.convert_to_tensor(value) for key, value in metrics.items()}
     return {key: x if x.dtype == tf.float64 else tf.cast(x, tf.float32) for key, x in tensors.items()}
-
-
-def _weighted(value: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-    """Their product; without weight, nothing, whatever the value."""
-    return tf.math.multiply_no_nan(value, tf.cast(weight, value.dtype))
-
-
-def _variable(variable: Any) -> tf.Variable:
-    """TensorFlow's own variable, of which Keras has a wrapper."""
-    return variable if isinstance(variable, tf.Variable) else variable.value
 
 
 def _by_name(model: tf.keras.Model) -> dict[str, Any]:
