@@ -1,6 +1,7 @@
 """A fifth framework for the helper, NumPy: all that `d2l.backend.Backend` asks for, and a model to train with it."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class Classifier(modules.Classifier, modules.Module):
     def __init__(self, *sizes: int, lr: float = 0.1, momentum: float = 0.0):
         self.save_hyperparameters()
         self._plot_settings(plot_train_per_epoch=2, plot_valid_per_epoch=1)
-        dense = [Dense(*pair) for pair in zip(sizes, sizes[1:], strict=False)]
+        dense = [Dense(*pair) for pair in pairwise(sizes)]
         self.layers = [layer for one in dense for layer in (one, ReLU())][:-1]
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
@@ -96,7 +97,6 @@ class Classifier(modules.Classifier, modules.Module):
 class Backend(backend.Backend):
     name = "numpy"
     optimizer_methods = ("step",)
-    optimizer_example = "SGD(self.parameters(), self.lr, self.momentum)"
 
     def set_training(self, model: Classifier, training: bool) -> None:
         model.training = training
