@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
+from book.files import ROOT, atomic_write
+from book.frameworks import FRAMEWORKS, is_installed
 from book.recordings import hardware
-from book.source import FRAMEWORKS, ROOT, is_installed, write_whole
 from d2l.machine import usable_processors
 from d2l.profile import current_profile
 
@@ -62,7 +63,8 @@ def main() -> int:
         parser.error(str(error))
     machine = hardware()
     path = report.RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', machine.lower())}.json"
-    versions = {FRAMEWORKS[tab]: version(FRAMEWORKS[tab]) for tab in filter(is_installed, FRAMEWORKS)}
+    modules = [framework.module for tab, framework in FRAMEWORKS.items() if is_installed(tab)]
+    versions = {module: version(module) for module in modules}
     versions["python"] = platform.python_version()
     results = json.loads(path.read_text("utf-8")) if path.exists() else {}
     if results.get("versions") != versions:
@@ -71,7 +73,7 @@ def main() -> int:
     for part in parts:
         for name, found in PARTS[part]():
             results.setdefault(part, {})[name] = found
-            write_whole(json.dumps(results, indent=1) + "\n", path)
+            atomic_write(json.dumps(results, indent=1) + "\n", path)
             report.write()
     print(f"Written to {path.relative_to(ROOT)} and {report.REPORT.relative_to(ROOT)}")
     return 0

@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-from .frameworks import FRAMEWORKS, run_cells
+from .frameworks import ADAPTERS, run_cells
 
 SEEDS = 3
 PRECISIONS = ("auto", "float32")
@@ -20,7 +20,7 @@ def measure(tab: str) -> dict[str, list[float]]:
     Empty where the framework computes in plain ``float32`` by itself, so that the runs would be the same: not on a GPU,
     which may round products to TensorFloat-32.
     """
-    framework = FRAMEWORKS[tab]()
+    framework = ADAPTERS[tab]()
     d2l: Any = framework.d2l  # whose Trainer is replaced
     if framework.dtype == "float32" and not d2l.num_gpus():
         print(f"{tab} computes in float32 by itself here: there is nothing to compare.", file=sys.stderr)

@@ -5,31 +5,37 @@ import sys
 import time
 from collections.abc import Iterator
 
-from book.pages import STAMP
-from book.source import BUILD, REMEMBERED, ROOT
+from book.cache import CACHE, forget
+from book.files import BUILD, ROOT
+from book.pages import WHOLE
 
 COMPILE_AND_RENDER = f"""
 import shutil
 from pathlib import Path
+from book.cache import CACHE, forget
 from book.handout import hand_out_all
-from book.pages import SHARED_STAMP, render
-from book.source import REMEMBERED, compile_sections
-SHARED_STAMP.unlink(missing_ok=True)
-shutil.rmtree(REMEMBERED, ignore_errors=True)
+from book.pages import SHARED, render
+from book.compile import compile_sections
+from book.execute import with_outputs
+forget(SHARED)
+for step in ("compiled", "readable"):
+    shutil.rmtree(CACHE / step, ignore_errors=True)
 sections = compile_sections()
 hand_out_all(sections)
-render([(section, section.notebook) for section in sections], Path({str(BUILD / "html_bench")!r}))
+render([with_outputs(section, section.notebook) for section in sections], Path({str(BUILD / "html_bench")!r}))
 """
 
 
 def measure() -> Iterator[tuple[str, float]]:
     """Seconds of each, with the start of a new process."""
     yield "compile all tabs and render the pages, nothing executed", _seconds(sys.executable, "-c", COMPILE_AND_RENDER)
-    STAMP.unlink(missing_ok=True)  # what was rendered has no outputs
+    forget(WHOLE)  # what was rendered has no outputs
     _seconds("make", "book")
     yield "make book, nothing changed", _seconds("make", "book")
     # As if this section had been another at the last build.
-    for path in (STAMP, BUILD / "eval" / "chapter_cnn" / "alexnet.ipynb", *REMEMBERED.rglob("alexnet.json")):
+    forget(WHOLE)
+    known = (path for step in ("compiled", "readable") for path in (CACHE / step).rglob("alexnet.json"))
+    for path in (BUILD / "eval" / "chapter_cnn" / "alexnet.ipynb", *known):
         path.unlink()
     yield "make book, the text of one section changed", _seconds("make", "book")
     notebooks = [sys.executable, "-m", "pytest", "-q", "tests/reference"]

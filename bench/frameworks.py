@@ -13,7 +13,9 @@ import numpy as np
 from contract import adapters
 from PIL import Image
 
-from book.source import ROOT, compile_source
+from book.compile import compile_source
+from book.files import ROOT
+from book.source import Source
 from d2l.machine import usable_processors
 
 from .work import BATCH_SIZE, IMAGE
@@ -35,8 +37,10 @@ def precision(d2l: Any) -> str:
 def run_cells(tab: str, section: str = "alexnet", until: str = "") -> dict[str, Any]:
     """Run a section's own cells in this process, as far as the name ``until``; gives the names that they define."""
     names: dict[str, Any] = {}
-    for cell in compile_source(ROOT / "chapter_cnn" / f"{section}.md", tab).cells:
-        if cell.cell_type == "code" and until not in names:
+    compiled = compile_source(Source.read(ROOT / "chapter_cnn" / f"{section}.md"), tab)
+    assert compiled, f"{section} has no cells for {tab}"
+    for cell in compiled.code_cells:
+        if until not in names:
             exec(cell.source, names)
     return names
 
@@ -279,4 +283,4 @@ class _Batches:
             yield X, self.labels[batch].astype(np.int32)
 
 
-FRAMEWORKS = {adapters.EXTRAS[framework.name]: framework for framework in (Torch, TensorFlow, MXNet, JAX)}
+ADAPTERS = {adapters.EXTRAS[adapter.name]: adapter for adapter in (Torch, TensorFlow, MXNet, JAX)}

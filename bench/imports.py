@@ -7,26 +7,20 @@ import sys
 import time
 from collections.abc import Iterator
 
-from book.source import FRAMEWORKS, is_installed
+from book.frameworks import FRAMEWORKS, is_installed
 
-PACKAGES = {
-    "pytorch": "torch",
-    "tensorflow": "tensorflow",
-    # MXNet 1.9.1 cannot be imported beside NumPy 1.24 or later without the missing name.
-    "mxnet": "numpy; numpy.bool = bool; import mxnet",
-    "jax": "jax, flax.linen, optax",
-}
 RUNS = 5
 
 
 def measure() -> Iterator[tuple[str, dict[str, float]]]:
     """Median seconds by framework and by what is imported; the two sides run in turn, each in a new process."""
     for tab in filter(is_installed, FRAMEWORKS):
-        print(f"$ import d2l.{FRAMEWORKS[tab]}", flush=True)
+        framework = FRAMEWORKS[tab]
         codes = {
-            "framework": f"import {PACKAGES[tab]}; import matplotlib.pyplot",
-            "helper": f"import d2l.{FRAMEWORKS[tab]}",
+            "framework": f"{framework.to_import}; import matplotlib.pyplot",
+            "helper": f"import d2l.{framework.module}",
         }
+        print("$", codes["helper"], flush=True)
         seconds = {side: [] for side in codes}
         for _ in range(RUNS):
             for side, code in codes.items():

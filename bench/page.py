@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from book.pages import HTML, STAMP
+from book.cache import forget
+from book.files import BUILD, ROOT
+from book.pages import HTML, WHOLE
 from book.pandoc import put_on_path
-from book.source import BUILD, ROOT, source_files
+from book.source import source_files
 
 LIGHTHOUSE = "lighthouse@12.8.2"
 CHROME_FLAGS = "--headless --no-sandbox --disable-gpu --disable-background-networking"
@@ -22,14 +24,7 @@ SCORES = ("performance", "accessibility", "best-practices", "seo")
 STOCK_HTML = BUILD / "html_stock"
 # What config.ini sets for the pages' own look.
 OWN_SETTINGS = {"build": ("sphinx_extensions", "sphinx_configs"), "html": ("include_css", "include_js", "favicon")}
-STOCK_BUILD = """
-import sys
-from d2lbook.build import Builder
-from d2lbook.config import Config
-config = Config(tab="all", config_fname=sys.argv[1])
-config.html_dir = sys.argv[2]
-Builder(config).html()
-"""
+STOCK_BUILD = "import sys; from book.compiler import render_stock; render_stock(*sys.argv[1:])"
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -44,7 +39,7 @@ def measure() -> Iterator[tuple[str, dict[str, dict[str, float]]]]:
     for program in ("npx", "chromium"):
         if not shutil.which(program):
             sys.exit(f"error: the part page needs {program}: Debian's packages npm and chromium")
-    STAMP.unlink(missing_ok=True)  # the tests of the pages render into the same folders
+    forget(WHOLE)  # the tests of the pages render into the same folders
     subprocess.run(["make", "book"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     _build_stock()
     for path in source_files():

@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from book.source import markdown_table, write_whole
+from book.files import atomic_write, markdown_table
 
 from .accuracy import PRECISIONS
 from .page import SCORES
@@ -37,7 +37,7 @@ the same notebooks by itself (in brackets). It needs Node.js and Chromium.
 
 def write() -> None:
     """Write the page from the recorded results."""
-    write_whole(page(), REPORT)
+    atomic_write(page(), REPORT)
 
 
 def page() -> str:

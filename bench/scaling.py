@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from book.source import ROOT, is_installed
+from book.files import ROOT
+from book.frameworks import is_installed
 from d2l.machine import usable_processors
 
 from .frameworks import run_cells

@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from book.source import ROOT
+from book.files import ROOT
 from d2l.data import load_fashion_mnist
 from d2l.plotting import to_numpy
 from d2l.profile import Profile
 
-from .frameworks import FRAMEWORKS, run_cells
+from .frameworks import ADAPTERS, run_cells
 from .work import BATCH_SIZE, IMAGE
 
 EPOCHS = 2  # the first has the compilation in it
@@ -31,7 +31,7 @@ def measure(tab: str, recipe: str) -> dict[str, Any]:
         in bytes; ``batches``: images per second that the loader alone gives; ``flops``: FLOP/s of a product of
         matrices of ``dtype`` in this process.
     """
-    framework = FRAMEWORKS[tab]()
+    framework = ADAPTERS[tab]()
     on_gpu = framework.d2l.num_gpus() > 0
     images = None if on_gpu else CPU_BATCHES * BATCH_SIZE
     seconds, loader = (_helper if recipe == "helper" else _plain)(tab, framework, images)

@@ -1,1 +1,4 @@
-"""The steps around d2lbook: compile, execute with a cache, record full runs, render."""
+"""The book, around d2lbook: from a source to a page, each step in the module of its name.
+
+Source -> Compiled -> Executed -> Safe -> Page
+"""

@@ -5,36 +5,31 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from nbformat import NotebookNode
 from nbformat.sign import NotebookNotary
 
 from .commands import run_command
+from .compile import compile_sections
+from .errors import BookError
+from .files import NOTEBOOKS, ROOT, atomic_write
+from .frameworks import FRAMEWORKS, is_installed
 from .lock import alone
-from .source import (
-    FRAMEWORKS,
-    NOTEBOOKS,
-    ROOT,
-    BookError,
-    Section,
-    check_contents,
-    compile_sections,
-    is_installed,
-    write_whole,
-)
+from .section import Executed
+from .source import check_contents
 
 
 @alone()
 def build() -> None:
     """Compile, run what changed, render; go on past a section that fails and name it at the end."""
-    from .pages import HTML, STAMP, inputs_hash, render, repair
+    from .cache import forget, is_kept, keep
+    from .pages import HTML, WHOLE, inputs_hash, render, repair
 
     repair(HTML)
     page = HTML / "index.html"
-    stamp = inputs_hash()
-    if page.exists() and STAMP.exists() and STAMP.read_text(errors="replace") == stamp:
+    inputs = [inputs_hash()]
+    if page.exists() and is_kept(WHOLE, inputs):
         print(f"Nothing has changed. The page: {page}")
         return
-    STAMP.unlink(missing_ok=True)
+    forget(WHOLE)
     if not page.exists():
         try:
             data()
@@ -47,18 +42,18 @@ def build() -> None:
     if failures:
         state = "The last good page is kept" if kept else "The page is built without their outputs"
         raise BookError("\n\n".join([*failures, f"{len(failures)} of {len(shown)} notebooks failed. {state}: {page}"]))
-    STAMP.write_text(stamp)
+    keep(WHOLE, inputs)
     print(f"The page: {page}")
 
 
-def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> tuple[list[tuple[Section, NotebookNode]], list[str]]:
+def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> tuple[list[Executed], list[str]]:
     """Compile and hand out every section of these tabs, and run those whose code has changed.
 
     Returns:
         Each section with the outputs to show, and a message for each that failed.
     """
     # Only now, since they take a second to import.
-    from .execute import run_cached
+    from .execute import run_cached, with_outputs
     from .handout import hand_out_all
     from .recordings import show_results
 
@@ -67,7 +62,7 @@ def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> tuple[list[tuple[Secti
     sections = [section for section in compile_sections() if section.tab in tabs]
     hand_out_all(sections)
     for section in sections:
-        smoke = section.notebook
+        smoke = with_outputs(section, section.notebook)
         if is_installed(section.tab):
             try:
                 smoke = run_cached(section)
@@ -75,7 +70,7 @@ def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> tuple[list[tuple[Secti
                 failures.append(str(error))
         elif section.code_cells:
             print(f"{section}: not run, its framework is not installed here; what is recorded is shown")
-        shown.append((section, show_results(section, smoke)))
+        shown.append(show_results(smoke))
     return shown, failures
 
 
@@ -83,14 +78,14 @@ def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> tuple[list[tuple[Secti
 def slides() -> None:
     """Make a deck of slides per section and framework, from the marks in the text."""
     from .handout import hand_out
-    from .sanitize import sanitized
+    from .sanitize import Safe
     from .slides import deck
 
     shown, failures = results()
     if failures:
         raise BookError("\n\n".join(failures))
-    for section, notebook in shown:
-        if slides := deck(section, sanitized(notebook)):
+    for section in shown:
+        if slides := deck(Safe(section)):
             hand_out(slides, Path("slides") / section.tab / f"{section.name}.ipynb")
             NotebookNotary().sign(slides)  # JupyterLab shows the pictures of trusted notebooks only
     print(f"The decks: {NOTEBOOKS / 'slides'}\nTo show one: make lab, open it, and press the button RISE above it")
@@ -151,7 +146,7 @@ def lib() -> None:
 
     for module, text in library().items():
         if module.read_text("utf-8") != text:
-            write_whole(text, module)
+            atomic_write(text, module)
             print(f"Renewed {module.relative_to(ROOT)}")
 
 

@@ -18,30 +18,16 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from .compiler import d2lbook, old_setuptools
-from .source import (
-    BUILD,
-    COMPILED,
-    NOTEBOOKS,
-    ROOT,
-    TOOLS,
-    BookError,
-    Section,
-    configured_tabs,
-    d2lbook_build,
-    files_hash,
-    in_root,
-    read_text,
-    remembered,
-    section_name,
-    source_files,
-    source_notebook,
-    title,
-    write_notebook,
-    write_whole,
-)
-from .stale import code_files
+from .cache import cached_notebook
+from .compile import TOOLS, source_notebook
+from .compiler import copy_resources, old_setuptools, without_slide_marks
+from .errors import BookError
+from .files import BUILD, NOTEBOOKS, ROOT, atomic_write, write_notebook
+from .section import Compiled
+from .source import configured_tabs, sources
+from .stale import code_files, files_hash
 
+COMPILED = BUILD / "compiled"  # what was handed out last
 DOWNLOADS = BUILD / "downloads"
 
 HEADING = re.compile(r"^#+ (?P<title>.+)\n:label:`(?P<label>[^`]+)`", re.M)
@@ -65,8 +51,7 @@ class Target:
     text: str
 
 
-@in_root
-def hand_out_all(sections: list[Section]) -> None:
+def hand_out_all(sections: list[Compiled]) -> None:
     """Write every section into ``_build/notebooks/TAB``, and the sources with the cells of all tabs into ``all``.
 
     What the pages offer for download goes into ``_build/downloads``.
@@ -75,7 +60,7 @@ def hand_out_all(sections: list[Section]) -> None:
 
     def made_readable(notebook: NotebookNode, tab: str, section: str) -> NotebookNode:
         made_from, make = [*decides, json.dumps(notebook)], functools.partial(readable, notebook, section)
-        return remembered(f"readable/{tab}/{section}", made_from, make)
+        return cached_notebook(f"readable/{tab}/{section}", made_from, make)
 
     shutil.rmtree(DOWNLOADS, ignore_errors=True)
     for section in sections:
@@ -85,12 +70,11 @@ def hand_out_all(sections: list[Section]) -> None:
         hand_out(notebook, name)
         if section.code_cells:
             write_notebook(in_one_file(notebook, section.name), DOWNLOADS / name)
-    for source in source_files():
-        name = section_name(source)
-        hand_out(made_readable(source_notebook(source), "all", name), Path("all") / f"{name}.ipynb")
-    build = d2lbook_build()
+    for source in sources():
+        notebook = made_readable(source_notebook(source), "all", source.name)
+        hand_out(notebook, Path("all") / f"{source.name}.ipynb")
     for tab in [*configured_tabs(), "all"]:
-        build.Builder(build.Config())._copy_resources(".", str(NOTEBOOKS / tab))
+        copy_resources(NOTEBOOKS / tab)
 
 
 def hand_out(notebook: NotebookNode, name: Path) -> None:
@@ -111,7 +95,7 @@ def hand_out(notebook: NotebookNode, name: Path) -> None:
         handed_out.replace(kept)
         print(f"The source of {handed_out} has changed; your version is kept as {kept.name}")
     for path in (handed_out, compiled):
-        write_whole(new, path)
+        atomic_write(new, path)
 
 
 def listing(notebook: NotebookNode, section: str, names: Collection[str]) -> NotebookNode:
@@ -162,7 +146,7 @@ def _without(output: NotebookNode, *names: str) -> dict[str, Any]:
 
 def readable(notebook: NotebookNode, section: str) -> NotebookNode:
     """A copy of a section's notebook with its text such that Jupyter shows it as it is meant."""
-    plain = d2lbook("slides").remove_slide_marks(copy.deepcopy(notebook))
+    plain = without_slide_marks(copy.deepcopy(notebook))
     for cell, old in zip(plain.cells, notebook.cells, strict=True):
         cell.id, cell.metadata = old.id, copy.deepcopy(old.metadata)  # d2lbook makes the cells of text anew
         if cell.cell_type == "markdown":
@@ -217,24 +201,19 @@ def _plain(text: str, section: str) -> str:
 def _targets() -> dict[str, Target]:
     """Every label of the book; figures are counted in their section."""
     targets = {}
-    for path in source_files():
-        section, text = section_name(path), read_text(path)
-        for match in HEADING.finditer(text):
-            targets[match["label"]] = Target(section, match["title"])
-        figures = (match for match in FIGURE.finditer(text) if match["label"])
+    for source in sources():
+        for match in HEADING.finditer(source.text):
+            targets[match["label"]] = Target(source.name, match["title"])
+        figures = (match for match in FIGURE.finditer(source.text) if match["label"])
         for number, match in enumerate(figures, 1):
-            targets[match["label"]] = Target(section, f"Figure {number}")
+            targets[match["label"]] = Target(source.name, f"Figure {number}")
     return targets
 
 
 @functools.cache
 def _titles() -> dict[str, Target]:
     """Every section by its own heading."""
-    titles = {}
-    for path in source_files():
-        section = section_name(path)
-        titles[section] = Target(section, title(path) or section)
-    return titles
+    return {source.name: Target(source.name, source.title or source.name) for source in sources()}
 
 
 @functools.cache

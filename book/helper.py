@@ -8,7 +8,8 @@ from pathlib import Path
 
 from d2l.distribution import described, installed
 
-from .source import ROOT, BookError
+from .errors import BookError
+from .files import ROOT
 
 
 def check_helper() -> None:

@@ -20,7 +20,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode, ValidationError
 from traitlets.config import Config
 
-from .source import ROOT
+from .files import ROOT
 
 SETTINGS_OF_OTHERS = (
     "MPLBACKEND",

@@ -1,12 +1,13 @@
 """What the helper takes from the chapter: code marked ``#@save``, and the aliases of ``config.ini``."""
 
-import tempfile
 from pathlib import Path
 
-from .source import ROOT, BookError, check_contents, check_sources, configured_tabs, d2lbook_build, in_root
+from . import compiler
+from .errors import BookError
+from .files import ROOT
+from .source import check_contents, check_sources, configured_tabs
 
 
-@in_root
 def library() -> dict[Path, str]:
     """The text that each framework's module of the helper should have, by path, as d2lbook extracts it.
 
@@ -16,26 +17,13 @@ def library() -> dict[Path, str]:
     """
     check_sources()
     check_contents()
-    build = d2lbook_build()
-    config = build.Config()
+    settings = compiler.settings()
     modules = {}
     for tab in configured_tabs():
-        if "lib_file" not in config.library.get(tab, {}):
+        if "lib_file" not in settings.library.get(tab, {}):
             raise BookError(f"config.ini: no section [library-{tab}] with a lib_file")
-        modules[tab] = ROOT / config.library[tab]["lib_file"]
-    with tempfile.TemporaryDirectory() as folder:
-        for tab, module in modules.items():
-            text = module.read_text("utf-8")
-            if build.library.HEADER not in text:
-                # d2lbook would overwrite all of it.
-                raise BookError(f"{module}: no line {build.library.HEADER.strip()!r} above the part that is generated")
-            copy = Path(folder) / module.name
-            copy.write_text(text, "utf-8")
-            config.library[tab]["lib_file"] = str(copy)
-        for tab in modules:
-            config.tabs, config.default_tab = [tab], tab  # to d2lbook, whose a cell without a mark is
-            build.Builder(config).lib()
-        return {module: _tidy((Path(folder) / module.name).read_text("utf-8")) for module in modules.values()}
+        modules[tab] = ROOT / settings.library[tab]["lib_file"]
+    return {modules[tab]: _tidy(text) for tab, text in compiler.with_saved_code(modules).items()}
 
 
 def _tidy(text: str) -> str:

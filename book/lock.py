@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from .errors import BookError
-from .source import BUILD, ROOT
+from .files import BUILD, ROOT
 
 LOCK = FileLock(BUILD / "lock")
 CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)

@@ -2,102 +2,99 @@
 
 import contextlib
 import os
-import shlex
 import shutil
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
-from nbformat import NotebookNode
 from nbformat.warnings import DuplicateCellId
 
+from .cache import forget, is_kept, keep
+from .compile import TOOLS
+from .compiler import in_root, page_builder
 from .curves import with_curves
+from .errors import BookError
+from .files import BUILD, ROOT, write_notebook
 from .handout import DOWNLOADS
 from .lock import alone
 from .pandoc import put_on_path, remembered_pandoc
 from .rst import with_rst
-from .sanitize import sanitized
-from .source import (
-    BUILD,
-    ROOT,
-    TOOLS,
-    BookError,
-    Section,
-    configured_tabs,
-    d2lbook_build,
-    files_hash,
-    fill_with_nothing,
-    in_root,
-    write_notebook,
-)
-from .stale import code_files
-from .structure import check_pages
+from .sanitize import Safe
+from .section import Executed, Section
+from .source import configured_tabs, fill_with_nothing
+from .stale import code_files, files_hash
+from .structure import check_page
 
 HTML = BUILD / "html"
-STAMP = BUILD / "html.stamp"  # of all that the pages are made from
-SHARED_STAMP = BUILD / "shared.stamp"  # of what each page is made from: one that changes alone is read alone
+WHOLE = "pages/whole"  # in the cache: that the pages are made from all that they are made from now
+SHARED = "pages/shared"  # and from what each of them is made from: a page that changes alone is read alone
 TEXTS = ("*.md", "chapter_*/*.md")
 PICTURES = ("img/**/*.[!p]*", "img/**/*.p[!y]*")  # all but the scripts that draw them
 SHARED_INPUTS = (*TOOLS, *code_files(ROOT, "book/pages.py", "theme/__init__.py"), *PICTURES, "theme/**/*")
 HELPER = ("d2l/**/*",)
 STEPS = code_files(ROOT, "book/execute.py", "book/handout.py", "book/recordings.py")  # what else makes the pages
 
-D2LBOOK_PAGE_PARTS = ("copybutton_js", "discourse_js", "google_tracker", "replace_qr", "shorten_sec_num", "tabbar_js")
-D2LBOOK_PAGE_PARTS += ("copybutton_css", "hide_bibkey_css", "limit_output_length_css", "tabbar_css")
+
+@dataclass(frozen=True)
+class Page:
+    """A page, as what nbconvert and Sphinx render it from.
+
+    Attributes:
+        name: That of the section, such as ``chapter_cnn/alexnet``.
+        panels: The section of each framework that has it, with its outputs as nbconvert is to write them.
+    """
+
+    name: str
+    panels: tuple[Section, ...]
+
+
+def pages_of(sections: list[Safe]) -> list[Page]:
+    """The page of each section, from what is safe to show of it in each framework."""
+    panels: dict[str, list[Section]] = {}
+    for section in sections:
+        panel = Section(section.name, section.tab, with_rst(with_curves(section.notebook)))
+        panels.setdefault(section.name, []).append(panel)
+    return [Page(name, tuple(own)) for name, own in panels.items()]
 
 
 @in_root
 @alone()
-def render(shown: list[tuple[Section, NotebookNode]], html: Path = HTML) -> None:
+def render(shown: list[Executed], html: Path = HTML) -> None:
     """Merge the tabs' notebooks and render them to pages. A failure leaves the last good pages.
 
     Args:
-        shown: Each section with the outputs to show; it has been handed out.
+        shown: The sections with the outputs to show; they have been handed out.
         html: Folder of the pages.
 
     Raises:
         BookError: Sphinx found an error or gave a warning; its output says which. Or what a cell shows is not in its
             place on the page; the message names section, tab and cell.
     """
-    from d2lbook import sphinx_template
-
-    # The folder theme/ has scripts and styles of its own; some of these ask other hosts, to count visits for instance.
-    for part in D2LBOOK_PAGE_PARTS:
-        setattr(sphinx_template, part, "")
-
     tabs = configured_tabs()
     eval_folders = {tab: BUILD / ("eval" if tab == tabs[0] else f"eval_{tab}") for tab in tabs}
     merged, doctrees, fresh = BUILD / "eval_all", BUILD / "doctrees", BUILD / "html_fresh"
-    build = d2lbook_build()
-    config = build.Config(tab="all")
-    config.html_dir = str(fresh.relative_to(ROOT))  # d2lbook does not quote it for the shell
-    builder = build.Builder(config)
-    builder.sphinx_opts += f" -q -d {doctrees.relative_to(ROOT)}" + _colab_options(builder)
-    shared = files_hash(SHARED_INPUTS, builder.sphinx_opts, *(str(section) for section, _ in shown))
-    if not SHARED_STAMP.exists() or SHARED_STAMP.read_text(errors="replace") != shared:
+    builder = page_builder(fresh, doctrees)
+    shared = [files_hash(SHARED_INPUTS), builder.sphinx_opts, *map(str, shown)]
+    if not is_kept(SHARED, shared):
         for folder in [*eval_folders.values(), merged, BUILD / "rst_all", doctrees, fresh]:
             shutil.rmtree(folder, ignore_errors=True)
-    SHARED_STAMP.unlink(missing_ok=True)
-    given = [(section, with_rst(with_curves(sanitized(notebook)))) for section, notebook in shown]
-    for section, notebook in given:
-        if write_notebook(notebook, eval_folders[section.tab] / f"{section.name}.ipynb"):
+    forget(SHARED)
+    pages = pages_of([Safe(section) for section in shown])
+    for panel in (panel for page in pages for panel in page.panels):
+        if write_notebook(panel.notebook, eval_folders[panel.tab] / f"{panel.name}.ipynb"):
             # d2lbook looks only at the first tab's to see what has changed.
-            (merged / f"{section.name}.ipynb").unlink(missing_ok=True)
+            (merged / f"{panel.name}.ipynb").unlink(missing_ok=True)
     for folder in eval_folders.values():
         fill_with_nothing(folder)
     shutil.copytree(DOWNLOADS, fresh / "notebooks", dirs_exist_ok=True)
-    # The theme links to Colab in its own way. Both steps left out would first copy all notebooks for nothing.
-    builder._colab.add_button = lambda html_dir: None
-    builder.sagemaker = lambda: None
-    if not builder._colab.valid():
-        builder.colab = lambda: None
     with running_sphinx("Sphinx could not render the pages; its messages are above"):
         builder.html()
-    check_pages(fresh, given)
-    SHARED_STAMP.write_text(shared)
+    for page in pages:
+        check_page((fresh / f"{page.name}.html").read_text("utf-8"), page.panels)
+    keep(SHARED, shared)
     _copy_in_place(fresh, html)
 
 
@@ -143,13 +140,6 @@ def running_sphinx(problem: str) -> Iterator[None]:
             yield
         except SystemExit:
             raise BookError(problem) from None
-
-
-def _colab_options(builder: Any) -> str:
-    """Options that tell the templates each tab's repository for Colab; none while config.ini names no repository."""
-    if not builder._colab.valid():
-        return ""
-    return "".join(f" -A colab_{tab}={shlex.quote(builder._colab.git_repo(tab))}" for tab in configured_tabs())
 
 
 def inputs_hash() -> str:

@@ -1,9 +1,7 @@
 """Pandoc, which nbconvert starts for every cell of text: found where its package keeps it, and asked once per text."""
 
 import contextlib
-import hashlib
 import importlib.metadata
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,8 +9,7 @@ from pathlib import Path
 import pypandoc
 from nbconvert.exporters import templateexporter
 
-from .execute import CACHE
-from .source import read_kept, write_whole
+from .cache import cached, digest, keep
 
 
 @contextlib.contextmanager
@@ -22,12 +19,12 @@ def remembered_pandoc() -> Iterator[None]:
     A call takes several milliseconds, and the book has some seven hundred texts.
     """
     put_on_path(pypandoc.get_pandoc_path())
-    path = CACHE / f"pandoc-{importlib.metadata.version('pypandoc_binary')}.json"
-    known = read_kept(path)
+    version = importlib.metadata.version("pypandoc_binary")
+    known = cached("pandoc", [version], dict)
     convert: Callable[[str, str, str], str] = templateexporter.default_filters["convert_pandoc"]
 
     def convert_once(text: str, source: str, target: str) -> str:
-        key = hashlib.sha256(json.dumps([text, source, target]).encode()).hexdigest()
+        key = digest([text, source, target])
         if key not in known:
             known[key] = convert(text, source, target)
         return known[key]
@@ -37,7 +34,7 @@ def remembered_pandoc() -> Iterator[None]:
         yield
     finally:
         templateexporter.default_filters["convert_pandoc"] = convert
-        write_whole(json.dumps(known), path)
+        keep("pandoc", [version], known)
 
 
 def put_on_path(program: str) -> None:

@@ -5,28 +5,19 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
-from nbformat import NotebookNode
-
+from .compiler import in_root, pdf_builder
+from .errors import BookError
+from .files import BUILD, ROOT, write_notebook
+from .frameworks import FRAMEWORKS
 from .handout import listing
 from .lock import alone
 from .pages import running_sphinx
 from .printable import printable
 from .rst import with_rst
-from .sanitize import sanitized
-from .source import (
-    BUILD,
-    ROOT,
-    BookError,
-    Section,
-    configured_tabs,
-    d2lbook_build,
-    fill_with_nothing,
-    in_root,
-    write_notebook,
-)
-from .titles import TITLES
+from .sanitize import Safe
+from .section import Executed
+from .source import configured_tabs, fill_with_nothing
 
 PDF = BUILD / "pdf"
 LATEX = BUILD / "latex"  # what d2lbook, Sphinx and LaTeX write on the way, in a folder per tab
@@ -91,11 +82,11 @@ def _output(*command: str) -> str:
 
 @in_root
 @alone()
-def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
+def make_pdf(shown: list[Executed], tab: str) -> Path:
     """Make one framework's PDF, and print what LaTeX warns of. A failure leaves the last good PDF.
 
     Args:
-        shown: Each section with the outputs to show; those of other tabs are passed over.
+        shown: The sections with the outputs to show; those of other tabs are passed over.
 
     Returns:
         Where the PDF is.
@@ -103,15 +94,15 @@ def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
     Raises:
         BookError: Sphinx or LaTeX failed; the message says where to look, and has LaTeX's errors.
     """
-    config = _config(tab)
     shutil.rmtree(LATEX / tab, ignore_errors=True)
-    mine = [(section.name, notebook) for section, notebook in shown if section.tab == tab]
-    for name, notebook in mine:
-        whole = listing(with_rst(printable(sanitized(notebook))), name, dict(mine))
-        write_notebook(whole, Path(config.eval_dir) / f"{name}.ipynb")
+    builder = pdf_builder(tab, FRAMEWORKS[tab].title, LATEX / tab)
+    config = builder.config
+    mine = [Safe(section) for section in shown if section.tab == tab]
+    names = [section.name for section in mine]
+    for section in mine:
+        whole = listing(with_rst(printable(section.notebook)), section.name, names)
+        write_notebook(whole, Path(config.eval_dir) / f"{section.name}.ipynb")
     fill_with_nothing(Path(config.eval_dir))
-    builder = d2lbook_build().Builder(config)
-    builder.sphinx_opts += " -q"
     made = Path(config.tex_fname).with_suffix(".pdf").absolute()
     messages = made.with_suffix(".messages")
     os.environ |= LATEX_SETTINGS | {"LATEXMKOPTS": f"-silent >{messages.name} 2>&1"}
@@ -126,20 +117,6 @@ def make_pdf(shown: list[tuple[Section, NotebookNode]], tab: str) -> Path:
         print(f"{tab}: LaTeX says: {flaw}")
     PDF.mkdir(parents=True, exist_ok=True)
     return made.replace(PDF / f"alexnet-{tab}.pdf")
-
-
-def _config(tab: str) -> Any:
-    """d2lbook's settings for a tab's PDF, with folders apart from those of the pages."""
-    from d2lbook.config import Config
-
-    config = Config(tab=tab)
-    # Relative, since d2lbook does not quote them for the shell.
-    folder = (LATEX / tab).relative_to(ROOT)
-    config.eval_dir, config.rst_dir, config.pdf_dir = (str(folder / part) for part in ("eval", "rst", "tex"))
-    config._set_target()  # the name of the LaTeX file follows from that of the folder
-    config.project["title"] += f": {TITLES[tab]}"
-    config.build["sphinx_configs"] += "\n" + config.pdf["sphinx_configs"]
-    return config
 
 
 def _failure(log: Path, messages: Path) -> str:

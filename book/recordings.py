@@ -15,14 +15,17 @@ from nbformat import NotebookNode
 from d2l.media import RUN_MIME
 from d2l.profile import parse_profile
 
+from .errors import BookError
 from .execute import cell_code, helper_code, run, with_outputs
+from .files import ROOT, write_notebook
+from .frameworks import FRAMEWORKS, is_installed
 from .outputs import shortened
-from .source import FRAMEWORKS, ROOT, BookError, Section, is_installed, write_notebook
+from .section import Compiled, Executed, Section
 
 RECORDINGS = ROOT / "recordings"
 
 
-def record(sections: list[Section], tab: str, profile: str, only: str = "") -> None:
+def record(sections: list[Compiled], tab: str, profile: str, only: str = "") -> None:
     """Execute a tab's sections in full and store outputs and provenance.
 
     Args:
@@ -39,7 +42,7 @@ def record(sections: list[Section], tab: str, profile: str, only: str = "") -> N
     if only and only not in names:
         raise BookError(f"SECTION={only!r}: known sections are {', '.join(names)}")
     if not is_installed(tab):
-        raise BookError(f"TAB={tab!r}: {FRAMEWORKS[tab]} is not installed here")
+        raise BookError(f"TAB={tab!r}: {FRAMEWORKS[tab].module} is not installed here")
     try:
         smoke = parse_profile(profile).smoke
     except ValueError as error:
@@ -52,11 +55,11 @@ def record(sections: list[Section], tab: str, profile: str, only: str = "") -> N
             "helper": helper_code(tab),
             "date": datetime.date.today().isoformat(),
             "hardware": hardware(),
-            "versions": {name: importlib.metadata.version(name) for name in (FRAMEWORKS[tab], "numpy")}
+            "versions": {name: importlib.metadata.version(name) for name in (FRAMEWORKS[tab].module, "numpy")}
             | {"python": platform.python_version()},
         }
         start = time.monotonic()
-        notebook = run(section, profile)
+        notebook = run(section, profile).notebook
         notebook.metadata["recording"] = recording | {"seconds": round(time.monotonic() - start)}
         path = recording_path(section)
         write_notebook(notebook, path)
@@ -82,16 +85,16 @@ def load_recording(section: Section) -> NotebookNode | None:
     return notebook
 
 
-def show_results(section: Section, smoke: NotebookNode) -> NotebookNode:
-    """The notebook that readers see: results of full runs only, each with its provenance; too long a text is cut.
+def show_results(smoke: Executed) -> Executed:
+    """What readers see of a section: results of full runs only, each with its provenance; too long a text is cut.
 
     Args:
         smoke: The section as executed by a smoke run. Its training results are not shown, nor what cells after them
             show, which may depend on them.
     """
-    recorded = load_recording(section)
-    notebook = with_outputs(section, recorded or smoke)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    recorded = load_recording(smoke)
+    section = with_outputs(smoke, recorded or smoke.notebook)
+    cells = section.code_cells
     trained = [cell for cell in cells if any(RUN_MIME in (output.get("data") or {}) for output in cell.outputs)]
     if recorded:
         note = provenance(section, recorded.metadata["recording"])
@@ -107,7 +110,7 @@ def show_results(section: Section, smoke: NotebookNode) -> NotebookNode:
     for cell in trained or cells[-1:]:
         page = f'<p class="provenance">{html.escape(note)}</p>'
         cell.outputs.append(nbformat.v4.new_output("display_data", data={"text/html": page, "text/plain": note}))
-    return notebook
+    return section
 
 
 def _command(section: Section) -> str:

@@ -12,8 +12,11 @@ import nbformat
 from nbformat import NotebookNode
 
 from .comparison import differences
+from .errors import BookError
 from .execute import run
-from .source import ROOT, BookError, Section, is_installed, write_notebook
+from .files import ROOT, write_notebook
+from .frameworks import is_installed
+from .section import Compiled, Executed, Section
 
 REFERENCES = ROOT / "tests" / "reference"
 
@@ -32,7 +35,7 @@ def reference_path(section: Section) -> Path:
     return REFERENCES / section.tab / f"{section.name}.ipynb"
 
 
-def renew_references(sections: list[Section], write: bool) -> None:
+def renew_references(sections: list[Compiled], write: bool) -> None:
     """Run every section and show what changed since its reference; write the new ones once that is agreed to.
 
     Nothing is written before all have run: a cell that fails, or Ctrl-C, leaves the references as they are.
@@ -46,7 +49,7 @@ def renew_references(sections: list[Section], write: bool) -> None:
     renewals = []
     for section in sections:
         if section.code_cells and is_installed(section.tab):
-            renewal = compare(section, run(section, "smoke"))
+            renewal = compare(run(section, "smoke"))
             for lines in renewal.changes:
                 print("\n".join(lines))
             changed = len(renewal.changes)
@@ -69,12 +72,12 @@ def renew_references(sections: list[Section], write: bool) -> None:
         print(f"Stored {renewal.path.relative_to(ROOT)}")
 
 
-def compare(section: Section, executed: NotebookNode) -> Renewal:
+def compare(section: Executed) -> Renewal:
     """What an execution of a section changes in its reference; cells that pass as equal keep their stored outputs."""
     path = reference_path(section)
     if not path.exists():
-        return Renewal(path, executed, [[f"{section}: has no reference yet"]])
-    notebook = copy.deepcopy(executed)
+        return Renewal(path, section.notebook, [[f"{section}: has no reference yet"]])
+    notebook = copy.deepcopy(section.notebook)
     changes = []
     for old, new in _pairs(_code_cells(nbformat.read(path, as_version=4)), _code_cells(notebook)):
         code = list(difflib.unified_diff(old.source.splitlines(), new.source.splitlines(), n=1, lineterm=""))[2:]

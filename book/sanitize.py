@@ -15,6 +15,7 @@ from .formulas import FormulaError
 from .latex import LENGTH, allowed_formula
 from .outputs import shortened
 from .pictures import FORMATS, LARGEST, PictureError, check_pixels
+from .section import Executed, Section
 from .svg import SvgError, only_drawing
 
 TEXT_TAGS = ["div", "p", "br", "pre", "code", "strong", "em"]
@@ -39,6 +40,13 @@ PLACEHOLDER = re.compile(r"(?:<IPython\.core\.display\.\w+ object>)?")
 NO_FORMULA = "This formula is shown as text:"
 NOT_SHOWN = "This picture is not shown:"
 HTML_NOT_SHOWN = "This HTML is not shown:"
+
+
+class Safe(Section):
+    """A section whose outputs were made safe to show. It is made by that, and by nothing else."""
+
+    def __init__(self, executed: Executed):
+        super().__init__(executed.name, executed.tab, sanitized(executed.notebook))
 
 
 def sanitized(notebook: NotebookNode) -> NotebookNode:

@@ -3,39 +3,26 @@
 import contextlib
 import copy
 import io
-import tempfile
 import tokenize
-from pathlib import Path
 
-import nbformat
 from nbformat import NotebookNode
 
-from .compiler import d2lbook
+from . import compiler
 from .handout import readable
-from .source import Section, in_root
+from .sanitize import Safe
 
 JOINER = "\N{WORD JOINER}"
 
 
-@in_root
-def deck(section: Section, notebook: NotebookNode) -> NotebookNode | None:
-    """The section as a notebook of slides for RISE; ``None`` if nothing in it is marked for them.
-
-    Args:
-        notebook: The section with the outputs to show.
-    """
-    config = d2lbook("config").Config()
-    slides = d2lbook("slides").Slides(config)
-    slides.config = config  # d2lbook keeps it only where a repository for the decks is configured
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "deck.ipynb"
-        notebook = copy.deepcopy(notebook)
-        for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
-            cell.source = _kept_apart(cell.source)
-        slides.generate(notebook, str(path))
-        if not path.exists():
-            return None
-        made = readable(nbformat.read(path, as_version=4), section.name)
+def deck(section: Safe) -> NotebookNode | None:
+    """The section as a notebook of slides for RISE; ``None`` if nothing in it is marked for them."""
+    notebook = copy.deepcopy(section.notebook)
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        cell.source = _kept_apart(cell.source)
+    slides = compiler.slides(notebook)
+    if slides is None:
+        return None
+    made = readable(slides, section.name)
     for number, cell in enumerate(made.cells):
         cell.id = f"slide-{number}"  # d2lbook gives its own cells other names each time
         cell.source = cell.source.replace(JOINER, "")

@@ -1,42 +1,21 @@
-"""The Markdown source: check it, and compile it through d2lbook into a notebook per section and tab."""
+"""The Markdown sources, and the checks that each is what it looks like and that they fit together."""
 
 import codecs
 import configparser
-import contextlib
 import functools
-import hashlib
-import importlib.util
 import io
-import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Self
 
-import nbformat
-from nbformat import NotebookNode
-
-from .compiler import d2lbook
-from .compiler import old_setuptools as old_setuptools
 from .errors import BookError
-from .stale import code_files, contents_hash
+from .files import ROOT
+from .frameworks import FRAMEWORKS
 from .svg import SvgError, only_drawing
 from .syntax import Block, check_tabs, read_blocks, read_source
-
-ROOT = Path(__file__).parent.parent
-BUILD = ROOT / "_build"
-COMPILED = BUILD / "compiled"
-REMEMBERED = BUILD / "remembered"  # what earlier builds have made of the sources
-NOTEBOOKS = BUILD / "notebooks"  # copies for people to work in
-
-# What decides, besides its text, what a source becomes.
-TOOLS = (*code_files(ROOT, "book/source.py"), "config.ini", "constraints.txt", "references.bib")
-# What a tab needs installed, and the module of the helper that it imports.
-FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow", "mxnet": "mxnet", "jax": "jax"}
-KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 
 LABEL = re.compile(r":(?:eq)?label:`([^`]+)`")
 REFERENCE = re.compile(r":(?:num|eq)ref:`([^`]+)`")
@@ -46,37 +25,57 @@ ENTRY = re.compile(r"^@\w+\{\s*([^,\s]+)", re.M)
 
 
 @dataclass(frozen=True)
-class Section:
-    """One compiled source.
+class Source:
+    """A Markdown file of the book.
 
     Attributes:
-        name: Path of the source without its ending, such as ``chapter_cnn/alexnet``.
-        tab: The framework.
-        notebook: The compiled notebook, without outputs.
+        path: Where it is.
+        text: What is in it, with ``\\n`` at the ends of lines.
     """
 
-    name: str
-    tab: str
-    notebook: NotebookNode
+    path: Path
+    text: str
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The source in a file.
+
+        Raises:
+            BookError: It is not UTF-8, or begins with a byte-order mark.
+        """
+        return cls(path, read_text(path))
 
     @property
-    def code_cells(self) -> list[NotebookNode]:
-        """The cells that run, in order."""
-        return [cell for cell in self.notebook.cells if cell.cell_type == "code"]
+    def name(self) -> str:
+        """The name of its section, such as ``chapter_cnn/alexnet``."""
+        return str(self.path.relative_to(ROOT).with_suffix(""))
 
-    def __str__(self) -> str:
-        return f"{self.tab} {self.name}"
+    @property
+    def file(self) -> str:
+        """The file's path from the root of the book, for messages."""
+        return file_name(self.path)
 
+    @functools.cached_property
+    def blocks(self) -> list[Block]:
+        """Its pieces: cells, code within the text, and text.
 
-def in_root(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator for what uses d2lbook, which looks for ``config.ini`` in the current folder."""
+        Raises:
+            BookError: See `read_blocks`.
+        """
+        return read_blocks(self.text, self.file, list(FRAMEWORKS))
 
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with contextlib.chdir(ROOT):
-            return function(*args, **kwargs)
+    @property
+    def title(self) -> str | None:
+        """Its title, if it has one."""
+        lines = (line for block in self.blocks if block.kind == "text" for line in block.lines)
+        return next((line[2:] for line in lines if line.startswith("# ")), None)
 
-    return wrapper
+    def contents(self) -> Iterator[tuple[str, Path]]:
+        """What its tables of contents list, each with its place."""
+        for block in (block for block in self.blocks if block.opening == "```toc"):
+            for number, line in enumerate(block.lines, block.first):
+                if line.strip() and not line.startswith(":"):
+                    yield f"{self.file}:{number}", Path(os.path.normpath(self.path.parent / f"{line.strip()}.md"))
 
 
 def configured_tabs() -> list[str]:
@@ -98,14 +97,18 @@ def configured_tabs() -> list[str]:
     return tabs
 
 
-def is_installed(tab: str) -> bool:
-    """Whether the tab's framework can be imported here."""
-    return importlib.util.find_spec(FRAMEWORKS[tab]) is not None
-
-
 def source_files() -> list[Path]:
     """The book's Markdown files. What begins with a dot is a copy that some program keeps."""
     return [ROOT / "index.md", *sorted(path for path in ROOT.glob("chapter_*/*.md") if path.name[0] != ".")]
+
+
+def sources() -> list[Source]:
+    """The book's sources.
+
+    Raises:
+        BookError: See `Source.read`.
+    """
+    return [Source.read(path) for path in source_files()]
 
 
 def check_sources() -> list[str]:
@@ -116,10 +119,11 @@ def check_sources() -> list[str]:
     """
     tabs, paths = configured_tabs(), source_files()
     check_files(paths)
-    for path in paths:
-        check_source(path, tabs)
-    check_names(paths)
-    check_pictures(paths)
+    read = sources()
+    for source in read:
+        check_source(source, tabs)
+    check_names(read)
+    check_pictures(read)
     return tabs
 
 
@@ -140,11 +144,6 @@ def check_files(paths: list[Path]) -> None:
             raise BookError(f"{name}: a Markdown file, but no source of the book: these are chapter_NAME/SECTION.md")
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
             raise BookError(f"{name}: the name of a source has letters, digits, dots, - and _ only")
-
-
-def section_name(source: Path) -> str:
-    """The name of a source's section, such as ``chapter_cnn/alexnet``."""
-    return str(source.relative_to(ROOT).with_suffix(""))
 
 
 def read_text(path: Path) -> str:
@@ -169,14 +168,14 @@ def file_name(path: Path) -> str:
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
-def check_source(path: Path, tabs: list[str]) -> list[str]:
+def check_source(source: Source, tabs: list[str]) -> list[str]:
     """Check that d2lbook takes a source for what it looks like; gives the tabs that it has something for.
 
     Raises:
         BookError: Cells, tab blocks, branches or slide marks are not as d2lbook needs them, or a mark names a tab that
             ``config.ini`` does not. The message begins with the file and the line.
     """
-    return list(_tabs_of(read_text(path), file_name(path), tuple(tabs)))
+    return list(_tabs_of(source.text, source.file, tuple(tabs)))
 
 
 @functools.cache
@@ -190,65 +189,49 @@ def check_contents() -> None:
     Raises:
         BookError: One has none.
     """
-    listed = {path for source in source_files() for _, path in contents(source)}
-    for path in source_files():
-        if title(path) is None:
-            raise BookError(f"{file_name(path)}:1: no title: a line that begins with `# `")
-        if path not in listed and path != ROOT / "index.md":
+    read = sources()
+    listed = {path for source in read for _, path in source.contents()}
+    for source in read:
+        if source.title is None:
+            raise BookError(f"{source.file}:1: no title: a line that begins with `# `")
+        if source.path not in listed and source.path != ROOT / "index.md":
             raise BookError(
-                f"{file_name(path)}:1: in no table of contents: list it between ```toc and ``` of another source"
+                f"{source.file}:1: in no table of contents: list it between ```toc and ``` of another source"
             )
 
 
-def title(path: Path) -> str | None:
-    """The title of a source, if it has one."""
-    lines = (line for block in _blocks(path) if block.kind == "text" for line in block.lines)
-    return next((line[2:] for line in lines if line.startswith("# ")), None)
-
-
-def contents(path: Path) -> Iterator[tuple[str, Path]]:
-    """What the tables of contents in a source list, each with its place."""
-    for block in (block for block in _blocks(path) if block.opening == "```toc"):
-        for number, line in enumerate(block.lines, block.first):
-            if line.strip() and not line.startswith(":"):
-                yield f"{file_name(path)}:{number}", Path(os.path.normpath(path.parent / f"{line.strip()}.md"))
-
-
-def _blocks(path: Path) -> list[Block]:
-    return read_blocks(read_text(path), file_name(path), list(FRAMEWORKS))
-
-
-def check_names(paths: list[Path]) -> None:
+def check_names(read: list[Source]) -> None:
     """Check that each label of the book is given once, and that references, citations and contents lead to something.
 
     Raises:
         BookError: Two things have the same label, a reference names no label, a citation no entry, or a table of
             contents no section.
     """
-    for place, path in (entry for source in paths for entry in contents(source)):
+    paths = [source.path for source in read]
+    for place, path in (entry for source in read for entry in source.contents()):
         if path not in paths:
             raise BookError(f"{place}: the table of contents names {path.stem}, but there is no {file_name(path)}")
     labels: dict[str, str] = {}
-    for label, place in _names(LABEL, paths):
+    for label, place in _names(LABEL, read):
         if label in labels:
             raise BookError(f"{place}: the label '{label}' is already that of {labels[label]}")
         labels[label] = place
-    for label, place in _names(REFERENCE, paths):
+    for label, place in _names(REFERENCE, read):
         if label not in labels:
             raise BookError(f"{place}: a reference to '{label}', but nothing has this label")
     entries = ENTRY.findall(read_text(ROOT / "references.bib"))
-    for key, place in _names(CITATION, paths):
+    for key, place in _names(CITATION, read):
         if key not in entries:
             raise BookError(f"{place}: a citation of '{key}', but references.bib has no such entry")
 
 
-def check_pictures(paths: list[Path]) -> None:
+def check_pictures(read: list[Source]) -> None:
     """Check that the SVGs in the text only draw: pages link to their files, and a browser runs what is in these.
 
     Raises:
         BookError: One does more.
     """
-    for picture, place in _names(PICTURE, paths):
+    for picture, place in _names(PICTURE, read):
         path = (ROOT / place.partition(":")[0]).parent / picture
         if path.is_file():
             try:
@@ -257,138 +240,17 @@ def check_pictures(paths: list[Path]) -> None:
                 raise BookError(f"{place}: the picture {picture} does more than draw: {error}") from None
 
 
-def _names(mark: re.Pattern, paths: list[Path]) -> Iterator[tuple[str, str]]:
+def _names(mark: re.Pattern, read: list[Source]) -> Iterator[tuple[str, str]]:
     """The names in all marks of a kind, each with its file and line."""
-    for path in paths:
-        text = read_text(path)
-        for match in mark.finditer(text):
-            place = f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, match.start()) + 1}"
+    for source in read:
+        for match in mark.finditer(source.text):
+            place = f"{source.file}:{source.text.count(chr(10), 0, match.start()) + 1}"
             yield from ((name.strip(), place) for name in match[1].split(","))
-
-
-def d2lbook_build() -> ModuleType:
-    """d2lbook's module ``build``, which takes seconds to import."""
-    return d2lbook("build")
-
-
-@in_root
-def compile_sections() -> list[Section]:
-    """Check all sources and compile them for each tab; gives the sections tab by tab.
-
-    Raises:
-        BookError: See `check_sources`.
-    """
-    tabs = check_sources()
-    tools, sections = files_hash(TOOLS), []
-    for tab in tabs:
-        for source in source_files():
-            name, made_from = section_name(source), [tools, read_text(source)]
-            notebook = remembered(f"compiled/{tab}/{name}", made_from, functools.partial(compile_source, source, tab))
-            if notebook is not None:
-                sections.append(Section(name, tab, notebook))
-    return sections
-
-
-@in_root
-def compile_source(source: Path, tab: str) -> NotebookNode | None:
-    """Compile one source for one tab; ``None`` if it has nothing for it.
-
-    Raises:
-        BookError: See `check_source`; or d2lbook cannot replace the names that ``config.ini`` gives to functions.
-    """
-    if tab not in check_source(source, configured_tabs()):
-        return None
-    compiler, library, settings = d2lbook("notebook"), d2lbook("library"), d2lbook("config").Config(tab=tab)
-    notebook = compiler.split_markdown_cell(compiler.read_markdown(read_text(source)))
-    notebook = compiler.get_tab_notebook(notebook, tab, tab)  # a cell without a mark is for the second of them: for all
-    try:
-        notebook = library.format_code_nb(library.replace_alias(notebook, settings.library.get(tab, {})))
-    except SyntaxError as error:
-        wrong = (error.text or "").strip()
-        line = next((n for n, line in enumerate(read_text(source).split("\n"), 1) if line.strip() == wrong), 1)
-        raise BookError(
-            f"{file_name(source)}:{line}: d2lbook cannot replace names such as d2l.reshape beside what only IPython "
-            "understands: put this in a cell of its own"
-        ) from None
-    # Of a cell with branches for others only, nothing is left.
-    notebook.cells = [cell for cell in notebook.cells if cell.cell_type != "code" or cell.source]
-    notebook.metadata["language_info"] = {"name": "python"}
-    return _finish(nbformat.reads(nbformat.writes(notebook), as_version=4), tab)
-
-
-def remembered(name: str, made_from: Sequence[str], make: Callable[[], NotebookNode | None]) -> NotebookNode | None:
-    """What ``make`` gives, or gave in an earlier build if all that it makes it from is the same.
-
-    Args:
-        name: Name of the result; there is one of that name, the last.
-        made_from: Texts that say all that the result depends on.
-    """
-    key, path = hashlib.sha256(json.dumps(made_from).encode()).hexdigest(), REMEMBERED / f"{name}.json"
-    known = read_kept(path)
-    if known.get("key") == key and "notebook" in known:
-        return nbformat.from_dict(known["notebook"])
-    notebook = make()
-    write_whole(json.dumps({"key": key, "notebook": notebook}), path)
-    return notebook
-
-
-def read_kept(path: Path) -> dict[str, Any]:
-    """What an earlier build has kept as JSON; nothing if there is no such file, or one that is damaged."""
-    try:
-        kept = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return kept if isinstance(kept, dict) else {}
-
-
-def files_hash(patterns: Sequence[str], *more: str) -> str:
-    """Hash of the files of this repository that have such paths, and of more texts. Comments in code do not count."""
-    return contents_hash(ROOT, (path for pattern in patterns for path in ROOT.glob(pattern)), *more)
-
-
-def write_whole(text: str, path: Path) -> None:
-    """Write a file such that ``path`` holds the old text or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # another process may write the same file
-    try:
-        part.write_text(text, "utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def markdown_table(head: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-
-
-def write_notebook(notebook: NotebookNode, path: Path) -> bool:
-    """Write a notebook such that ``path`` holds the old one or the new one, never a part; whether it was another."""
-    text = nbformat.writes(notebook) + "\n"
-    if path.exists() and path.read_text("utf-8") == text:
-        return False
-    write_whole(text, path)
-    return True
 
 
 def fill_with_nothing(folder: Path) -> None:
     """Where a folder has no notebook of a section, have an empty file say so: d2lbook would compile one of its own."""
-    for path in (folder / f"{section_name(source)}.ipynb" for source in source_files()):
+    for path in (folder / f"{source.name}.ipynb" for source in sources()):
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             path.touch()
-
-
-def source_notebook(path: Path) -> NotebookNode:
-    """A source as one notebook with the cells of all tabs, which starts with a menu to choose the framework."""
-    return _finish(d2lbook("notebook").read_markdown(read_text(path)), "all")
-
-
-def _finish(notebook: NotebookNode, tab: str) -> NotebookNode:
-    """Name the kernel, and give the cells names that stay from one compilation to the next and differ between tabs."""
-    notebook.metadata["kernelspec"] = KERNEL
-    notebook.nbformat_minor = 5
-    for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"{tab}-{number}"
-    return notebook

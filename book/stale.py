@@ -2,10 +2,12 @@
 
 import ast
 import functools
-import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
+
+from .cache import digest
+from .files import ROOT
 
 # In the text that Python makes of a tree: strings, and lists without anything.
 STRING_OR_EMPTY_LIST = re.compile(r"('(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")|(?:, )?\w+=\[\]")
@@ -66,13 +68,17 @@ def contents_hash(
     Args:
         content_of: Gives what counts of a file.
     """
-    digest = hashlib.sha256("\0".join(more).encode())
+    parts: list[str | bytes] = [*more]
     for path in sorted({path for path in paths if path.is_file()}):
         name = path.relative_to(root)
         if not any(KEPT_BY_PROGRAMS.match(part) for part in name.parts):
-            content = content_of(path)
-            digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest()
+            parts += [str(name), content_of(path)]
+    return digest(parts)
+
+
+def files_hash(patterns: Sequence[str], *more: str) -> str:
+    """Hash of the files of this repository that have such paths, and of more texts. Comments in code do not count."""
+    return contents_hash(ROOT, (path for pattern in patterns for path in ROOT.glob(pattern)), *more)
 
 
 def _without_comments(lines: list[bytes]) -> Iterator[bytes]:

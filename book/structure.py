@@ -3,16 +3,15 @@
 import re
 from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import NamedTuple
 
 from nbformat import NotebookNode
 
-from .compiler import d2lbook
+from .compiler import as_shown
 from .errors import BookError
+from .frameworks import FRAMEWORKS
 from .rst import PICTURES, RST, TEXT, decoded
-from .source import Section
-from .titles import TITLES
+from .section import Section
 
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
 GROUPS = {"tabs", "some-tabs"}
@@ -35,35 +34,29 @@ class StructureError(Exception):
     """Elements of a page do not stand where they belong; the message says which and in which line."""
 
 
-def check_pages(folder: Path, shown: Sequence[tuple[Section, NotebookNode]]) -> None:
-    """Check that pages have as many panels in a group of tabs as there are frameworks, and all that their cells show.
+def check_page(html: str, panels: Sequence[Section]) -> None:
+    """Check that a page has as many panels in a group of tabs as there are frameworks, and all that its cells show.
 
     Args:
-        folder: The rendered pages.
-        shown: Each section, with the outputs as they were given to nbconvert, see `book.rst`.
+        html: The rendered page.
+        panels: The section of each framework, with the outputs as they were given to nbconvert, see `book.rst`.
 
     Raises:
-        BookError: One has not; the message names section, tab and cell.
+        BookError: It has not; the message names section, tab and cell.
     """
-    names = dict.fromkeys(section.name for section, _ in shown)
-    for name in names:
-        _check_page(folder / f"{name}.html", [(section, book) for section, book in shown if section.name == name])
-
-
-def _check_page(page: Path, shown: Sequence[tuple[Section, NotebookNode]]) -> None:
-    parser, problem = _Panels([section.tab for section, _ in shown]), ""
+    parser, problem = _Panels([section.tab for section in panels]), ""
     try:
-        parser.feed(page.read_text("utf-8"))
+        parser.feed(html)
     except StructureError as error:
         problem = str(error)
-    for section, notebook in shown:
-        cell, is_whole = _last_shown(d2lbook("rst")._process_nb(notebook), parser.parts[section.tab])
+    for section in panels:
+        cell, is_whole = _last_shown(as_shown(section.notebook), parser.parts[section.tab])
         if problem and section.tab == parser.framework:
             raise BookError(f"{section}: the page's tabs end in disorder at cell {cell}: {problem}")
         if not problem and not is_whole:
             raise BookError(f"{section}: the page does not have in its place what cell {cell} shows")
     if problem:
-        raise BookError(f"{shown[0][0]}: the page's elements are in disorder: {problem}")
+        raise BookError(f"{panels[0]}: the page's elements are in disorder: {problem}")
 
 
 def _last_shown(notebook: NotebookNode, found: Sequence[Part]) -> tuple[int, bool]:
@@ -145,7 +138,7 @@ class _Panels(HTMLParser):
         if "panel" in classes and "id" in attributes:  # others have the links to notebooks
             if not (self._open and GROUPS & self._open[-1][1]):
                 self._fail("a panel stands outside of its group of tabs")
-            self.framework = attributes["data-framework"]
+            self.framework = attributes["data-framework"] or ""
             self._panels.append(self.framework)
         elif GROUPS & classes:
             if self._within(GROUPS):
@@ -176,7 +169,7 @@ class _Panels(HTMLParser):
             self._add(Part(self._part[0], _letters("".join(self._part[2]))))
             self._part = None
         _, classes = self._open.pop()
-        if "tabs" in classes and self._panels != list(TITLES):
+        if "tabs" in classes and self._panels != list(FRAMEWORKS):
             self._fail(f"a group of tabs has panels for {', '.join(self._panels) or 'none'}")
 
     def _add(self, part: Part) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from .compiler import d2lbook
+from . import compiler
 from .errors import BookError
 from .formulas import check_formulas
+from .imports import IMPORTS, import_runs, imports_of, meaning, order_matters
 
 # What some reader of Markdown takes for a fence, and what all of them do.
 FENCE_LIKE = re.compile(r"(?:[^\w`~]|\d+[.)])*(?:`{3,}|~{3,})")
@@ -40,7 +41,6 @@ MARK_ENDS = {"[**": "**]", "(**": "**)", "[~~": "~~]", "(~~": "~~)"}
 SLIDE_MARK = re.compile("|".join(map(re.escape, [*MARK_ENDS, *MARK_ENDS.values()])))
 CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
 ASKS = ("selected", "interact_select")
-IMPORTS = ast.Import | ast.ImportFrom
 LOAD_MENU = "%load_ext d2lbook.tab"
 LOADS_MENU = "get_ipython().run_line_magic('load_ext', 'd2lbook.tab')"  # the same, to Python
 # What Python, unlike Markdown, takes for the end of a line, and what is no text.
@@ -378,10 +378,9 @@ def _check_slide_marks(block: Block, file: str) -> None:
     for mark, place in opened:
         raise BookError(f"{place}: the slide mark {mark} that opens here is never closed by {MARK_ENDS[mark]}")
     try:
-        d2lbook("slides")._generate_slides(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)]))
-    except (AssertionError, IndexError) as error:
-        reason = "a sentence in them is empty" if isinstance(error, IndexError) else error
-        raise BookError(f"{file}:{block.first}: d2lbook takes no slide marks like those below: {reason}") from None
+        compiler.check_slide_marks(text)
+    except ValueError as error:
+        raise BookError(f"{file}:{block.first}: d2lbook takes no slide marks like those below: {error}") from None
 
 
 def _check_branches(cell: Cell, tabs: list[str]) -> None:
@@ -425,7 +424,7 @@ def _check_tab(cells: list[Cell], tabs: list[str]) -> None:
     seen = [node.value for _, node in nodes if any(_is_tab(node, name) for name in ASKS)]
     for cell, node in nodes:
         if isinstance(node, IMPORTS):
-            other = any(imported.module.partition(".")[0] == "d2lbook" for imported in _imported([node]))
+            other = any(imported.module.partition(".")[0] == "d2lbook" for imported in imports_of([node]))
         elif isinstance(node, ast.Call):
             named = any(isinstance(argument, ast.Constant) and argument.value in tabs for argument in node.args)
             asks = isinstance(node.func, ast.Attribute) and node.func.attr in ASKS
@@ -489,13 +488,13 @@ def _check_compiled(text: str, blocks: list[Block], cells: list[Cell], file: str
     Raises:
         BookError: It does not.
     """
-    notebook = d2lbook("notebook").read_markdown(text)
+    notebook = compiler.read_markdown(text)
     found = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     for cell, source in itertools.zip_longest(cells, found):
         if cell is None or source != "\n".join(cell.block.lines):
             opening = cell.block.first - 1 if cell else text.count("\n", 0, text.index(source))
             raise BookError(f"{file}:{opening}: d2lbook finds another code cell here than the one that is written")
-    notebook = d2lbook("notebook").split_markdown_cell(notebook)
+    notebook = compiler.split_tab_blocks(notebook)
     left = {}
     for tab in tabs:
         _check_text(notebook, blocks, file, tab)
@@ -529,15 +528,15 @@ def _check_code(cell: Cell, tab: str) -> str:
     code = _taken(cell.tree, tab)
     try:
         text = _for_tab(nbformat.v4.new_code_cell("\n".join(cell.block.lines)), tab)
-        made = _parsed(d2lbook("library").format_code(text))
+        made = _parsed(compiler.formatted(text))
     except SyntaxError:  # of half a branch
         made = None
-    if made is None or _meaning(made) != _meaning(code):
+    if made is None or meaning(made) != meaning(code):
         branches = [place for _, place in cell.named("selected")]
         place = branches[0] if branches else f"{cell.file}:{cell.block.first}"
         raise BookError(f"{place}: {WRONG_BRANCH if branches else WRONG_CODE}")
-    for (run, below), (after, _) in zip(_import_runs(code), _import_runs(made), strict=True):
-        if _order_matters(run, after, below):
+    for (run, below), (after, _) in zip(import_runs(code), import_runs(made), strict=True):
+        if order_matters(run, after, below):
             raise BookError(f"{cell.place(run[0])}: {WRONG_IMPORTS}")
     return text.strip()
 
@@ -545,7 +544,7 @@ def _check_code(cell: Cell, tab: str) -> str:
 def _for_tab(cell: NotebookNode, tab: str) -> str:
     """What d2lbook makes of a cell for a framework; one without a mark is for all."""
     try:
-        made = d2lbook("notebook").get_tab_notebook(nbformat.v4.new_notebook(cells=[cell]), tab, tab)
+        made = compiler.for_tab(nbformat.v4.new_notebook(cells=[cell]), tab)
     except (AssertionError, IndexError):  # of tabs in a branch, and of branches in text
         return ""
     return "\n".join(cell.source for cell in made.cells) if made else ""
@@ -562,109 +561,3 @@ def _taken(tree: ast.Module, tab: str) -> ast.Module:
             return node.body if tab in _names(node.test) else []
 
     return Take().visit(copy.deepcopy(tree))
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What an import gives a name to: ``level``, ``module`` and ``name`` as they are written, and the name."""
-
-    level: int
-    module: str
-    name: str
-    given: str
-
-
-def _meaning(tree: ast.Module) -> str:
-    """What a code does, whatever is the order in a run of imports, which d2lbook sorts."""
-
-    class Sort(ast.NodeTransformer):
-        def generic_visit(self, node: ast.AST) -> ast.AST:
-            super().generic_visit(node)
-            for body in _bodies(node):
-                body[:] = itertools.chain(*(_sorted(run) if imports else run for imports, run in _runs(body)))
-            return node
-
-    return ast.dump(Sort().visit(copy.deepcopy(tree)))
-
-
-def _bodies(node: ast.AST) -> list[list[ast.stmt]]:
-    """The lists of statements in a piece of code."""
-    bodies = (getattr(node, name, None) for name in ("body", "orelse", "finalbody"))
-    return [body for body in bodies if isinstance(body, list)]
-
-
-def _runs(body: list[ast.stmt]) -> Iterator[tuple[bool, list[ast.stmt]]]:
-    """The statements that follow each other and are imports, or are none."""
-    grouped = itertools.groupby(body, lambda node: isinstance(node, IMPORTS))
-    return ((imports, list(run)) for imports, run in grouped)
-
-
-def _sorted(run: list[ast.stmt]) -> list[ast.stmt]:
-    """What stands for a run of imports whatever their order: a list of what they give names to."""
-    return [ast.Expr(ast.Constant(sorted({repr(imported) for imported in _imported(run)})))]
-
-
-def _imported(run: list[ast.stmt]) -> list[Imported]:
-    """What a run of imports gives names to, in order."""
-    return [
-        Imported(0, alias.name, "", alias.asname or "")
-        if isinstance(node, ast.Import)
-        else Imported(node.level, node.module or "", alias.name, alias.asname or alias.name)
-        for node in run
-        for alias in node.names
-    ]
-
-
-def _import_runs(tree: ast.Module) -> Iterator[tuple[list[ast.stmt], bool]]:
-    """The runs of imports in a code, and whether Python, not only IPython, has something to do above them."""
-    for body in (body for node in ast.walk(tree) for body in _bodies(node)):
-        below = False
-        for imports, run in _runs(body):
-            if imports:
-                yield run, below
-            below = below or (not imports and not all(_is_ipythons(node) for node in run))
-
-
-def _is_ipythons(node: ast.stmt) -> bool:
-    """Whether a statement is a text or a command of IPython."""
-    return isinstance(node, ast.Expr) and (
-        isinstance(node.value, ast.Constant) or ast.unparse(node).startswith("get_ipython().")
-    )
-
-
-def _order_matters(run: list[ast.stmt], after: list[ast.stmt], below: bool) -> bool:
-    """Whether a run of imports in another order may do something else.
-
-    Args:
-        run, after: The imports, and the same in the other order.
-        below: Whether something stands above that may decide what they find.
-    """
-    written, made = _imported(run), _imported(after)
-    if below and _modules(written) != _modules(made):
-        return True
-    # Of those that are there twice, the last one counts.
-    last = [{imported: place for place, imported in enumerate(order)} for order in (written, made)]
-    return any(
-        one.name == "*" or other.name == "*" or _collide(one, other)
-        for one, other in itertools.permutations(set(written), 2)
-        if last[0][one] < last[0][other] and last[1][one] > last[1][other]
-    )
-
-
-def _modules(order: list[Imported]) -> list[tuple[int, str]]:
-    return list(dict.fromkeys((imported.level, imported.module) for imported in order))
-
-
-def _collide(one: Imported, other: Imported) -> bool:
-    """Whether two imports give the same name to two things."""
-    (name, thing), (other_name, other_thing) = map(_binding, (one, other))
-    return name == other_name and thing != other_thing
-
-
-def _binding(imported: Imported) -> tuple[str, str]:
-    """The name that an import gives, and what to."""
-    if not imported.given:  # import a.b, which gives a its name
-        package = imported.module.partition(".")[0]
-        return package, package
-    path = "." * imported.level + ".".join(filter(None, (imported.module, imported.name)))
-    return imported.given, path

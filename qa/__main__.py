@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from book.commands import run_command
-from book.source import BookError
+from book.errors import BookError
 
 
 def chapters() -> None:

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import tomllib
 
-from book.source import ROOT, BookError
+from book.errors import BookError
+from book.files import ROOT
 
 PINS = ROOT / "constraints.txt"
 ACCEPTED = ROOT / "audit.toml"

@@ -3,7 +3,9 @@
 from importlib.metadata import PackageNotFoundError, version
 from xml.etree import ElementTree
 
-from book.source import FRAMEWORKS, ROOT, BookError, markdown_table, write_whole
+from book.errors import BookError
+from book.files import ROOT, atomic_write, markdown_table
+from book.frameworks import FRAMEWORKS
 
 from .junit import outcome, run_tests
 
@@ -26,7 +28,7 @@ def renew_table() -> None:
         BookError: A section failed; the table says which.
     """
     found = _results()
-    write_whole(INTRODUCTION + _table(found), TABLE)
+    atomic_write(INTRODUCTION + _table(found), TABLE)
     print(f"Written to {TABLE.relative_to(ROOT)}")
     failed = [f"{tab} {name}" for (name, tab), result in found.items() if result == "FAIL"]
     if failed:
@@ -41,7 +43,7 @@ def _results() -> dict[tuple[str, str], str]:
 
 def _table(results: dict[tuple[str, str], str]) -> str:
     """A row for each section, a column for each tab, with the versions of the frameworks."""
-    head = ["section", *(f"{tab} {_version(FRAMEWORKS[tab])}" for tab in FRAMEWORKS)]
+    head = ["section", *(f"{tab} {_version(FRAMEWORKS[tab].module)}" for tab in FRAMEWORKS)]
     rows = [[f"[{name}]({name}.md)", *(results.get((name, tab), "not run") for tab in FRAMEWORKS)] for name in SECTIONS]
     return markdown_table(head, rows)
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from book.source import ROOT, BookError, markdown_table, write_whole
+from book.errors import BookError
+from book.files import ROOT, atomic_write, markdown_table
 
 from .junit import outcome, properties, run_tests
 
@@ -31,7 +32,7 @@ def renew_table() -> None:
     cases = run_tests("-m", "fault")
     seen = {fault: _seen([case for case in cases if fault in properties(case, "fault")]) for fault in tests}
     rows = [[fault, seen[fault], links(names)] for fault, names in tests.items()]
-    write_whole(INTRODUCTION + markdown_table(HEAD, rows), TABLE)
+    atomic_write(INTRODUCTION + markdown_table(HEAD, rows), TABLE)
     print(f"Written to {TABLE.relative_to(ROOT)}")
     if missing := [f"{fault}: {text}" for fault, text in seen.items() if not text.startswith("`")]:
         raise BookError("\n".join(missing))

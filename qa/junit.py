@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
-from book.source import ROOT, BookError
+from book.errors import BookError
+from book.files import ROOT
 
 
 def run_tests(*arguments: str) -> list[ElementTree.Element]:

@@ -21,8 +21,9 @@ from typing import Any, TypeVar
 import yaml
 from tqdm import tqdm
 
+from book.errors import BookError
+from book.files import ROOT, atomic_write, markdown_table
 from book.kernel import own_environment
-from book.source import ROOT, BookError, markdown_table, write_whole
 from d2l.machine import usable_processors
 
 from .places import Place, find_place, replaced
@@ -57,12 +58,13 @@ import sys
 import nbformat
 from book.execute import with_outputs
 from book.reference import reference_path
-from book.source import ROOT, compile_sections, write_notebook
+from book.files import ROOT, write_notebook
+from book.compile import compile_sections
 
 for section in compile_sections():
     path = reference_path(section)
     if path == ROOT / sys.argv[1]:
-        write_notebook(with_outputs(section, nbformat.read(path, as_version=4)), path)
+        write_notebook(with_outputs(section, nbformat.read(path, as_version=4)).notebook, path)
 """
 
 
@@ -242,8 +244,8 @@ def _store(found: dict[str, Verdict]) -> None:
     verdicts = stored() | found
     known = [mutant.name for mutant in load_mutants() if mutant.name in verdicts]
     text = json.dumps({name: dataclasses.asdict(verdicts[name]) for name in known}, indent=1, ensure_ascii=False)
-    write_whole(text + "\n", RESULTS)
-    write_whole(table(), TABLE)
+    atomic_write(text + "\n", RESULTS)
+    atomic_write(table(), TABLE)
 
 
 def first_failure(copy: Path, tests: Iterable[str], likely: Iterable[str] = (), timeout: int = TIMEOUT_SECONDS) -> str:
@@ -260,7 +262,7 @@ def first_failure(copy: Path, tests: Iterable[str], likely: Iterable[str] = (), 
         BookError: There is no such test.
     """
     # A notebook's cells are run in their order.
-    write_whole(json.dumps({test: True for test in likely if ".py::" in test}), copy / LAST_FAILED)
+    atomic_write(json.dumps({test: True for test in likely if ".py::" in test}), copy / LAST_FAILED)
     for chosen in tests:
         try:
             run = _run(copy, "-m", "pytest", "-x", "-q", "--failed-first", *shlex.split(chosen), timeout=timeout)

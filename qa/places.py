@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from book.source import BookError
+from book.errors import BookError
 
 TOKEN = re.compile(r"\w+|\S")
 BLANK = r"(?:\s|#.*\n)"  # white space, or a comment of Python

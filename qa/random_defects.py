@@ -16,7 +16,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from book.source import BUILD, ROOT, BookError, write_whole
+from book.errors import BookError
+from book.files import BUILD, ROOT, atomic_write
 
 from .mutants import (
     Verdict,
@@ -106,7 +107,7 @@ def try_random(count: int, seed: int, only: str) -> None:
     for change, verdict in tried(try_change, changes):
         found[change] = verdict
         rows = [dataclasses.asdict(change) | dataclasses.asdict(found[change]) for change in changes if change in found]
-        write_whole(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", results)
+        atomic_write(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", results)
         tqdm.write(f"{change}: {verdict.caught_by or 'SURVIVES'} ({verdict.seconds} s)")
     check_without_defect([verdict.caught_by for verdict in found.values() if verdict.caught_by])
     survivors = [str(change) for change in changes if not found[change].caught_by]

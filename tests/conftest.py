@@ -14,17 +14,20 @@ import nbformat
 import pytest
 from jupyter_client.connect import LocalPortCache
 from matplotlib import pyplot as plt
-from nbformat import NotebookNode
 from playwright.sync_api import Browser, Page, sync_playwright
 from processes import free_ports
 
+from book.compile import compile_sections
+from book.errors import BookError
 from book.execute import with_outputs
+from book.files import BUILD
+from book.frameworks import is_installed
 from book.handout import hand_out_all
 from book.helper import check_helper
 from book.kernel import own_environment
 from book.recordings import show_results
 from book.reference import reference_path
-from book.source import BUILD, BookError, Section, compile_sections, is_installed
+from book.section import Compiled, Executed
 from d2l import machine
 
 pytest_plugins = ["contract.fixtures", "notebooks"]
@@ -71,25 +74,23 @@ def measured(record_property) -> Callable[[str], None]:
 
 
 @pytest.fixture(scope="session")
-def sections() -> list[Section]:
+def sections() -> list[Compiled]:
     """Every section, compiled for every tab from today's sources."""
     return compile_sections()
 
 
 @pytest.fixture(scope="session")
-def shown(sections: list[Section]) -> list[tuple[Section, NotebookNode]]:
+def shown(sections: list[Compiled]) -> list[Executed]:
     """Every section with the outputs that readers see, from recordings and the stored references: nothing is run."""
     executed = []
     for section in sections:
-        smoke = section.notebook
-        if section.code_cells:
-            smoke = with_outputs(section, nbformat.read(reference_path(section), as_version=4))
-        executed.append((section, show_results(section, smoke)))
+        stored = nbformat.read(reference_path(section), as_version=4) if section.code_cells else section.notebook
+        executed.append(show_results(with_outputs(section, stored)))
     return executed
 
 
 @pytest.fixture(scope="session")
-def html(sections: list[Section], shown: list[tuple[Section, NotebookNode]]) -> Path:
+def html(sections: list[Compiled], shown: list[Executed]) -> Path:
     """The pages, rendered from the stored outputs; any warning of Sphinx fails here."""
     from book.pages import render  # which needs what comes with the extra book
 

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 
 from bench import accuracy, report, scaling, speed
-from bench.frameworks import FRAMEWORKS
+from bench.frameworks import ADAPTERS
 from bench.work import IMAGE, training_flop
-from book.source import FRAMEWORKS as MODULES
-from book.source import ROOT, is_installed
+from book.files import ROOT
+from book.frameworks import FRAMEWORKS, is_installed
 from d2l.data import resize_matrix
 from d2l.plotting import to_numpy
 
 
-@pytest.fixture(scope="module", params=FRAMEWORKS)
+@pytest.fixture(scope="module", params=ADAPTERS)
 def framework(request):
     if not is_installed(request.param):
-        pytest.skip(f"{MODULES[request.param]} is not installed here")
-    return FRAMEWORKS[request.param]()
+        pytest.skip(f"{FRAMEWORKS[request.param].module} is not installed here")
+    return ADAPTERS[request.param]()
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def measured_accuracy(monkeypatch, dtype, gpus):
         return {"model": SimpleNamespace(board=SimpleNamespace(curves=curves))}
 
     framework = SimpleNamespace(dtype=dtype, seed=seeds.append, d2l=d2l)
-    monkeypatch.setattr(accuracy, "FRAMEWORKS", {"pytorch": lambda: framework})
+    monkeypatch.setattr(accuracy, "ADAPTERS", {"pytorch": lambda: framework})
     monkeypatch.setattr(accuracy, "run_cells", run_cells)
     return accuracy.measure("pytorch"), trainings
 

@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import functools
 import itertools
+import json
 import os
 import queue
 import re
@@ -26,33 +27,30 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from processes import TIME_LIMIT
 
-from book import __main__, execute, pandoc, recordings, source
+from book import __main__, cache, execute, pandoc, recordings
 from book.__main__ import main
+from book.cache import cached_notebook, forget
+from book.compile import TOOLS, compile_sections, compile_source, source_notebook
+from book.errors import BookError
 from book.execute import cell_code, helper_code, run, run_code, with_outputs
+from book.files import BUILD, NOTEBOOKS, ROOT, atomic_write
+from book.frameworks import is_installed
 from book.handout import hand_out
 from book.kernel import _asked_again
 from book.outputs import CHARACTERS, LINES, shortened
-from book.pages import HELPER, SHARED_INPUTS, SHARED_STAMP, STEPS, TEXTS, _copy_in_place, render, repair
+from book.pages import HELPER, SHARED, SHARED_INPUTS, STEPS, TEXTS, _copy_in_place, render, repair
 from book.recordings import load_recording, show_results
 from book.reference import reference_path
+from book.section import Compiled, Executed
 from book.source import (
-    BUILD,
-    NOTEBOOKS,
-    ROOT,
-    TOOLS,
-    BookError,
-    Section,
+    Source,
     check_contents,
     check_names,
     check_pictures,
     check_source,
     check_sources,
-    compile_sections,
     configured_tabs,
-    is_installed,
     source_files,
-    source_notebook,
-    write_whole,
 )
 from book.stale import code_files, contents_hash
 from d2l.data import DataError
@@ -62,16 +60,17 @@ from d2l.profile import Profile
 TABS = configured_tabs()
 
 
-def small_section(*cells: str) -> Section:
+def small_section(*cells: str) -> Compiled:
     """A section of code cells."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return Section("chapter_test/small", "pytorch", notebook)
+    return Compiled("chapter_test/small", "pytorch", notebook)
 
 
 def source_file(tmp_path, monkeypatch, text: str):
     """A source with the given text in a repository of its own."""
     monkeypatch.setattr("book.source.ROOT", tmp_path)
+    monkeypatch.setattr("book.compiler.ROOT", tmp_path)
     path = tmp_path / "chapter.md"
     path.write_text(text)
     return path
@@ -148,7 +147,7 @@ def test_constraints_satisfy_every_requirement_of_the_package():
 def test_malformed_source_is_named_by_file_and_line(tmp_path, monkeypatch, sees, text, message):
     path = source_file(tmp_path, monkeypatch, text)
     with pytest.raises(BookError, match=re.escape(message)) as caught:
-        check_source(path, TABS)
+        check_source(Source.read(path), TABS)
     sees(str(caught.value))
 
 
@@ -332,7 +331,7 @@ def test_what_d2lbook_would_take_for_something_else_is_named_by_file_and_line(
     path = source_file(tmp_path, monkeypatch, "")
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(BookError, match=re.escape(f"chapter.md:{line}: {message}")) as caught:
-        check_source(path, TABS)
+        check_source(Source.read(path), TABS)
     sees(str(caught.value))
 
 
@@ -380,7 +379,7 @@ def test_branch_that_d2lbook_would_compile_wrongly_is_named_by_file_and_line(tmp
         f"chapter.md:{line}: d2lbook would compile this branch to other code: write `if tab.selected('NAME'):` alone"
     )
     with pytest.raises(BookError, match=f"^{re.escape(message)}") as caught:
-        check_source(path, TABS)
+        check_source(Source.read(path), TABS)
     sees(str(caught.value))
 
 
@@ -442,7 +441,7 @@ def test_branch_that_d2lbook_would_compile_wrongly_is_named_by_file_and_line(tmp
 def test_menu_and_cells_that_do_not_agree_are_named_by_file_and_line(tmp_path, monkeypatch, sees, text, message):
     path = source_file(tmp_path, monkeypatch, text)
     with pytest.raises(BookError, match=f"^{re.escape(message)}") as caught:
-        check_source(path, TABS)
+        check_source(Source.read(path), TABS)
     sees(str(caught.value))
 
 
@@ -491,12 +490,8 @@ def test_cells_of_a_source_are_in_the_notebooks_of_their_frameworks(tmp_path, mo
     path.write_bytes(text.encode())
     (tmp_path / "config.ini").write_text(f"[build]\ntabs = {', '.join(TABS)}\n")
     (tmp_path / "index.md").write_text("# T\n")
-    notebooks = {tab: source.compile_source(path, tab) for tab in TABS}
-    found = {
-        tab: [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-        for tab, notebook in notebooks.items()
-        if notebook
-    }
+    notebooks = {tab: compile_source(Source.read(path), tab) for tab in TABS}
+    found = {tab: [cell.source for cell in compiled.code_cells] for tab, compiled in notebooks.items() if compiled}
     assert found == cells
 
 
@@ -505,7 +500,7 @@ def test_cell_whose_names_d2lbook_cannot_replace_is_named_by_file_and_line(tmp_p
     (tmp_path / "config.ini").write_text((ROOT / "config.ini").read_text("utf-8"), "utf-8")
     (tmp_path / "index.md").write_text("# T\n")
     with pytest.raises(BookError, match=r"^chapter.md:3: d2lbook cannot replace names such as d2l.reshape") as caught:
-        source.compile_source(path, "pytorch")
+        compile_source(Source.read(path), "pytorch")
     sees(str(caught.value))
 
 
@@ -579,10 +574,10 @@ def test_name_that_is_taken_or_leads_nowhere_is_named_by_file_and_line(tmp_path,
     paths = [tmp_path / "one.md", tmp_path / "two.md"]
     paths[0].write_text("# One\n:label:`sec_one`\n\nAs in :citet:`lecun1998`.\n")
     paths[1].write_text("# Two\n\nSee :numref:`sec_one`.\n")
-    check_names(paths)
+    check_names([Source.read(path) for path in paths])
     paths[1].write_text(second)
     with pytest.raises(BookError, match=f"^{re.escape(message)}$"):
-        check_names(paths)
+        check_names([Source.read(path) for path in paths])
     sees(message)
 
 
@@ -596,10 +591,10 @@ def test_picture_that_could_run_is_named_by_file_and_line(tmp_path, monkeypatch,
     head, drawn = '<?xml version="1.0" encoding="UTF-16"?>', "<svg xmlns='http://www.w3.org/2000/svg'>{}</svg>"
     editors = "<e:view xmlns:e='http://www.inkscape.org/namespaces/inkscape'/><path d='M 0 0'/>"
     (tmp_path / "img" / "net.svg").write_text(head + drawn.format(editors), "utf-16")
-    check_pictures([path])
+    check_pictures([Source.read(path)])
     (tmp_path / "img" / "net.svg").write_text(drawn.format("<script>run()</script>"))
     with pytest.raises(BookError) as caught:
-        check_pictures([path])
+        check_pictures([Source.read(path)])
     message = str(caught.value)
     assert message.startswith(
         "chapter_one/net.md:3: the picture ../img/net.svg does more than draw: it has the element script"
@@ -640,7 +635,7 @@ def test_text_for_a_tab_is_of_no_other_framework():
 def test_source_opened_as_a_notebook_runs_in_the_framework_picked(tab, tmp_path):
     if not is_installed(tab):
         pytest.skip(f"the framework of the {tab} tab is not installed here")
-    notebook = source_notebook(ROOT / "chapter_cnn" / "alexnet.md")
+    notebook = source_notebook(Source.read(ROOT / "chapter_cnn" / "alexnet.md"))
     menu, *cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert f"tab.interact_select({TABS})" in menu.source
     # What the menu calls when a person picks an entry. d2lbook notes it in a file that all users of a machine share.
@@ -648,7 +643,7 @@ def test_source_opened_as_a_notebook_runs_in_the_framework_picked(tab, tmp_path)
     picked = nbformat.v4.new_code_cell(f"import sys\n{file}\ntab.select_tab({tab!r})")
     # Training is the notebook tests' part.
     notebook.cells = [menu, picked, *(cell for cell in cells if "trainer.fit" not in cell.source)]
-    executed = run(Section("chapter_cnn/alexnet", "all", notebook), "smoke")
+    executed = run(Compiled("chapter_cnn/alexnet", "all", notebook), "smoke").notebook
     text = "".join(output.get("text", "") for cell in executed.cells for output in cell.outputs)
     assert "output shape: (1, 10)" in text
     assert "43,040,778 parameters" in text
@@ -685,18 +680,18 @@ def test_a_section_is_run_again_when_its_code_or_the_helper_has_changed_and_for_
 
     def fake_run(section, profile):
         runs.append((section.tab, profile))
-        notebook = with_outputs(section, section.notebook)
-        notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text=f"run {len(runs)}")]
-        return notebook
+        executed = with_outputs(section, section.notebook)
+        executed.code_cells[-1].outputs = [nbformat.v4.new_output("stream", text=f"run {len(runs)}")]
+        return executed
 
     def result(*cells, tab="pytorch", prose="Text."):
         section = small_section(*cells)
         section.notebook.cells.insert(0, nbformat.v4.new_markdown_cell(prose))
-        shown = execute.run_cached(dataclasses.replace(section, tab=tab))
+        shown = execute.run_cached(dataclasses.replace(section, tab=tab)).notebook
         assert shown.cells[0].source == prose
         return shown.cells[-1].outputs[0].text
 
-    monkeypatch.setattr(execute, "CACHE", tmp_path)
+    monkeypatch.setattr(cache, "CACHE", tmp_path)
     monkeypatch.setattr(execute, "run", fake_run)
     monkeypatch.setattr(execute, "helper_code", helper.__getitem__)
     assert result("fit()") == result("fit()  # a comment", prose="Another text.") == "run 1"
@@ -799,7 +794,7 @@ def test_tool_that_makes_no_page_makes_none_stale():
     assert not inputs & {*others, "book/pdf.py", "book/slides.py", "img/alexnet.py"}
     assert not {name for name in (*inputs, *TOOLS) if name.startswith("qa/")}
     assert inputs >= {"book/syntax.py", "book/curves.py", "book/outputs.py", "theme/explorer.py", "img/alexnet.svg"}
-    assert inputs >= {"book/titles.py", "d2l/layers.py", "img/filters.png"}  # which the theme and the sources read
+    assert inputs >= {"book/frameworks.py", "d2l/layers.py", "img/filters.png"}  # which the theme and the sources read
     assert not set(TOOLS) & {*others, "book/pages.py", "book/execute.py"}
 
 
@@ -815,12 +810,12 @@ def test_failing_cell_is_named_with_section_tab_number_and_traceback(tmp_path, m
 def test_figures_are_the_books_whatever_the_user_has_set_for_other_programs(tmp_path, monkeypatch):
     monkeypatch.setattr("book.execute.NOTEBOOKS", tmp_path)
     section = small_section("from matplotlib import pyplot as plt", "plt.plot([1, 2]);")
-    expected = run(section, "smoke").cells[1].outputs
+    expected = run(section, "smoke").notebook.cells[1].outputs
     assert "image/png" in expected[0].data
     (tmp_path / "matplotlibrc").write_text("figure.figsize: 1, 1\n")
     monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path))
     monkeypatch.setenv("MPLBACKEND", "agg")
-    assert run(section, "smoke").cells[1].outputs == expected
+    assert run(section, "smoke").notebook.cells[1].outputs == expected
 
 
 KILL = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
@@ -829,7 +824,7 @@ KILL = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
 @pytest.fixture
 def small_book(tmp_path, monkeypatch):
     """The build's command, with files of its own: sections are given to it, and their page is a line of text."""
-    for name in ("execute.NOTEBOOKS", "execute.CACHE", "recordings.RECORDINGS", "pages.HTML", "pages.STAMP"):
+    for name in ("execute.NOTEBOOKS", "cache.CACHE", "recordings.RECORDINGS", "pages.HTML"):
         monkeypatch.setattr(f"book.{name}", tmp_path / name.partition(".")[2].lower())
     page = tmp_path / "html" / "index.html"
     page.parent.mkdir()
@@ -839,7 +834,7 @@ def small_book(tmp_path, monkeypatch):
     monkeypatch.setattr("book.handout.hand_out_all", lambda sections: None)
     monkeypatch.setattr("sys.argv", ["book", "build"])
 
-    def build(*sections: Section) -> int:
+    def build(*sections: Compiled) -> int:
         monkeypatch.setattr("book.__main__.compile_sections", lambda: sections)
         return main()
 
@@ -860,17 +855,18 @@ def test_build_goes_on_past_a_killed_kernel_and_keeps_the_last_good_page(small_b
     state = "The last good page is kept" if last else "The page is built without their outputs"
     assert f"1 of 2 notebooks failed. {state}: {page}" in said
     assert page.read_text() == (last or "2 notebooks")
-    (run,) = (tmp_path / "cache").rglob("*.ipynb")
-    assert run.parent.name == "jax"
-    assert nbformat.read(run, as_version=4).cells[1].outputs[0].text == "2\n"
-    assert not (tmp_path / "stamp").exists()  # the next build tries again
+    (run,) = (path for path in (tmp_path / "cache").rglob("*") if path.is_file())  # so the next build tries again
+    assert run.relative_to(tmp_path / "cache").parts[:2] == ("executed", "jax")
+    assert json.loads(run.read_text("utf-8"))["value"]["cells"][1]["outputs"][0]["text"] == "2\n"
     sees(said)
 
 
 @pytest.mark.fault("A cell displays data that no notebook can hold")
 @pytest.mark.parametrize("data", ["{'text/plain': 5}", "{'text/plain': 'a', 'video/mp4': [1]}", "{'text/html': None}"])
 def test_output_that_no_notebook_can_hold_has_a_note_in_its_place(data, capsys, sees):
-    notebook = run(small_section("from IPython.display import display", f"display({data}, raw=True)", "1 + 1"), "smoke")
+    notebook = run(
+        small_section("from IPython.display import display", f"display({data}, raw=True)", "1 + 1"), "smoke"
+    ).notebook
     (note,), (last,) = (cell.outputs for cell in notebook.cells[1:])
     assert note.text.startswith("This output is not shown: no notebook can hold it, since ")
     assert last.data == {"text/plain": "2"}
@@ -992,9 +988,9 @@ def test_cell_that_prints_megabytes_is_shown_in_part(tmp_path, monkeypatch, caps
     monkeypatch.setattr(recordings, "RECORDINGS", tmp_path)
     section = small_section("'all'", "for i in range(50_000):\n    print(i, 'x' * 60)")
     executed = run(section, "smoke")
-    whole = "".join(output.text for output in executed.cells[1].outputs)
+    whole = "".join(output.text for output in executed.code_cells[1].outputs)
     assert len(whole) > 3_000_000
-    short, long = show_results(section, executed).cells
+    short, long = show_results(executed).code_cells
     assert short.outputs[0].data == {"text/plain": "'all'"}
     *parts, note, _ = (output.get("text", "") for output in long.outputs)
     beginning = "".join(parts)
@@ -1004,7 +1000,7 @@ def test_cell_that_prints_megabytes_is_shown_in_part(tmp_path, monkeypatch, caps
     said = capsys.readouterr().out.splitlines()[-1]
     cell = "pytorch chapter_test/small: cell 2"
     assert said == f"{cell} prints too much to be shown; {left_out} characters of it are left out"
-    assert "".join(output.text for output in executed.cells[1].outputs) == whole
+    assert "".join(output.text for output in executed.code_cells[1].outputs) == whole
     sees(said)
 
 
@@ -1026,7 +1022,7 @@ def test_text_is_cut_where_a_cell_has_had_its_share_and_pictures_stay():
 
 @pytest.mark.parametrize("damaged", [b"", b'{"key": ', b"\0" * 100, b"\xff", b"[]", b"{}"])
 def test_what_is_remembered_is_made_again_where_its_file_is_damaged(tmp_path, monkeypatch, damaged):
-    monkeypatch.setattr(source, "REMEMBERED", tmp_path)
+    monkeypatch.setattr(cache, "CACHE", tmp_path)
     made = []
 
     def make():
@@ -1034,10 +1030,10 @@ def test_what_is_remembered_is_made_again_where_its_file_is_damaged(tmp_path, mo
         return made[-1]
 
     for _ in range(2):
-        source.remembered("a", ["text"], make)
+        cached_notebook("a", ["text"], make)
     assert len(made) == 1
     (tmp_path / "a.json").write_bytes(damaged)
-    assert source.remembered("a", ["text"], make) == made[-1]
+    assert cached_notebook("a", ["text"], make) == made[-1]
     assert len(made) == 2
 
 
@@ -1055,16 +1051,16 @@ def test_a_boards_last_points_are_shown_when_the_cell_ends():
         "board = ProgressBoard('x')\nfor x in range(100):\n    board.draw(x, x**2, 'square')",
         "board.draw(100, 10_000, 'square')\nboard.draw(101, 10_201, 'square')",
     )
-    cells = run(section, "smoke").cells
+    cells = run(section, "smoke").notebook.cells
     outputs = [output for cell in cells for output in cell.outputs]
     assert len(outputs) == 1
     assert outputs[0].data[CURVES_MIME]["curves"]["square"] == [[x, x**2] for x in range(102)]
 
 
-def recorded(section: Section, tmp_path, monkeypatch, **changes: str) -> None:
+def recorded(section: Compiled, tmp_path, monkeypatch, **changes: str) -> None:
     """Store a recording of a section, with provenance changed as given."""
     monkeypatch.setattr(recordings, "RECORDINGS", tmp_path)
-    notebook = with_outputs(section, section.notebook)
+    notebook = with_outputs(section, section.notebook).notebook
     output = nbformat.v4.new_output("display_data", {RUN_MIME: {}, "text/plain": "val_acc 0.9 after 10 of 10 epochs"})
     notebook.cells[0].outputs = [output]
     notebook.metadata["recording"] = {
@@ -1079,18 +1075,18 @@ def recorded(section: Section, tmp_path, monkeypatch, **changes: str) -> None:
     nbformat.write(notebook, path)
 
 
-def smoke_outputs(section: Section) -> nbformat.NotebookNode:
+def smoke_outputs(section: Compiled) -> Executed:
     """The section as a smoke run leaves it."""
     smoke = with_outputs(section, section.notebook)
     run_data = {RUN_MIME: {}, "text/plain": "smoke run: val_acc 0.1"}
-    smoke.cells[0].outputs = [nbformat.v4.new_output("display_data", run_data)]
+    smoke.code_cells[0].outputs = [nbformat.v4.new_output("display_data", run_data)]
     return smoke
 
 
 def test_current_recording_is_shown_with_its_provenance(tmp_path, monkeypatch):
     section = small_section("fit()")
     recorded(section, tmp_path, monkeypatch)
-    shown = str(show_results(section, smoke_outputs(section)).cells[0].outputs)
+    shown = str(show_results(smoke_outputs(section)).code_cells[0].outputs)
     assert "val_acc 0.9 after 10 of 10 epochs" in shown
     assert "Recorded on 2026-01-31 in 1,234 s on a processor, 2 cores, no GPU; torch 2.13.0" in shown
     assert "earlier version" not in shown
@@ -1100,7 +1096,7 @@ def test_current_recording_is_shown_with_its_provenance(tmp_path, monkeypatch):
 def test_recording_of_other_cells_is_not_shown_and_named_stale(tmp_path, monkeypatch, capsys):
     section = small_section("fit()")
     recorded(small_section("fit(epochs=1)"), tmp_path, monkeypatch)
-    shown = str(show_results(section, smoke_outputs(section)).cells[0].outputs)
+    shown = str(show_results(smoke_outputs(section)).code_cells[0].outputs)
     assert "val_acc 0.9" not in shown and "smoke run" not in shown
     assert "No full run is recorded here. To record one: make record TAB=pytorch SECTION=small" in shown
     assert "the recording is stale" in capsys.readouterr().out
@@ -1111,9 +1107,9 @@ def test_what_follows_from_a_smoke_run_is_not_shown(tmp_path, monkeypatch):
     section = small_section("import d2l", "fit()", "print(accuracy)")
     smoke = with_outputs(section, section.notebook)
     text = nbformat.v4.new_output("stream", text="0.1")
-    smoke.cells[0].outputs, smoke.cells[2].outputs = [text], [text]
-    smoke.cells[1].outputs = [nbformat.v4.new_output("display_data", {RUN_MIME: {}, "text/plain": "smoke run"})]
-    before, fit, after = show_results(section, smoke).cells
+    smoke.code_cells[0].outputs, smoke.code_cells[2].outputs = [text], [text]
+    smoke.code_cells[1].outputs = [nbformat.v4.new_output("display_data", {RUN_MIME: {}, "text/plain": "smoke run"})]
+    before, fit, after = show_results(smoke).code_cells
     assert (before.outputs, after.outputs) == ([text], [])
     assert "No full run" in str(fit.outputs)
 
@@ -1123,7 +1119,7 @@ def test_recording_without_training_has_its_provenance_at_the_end(tmp_path, monk
     recorded(section, tmp_path, monkeypatch)
     path = recordings.recording_path(section)
     path.write_text(path.read_text().replace(RUN_MIME, "text/html"))
-    measured, plotted = show_results(section, section.notebook).cells
+    measured, plotted = show_results(with_outputs(section, section.notebook)).code_cells
     assert "Recorded on" not in str(measured.outputs)
     assert "Recorded on 2026-01-31" in str(plotted.outputs)
 
@@ -1136,7 +1132,7 @@ def test_recording_of_cells_with_other_comments_is_shown(tmp_path, monkeypatch):
 def test_recording_with_another_helper_is_shown_and_named(tmp_path, monkeypatch, capsys):
     section = small_section("fit()")
     recorded(section, tmp_path, monkeypatch, helper="of another day")
-    shown = str(show_results(section, smoke_outputs(section)).cells[0].outputs)
+    shown = str(show_results(smoke_outputs(section)).code_cells[0].outputs)
     assert "val_acc 0.9" in shown
     assert "; with an earlier version of the helper" in shown
     assert "recorded with an earlier version of the helper" in capsys.readouterr().out
@@ -1366,7 +1362,7 @@ def test_comments_and_docstrings_are_code_where_a_cell_may_show_them(tmp_path, m
 
 def test_pandoc_is_asked_once_for_a_text(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(pandoc, "CACHE", tmp_path)
+    monkeypatch.setattr(cache, "CACHE", tmp_path)
     monkeypatch.setitem(templateexporter.default_filters, "convert_pandoc", lambda *text: asked.append(text) or "*x*")
     for _ in range(2):
         with pandoc.remembered_pandoc():
@@ -1394,7 +1390,7 @@ def test_pages_built_after_a_change_are_those_of_a_new_build(shown, html, name, 
         return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
     changed = copy.deepcopy(shown)
-    for notebook in (notebook for section, notebook in changed if section.name == name):
+    for notebook in (section.notebook for section in changed if section.name == name):
         cell = next(cell for cell in notebook.cells if old in cell.source)
         cell.source = cell.source.replace(old, new)
     render(shown, BUILD / "test_changed")
@@ -1403,22 +1399,24 @@ def test_pages_built_after_a_change_are_those_of_a_new_build(shown, html, name, 
     written = other.stat().st_mtime_ns
     render(changed, BUILD / "test_changed")
     assert (other.stat().st_mtime_ns != written) == seen_elsewhere
-    SHARED_STAMP.unlink()
+    forget(SHARED)
     render(changed, BUILD / "test_new")
     assert before != files(BUILD / "test_changed") == files(BUILD / "test_new")
 
 
 def test_only_what_has_changed_is_compiled(tmp_path, monkeypatch):
     compiled = []
-    monkeypatch.setattr(source, "ROOT", tmp_path)
-    monkeypatch.setattr(source, "REMEMBERED", tmp_path / "remembered")
+    monkeypatch.setattr("book.source.ROOT", tmp_path)
+    monkeypatch.setattr("book.compiler.ROOT", tmp_path)
+    monkeypatch.setattr(cache, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr("book.stale.ROOT", tmp_path)
     notebook = small_section("x = 1").notebook
 
-    def compile_source(path: Path, tab: str) -> nbformat.NotebookNode | None:
-        compiled.append((path.stem, tab))
-        return notebook if tab == "jax" else None
+    def compile_source(source: Source, tab: str) -> Compiled | None:
+        compiled.append((source.path.stem, tab))
+        return Compiled(source.name, tab, notebook) if tab == "jax" else None
 
-    monkeypatch.setattr(source, "compile_source", compile_source)
+    monkeypatch.setattr("book.compile.compile_source", compile_source)
     (tmp_path / "config.ini").write_text("[build]\ntabs = pytorch, jax\n")
     (tmp_path / "references.bib").touch()
     (tmp_path / "chapter_a").mkdir()
@@ -1440,20 +1438,20 @@ def test_only_what_has_changed_is_compiled(tmp_path, monkeypatch):
         change()
         sections = compile_sections()
         assert compiled == expected
-        assert sections == [Section(name, "jax", notebook) for name in ("index", "chapter_a/a")]
+        assert sections == [Compiled(name, "jax", notebook) for name in ("index", "chapter_a/a")]
 
 
 def test_what_is_remembered_is_what_was_made(sections):
     """The first time in this session or an earlier one, it was compiled and kept; here it is compiled again."""
     for tab in TABS:
         section = next(section for section in sections if (section.name, section.tab) == ("chapter_cnn/alexnet", tab))
-        assert section.notebook == source.compile_source(ROOT / "chapter_cnn" / "alexnet.md", tab)
+        assert section == compile_source(Source.read(ROOT / "chapter_cnn" / "alexnet.md"), tab)
 
 
 def test_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path):
     path = tmp_path / "table.md"
-    write_whole("old", path)
+    atomic_write("old", path)
     with pytest.raises(UnicodeEncodeError):
-        write_whole("new and then half a character \ud800", path)
+        atomic_write("new and then half a character \ud800", path)
     assert [file.name for file in tmp_path.iterdir()] == ["table.md"]
     assert path.read_text() == "old"

@@ -13,13 +13,14 @@ import pytest
 from playwright.sync_api import Locator, Page
 
 from book.curves import script_element, with_curves
+from book.frameworks import FRAMEWORKS
 from book.recordings import RECORDINGS
 from book.rst import RST, decoded
 from d2l.media import CURVES_MIME, RUN_MIME
 
 pytestmark = pytest.mark.quick
 
-NAMES = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "mxnet": "MXNet", "jax": "JAX"}
+NAMES = {tab: framework.title for tab, framework in FRAMEWORKS.items()}
 COLUMNS = ["train_loss", "val_loss", "val_acc"]
 LENET = "chapter_cnn/lenet.html"
 DATA = re.compile(r'<script type="application/json">({"xlabel".*?)</script>')

@@ -13,8 +13,9 @@ from zipfile import ZipFile
 import pytest
 
 from book.__main__ import main
+from book.errors import BookError
+from book.files import ROOT
 from book.helper import check_helper
-from book.source import ROOT, BookError
 from d2l.distribution import NAME, VERSION, check_found, check_unmixed
 
 pytestmark = pytest.mark.helper

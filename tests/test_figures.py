@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from book.source import ROOT
+from book.files import ROOT
 
 IMG = ROOT / "img"
 SVG = "{http://www.w3.org/2000/svg}"

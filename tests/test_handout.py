@@ -9,8 +9,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from book.compile import source_notebook
+from book.errors import BookError
+from book.files import ROOT
 from book.handout import hand_out, listing, readable
-from book.source import ROOT, BookError, Section, source_files, source_notebook
+from book.section import Section
+from book.source import sources
 
 
 def text_of(source: str, section: str = "chapter_cnn/alexnet") -> str:
@@ -21,7 +25,7 @@ def text_of(source: str, section: str = "chapter_cnn/alexnet") -> str:
 
 def test_no_mark_of_d2lbook_is_left(sections: list[Section]):
     notebooks = [(section.notebook, section.name) for section in sections]
-    notebooks += [(source_notebook(path), str(path.relative_to(ROOT).with_suffix(""))) for path in source_files()]
+    notebooks += [(source_notebook(source), source.name) for source in sources()]
     for notebook, name in notebooks:
         for cell in readable(notebook, name).cells:
             if cell.cell_type == "markdown":

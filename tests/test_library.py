@@ -6,8 +6,11 @@ import nbformat
 import numpy as np
 import pytest
 
+from book.compiler import with_own_names
+from book.errors import BookError
+from book.files import ROOT
+from book.frameworks import FRAMEWORKS, is_installed
 from book.library import library
-from book.source import FRAMEWORKS, ROOT, BookError, d2lbook_build, in_root, is_installed
 from d2l.plotting import to_numpy
 
 pytestmark = pytest.mark.helper
@@ -76,23 +79,21 @@ def test_alexnet_of_the_helper_is_that_of_the_page(tab, sections):
     code = next(
         cell.source for s in sections if s.tab == tab for cell in s.code_cells if "class AlexNet" in cell.source
     )
-    saved = (ROOT / "d2l" / f"{FRAMEWORKS[tab]}.py").read_text("utf-8")
+    saved = (ROOT / "d2l" / f"{FRAMEWORKS[tab].module}.py").read_text("utf-8")
     _, page = code.split("\n", 1)
     assert page in saved
-    assert hasattr(importlib.import_module(f"d2l.{FRAMEWORKS[tab]}"), "AlexNet")
+    assert hasattr(importlib.import_module(f"d2l.{FRAMEWORKS[tab].module}"), "AlexNet")
 
 
-@in_root
 def rewritten(call: str, tab: str) -> str:
     """The call as d2lbook writes it into the tab's notebook."""
-    build = d2lbook_build()
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(f"y = {call}")])
-    return build.library.replace_alias(notebook, build.Config().library[tab]).cells[0].source.removeprefix("y = ")
+    return with_own_names(notebook, tab).cells[0].source.removeprefix("y = ")
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_tensor_names_do_the_same_called_and_rewritten(tab, call):
-    d2l = importlib.import_module(f"d2l.{FRAMEWORKS[tab]}")
+    d2l = importlib.import_module(f"d2l.{FRAMEWORKS[tab].module}")
     names = dict(vars(d2l), d2l=d2l, x=d2l.tensor(X))
     for code in (call, rewritten(call, tab)):
         y = eval(code, dict(names))

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from bench import report, scaling
-from book.source import ROOT
+from book.files import ROOT
 from d2l.layers import NUMBER_BYTES, LayerTable
 
 pytest.importorskip("torch", reason="PyTorch is not installed here: the numbers are computed with it")

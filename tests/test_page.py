@@ -17,21 +17,18 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, expect
 
+from book import compiler
+from book.compile import compile_sections
+from book.errors import BookError
+from book.execute import with_outputs
+from book.files import BUILD, ROOT
+from book.frameworks import FRAMEWORKS
 from book.pages import render
-from book.source import (
-    BUILD,
-    FRAMEWORKS,
-    ROOT,
-    BookError,
-    compile_sections,
-    configured_tabs,
-    d2lbook_build,
-    source_files,
-)
+from book.source import configured_tabs, source_files
 from book.svg import only_drawing
 
 TABS = configured_tabs()
-NAMES = ["PyTorch", "TensorFlow", "MXNet", "JAX"]
+NAMES = [FRAMEWORKS[tab].title for tab in TABS]
 PAGES = [str(path.relative_to(ROOT).with_suffix(".html")) for path in source_files()]
 # Pictures that are not yet on the screen have not been asked for.
 BROKEN_PICTURES = """async () => {
@@ -345,7 +342,7 @@ def test_a_notebook_is_downloaded_whole(html, page, tab):
     notebook = nbformat.read((html / "chapter_cnn" / link).resolve(), as_version=4)
     nbformat.validate(notebook)
     text = "\n".join(cell.source for cell in notebook.cells)
-    assert f"from d2l import {FRAMEWORKS[tab]} as d2l" in text
+    assert f"from d2l import {FRAMEWORKS[tab].module} as d2l" in text
     assert not re.search(r"\]\([^):]*\.(svg|png)\)", text)
     shown = re.findall(r"\]\(attachment:([^)]+)\)", text)
     assert "alexnet.svg" in shown
@@ -363,9 +360,8 @@ def test_colab_is_linked_where_a_repository_is_set_and_nowhere_else(html, sectio
     )
     own = tmp_path / "config.ini"
     own.write_text(settings, "utf-8")
-    build = d2lbook_build()
-    monkeypatch.setattr(build, "Config", partial(build.Config, config_fname=str(own)))
-    shown = [(section, section.notebook) for section in sections]
+    monkeypatch.setattr(compiler, "settings", partial(compiler.settings, file=str(own)))
+    shown = [with_outputs(section, section.notebook) for section in sections]
     render(shown, tmp_path / "html")
     text = (tmp_path / "html" / page).read_text("utf-8")
     for tab in TABS:
@@ -387,16 +383,17 @@ def test_book_without_pictures_has_a_page_of_every_section_for_whichever_framewo
         (tmp_path / f"{name}.md").write_text(text)
     for name in (
         "source.ROOT",
+        "compiler.ROOT",
+        "stale.ROOT",
         "pages.ROOT",
         "pages.BUILD",
-        "pages.SHARED_STAMP",
         "pages.DOWNLOADS",
-        "source.REMEMBERED",
+        "cache.CACHE",
     ):
         folder = {"ROOT": tmp_path, "BUILD": tmp_path / "_build"}.get(name.partition(".")[2], tmp_path / name)
         monkeypatch.setattr(f"book.{name}", folder)
     (tmp_path / "pages.DOWNLOADS").mkdir()
-    render([(section, section.notebook) for section in compile_sections()], tmp_path / "html")
+    render([with_outputs(section, section.notebook) for section in compile_sections()], tmp_path / "html")
     pages = {name: (tmp_path / "html" / "chapter_a" / f"{name}.html").read_text("utf-8") for name in ("all", "one")}
     assert all(f"of_{name}" in text for name, text in pages.items())
     assert "of_one" not in pages["all"]
@@ -634,9 +631,9 @@ def test_sections_are_read_one_after_the_other(html, page):
 
 def render_changed(shown, folder: Path, cell_type: str, change: dict) -> Path:
     """The page of the last section with its first cell of a type changed; after `html`, which hands out notebooks."""
-    changed = [(section, copy.deepcopy(notebook)) for section, notebook in shown]
-    section, notebook = changed[-1]
-    next(cell for cell in notebook.cells if cell.cell_type == cell_type).update(change)
+    changed = copy.deepcopy(shown)
+    section = changed[-1]
+    next(cell for cell in section.notebook.cells if cell.cell_type == cell_type).update(change)
     render(changed, folder)
     return folder / f"{section.name}.html"
 

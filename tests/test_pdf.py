@@ -10,11 +10,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbformat import NotebookNode
 
 from book import __main__ as commands
 from book import pdf
-from book.source import BUILD, FRAMEWORKS, ROOT, BookError, Section
+from book.errors import BookError
+from book.files import BUILD, ROOT
+from book.frameworks import FRAMEWORKS
+from book.section import Executed
 
 # A formula, and what reads a file, runs a program, and ends what is around it.
 LATEX = [
@@ -24,7 +26,7 @@ LATEX = [
     r"\end{split}\end{equation*}\newwrite\f\immediate\openout\f=ran.tex \begin{equation*}\begin{split}",
 ]
 
-Shown = list[tuple[Section, NotebookNode]]
+Shown = list[Executed]
 # Signs that mean something to Sphinx or LaTeX, and signs that few fonts have.
 SIGNS = r"""'one' "two" {three} \four ~ # $ % ^ & `five` |six| *seven* eight_ ✓ → × ≤ │┌ 100%|██████▏"""
 
@@ -103,7 +105,7 @@ def test_make_pdf_makes_one_tab_or_all(monkeypatch, tab, made):
 
 def test_tables_are_printed_as_text(shown: Shown):
     html = 0
-    for _, notebook in shown:
+    for notebook in (section.notebook for section in shown):
         before = nbformat.writes(notebook)
         printed = pdf.printable(notebook)
         assert nbformat.writes(notebook) == before
@@ -165,8 +167,8 @@ def text(shown: Shown) -> str:
     if reason := missing():
         pytest.skip(reason)
     shown = copy.deepcopy(shown)
-    lenet = next(notebook for section, notebook in shown if str(section) == "pytorch chapter_cnn/lenet")
-    code = [cell for cell in lenet.cells if cell.cell_type == "code"]
+    lenet = next(section for section in shown if str(section) == "pytorch chapter_cnn/lenet")
+    code = lenet.code_cells
     code[-1].outputs.append(nbformat.v4.new_output("stream", name="stdout", text=SIGNS))
     code[0].outputs.append(nbformat.v4.new_output("stream", name="stdout", text=RAW))
     odd = [nbformat.v4.new_output("stream", text=text) for text in ("x" * 4_000, "a\x00b\x1b[1mc")]
@@ -208,8 +210,8 @@ def test_figures_with_a_caption_float_and_outputs_stay(text):
 
 
 def test_table_of_layers_is_whole(text, shown: Shown):
-    section = next(notebook for section, notebook in shown if str(section) == "pytorch chapter_cnn/cost")
-    data = [output.data for cell in section.cells for output in cell.get("outputs", []) if "data" in output]
+    section = next(section for section in shown if str(section) == "pytorch chapter_cnn/cost")
+    data = [output.data for cell in section.notebook.cells for output in cell.get("outputs", []) if "data" in output]
     table = next(data["text/plain"] for data in data if "text/html" in data)
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert [line for line in table.splitlines() if " ".join(line.split()) not in lines] == []

@@ -10,7 +10,8 @@ from nbformat import NotebookNode
 
 from book import reference
 from book.__main__ import main
-from book.source import ROOT, Section
+from book.files import ROOT
+from book.section import Compiled, Executed
 from d2l.media import CURVES_MIME, RUN_MIME
 
 pytestmark = pytest.mark.quick
@@ -53,7 +54,7 @@ def renew(monkeypatch, tmp_path):
         for name in ("one", "two", "three")
     }
     now = copy.deepcopy(stored)
-    sections = [Section(f"chapter_test/{name}", "pytorch", notebook) for name, notebook in stored.items()]
+    sections = [Compiled(f"chapter_test/{name}", "pytorch", notebook) for name, notebook in stored.items()]
     monkeypatch.setattr(reference, "REFERENCES", tmp_path)
     monkeypatch.setattr(reference, "ROOT", tmp_path)
     monkeypatch.setattr(reference, "is_installed", lambda tab: True)
@@ -61,12 +62,12 @@ def renew(monkeypatch, tmp_path):
     for section in sections:
         reference.write_notebook(stored[section.name.removeprefix("chapter_test/")], reference.reference_path(section))
 
-    def run(section: Section, profile: str) -> NotebookNode:
+    def run(section: Compiled, profile: str) -> Executed:
         assert profile == "smoke"
         result = now[section.name.removeprefix("chapter_test/")]
         if result is None:
             raise KeyboardInterrupt
-        return result
+        return Executed(section.name, section.tab, result)
 
     monkeypatch.setattr(reference, "run", run)
 

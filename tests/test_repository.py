@@ -15,6 +15,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from book.frameworks import FRAMEWORKS
 from d2l.distribution import VERSION
 
 pytestmark = pytest.mark.quick
@@ -55,6 +56,12 @@ def test_room_imports_only_from_the_rooms_that_it_may(room):
     assert [arrow for arrow in sorted(found) if arrow.partition(": ")[2] not in rooms()[room]] == []
 
 
+def test_one_module_imports_d2lbook():
+    files = (path for room in ("book", "qa", "bench", "theme", "img") for path in (ROOT / room).rglob("*.py"))
+    imports = re.compile(r"\b(?:import|from) d2lbook\b|import_module\([^)]*d2lbook")
+    assert [path.name for path in files if imports.search(path.read_text("utf-8"))] == ["compiler.py"]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_to_files_that_are_there(page):
     links = re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", page.read_text("utf-8"))
@@ -82,6 +89,15 @@ def test_citation_is_of_this_version_and_of_no_single_person():
     assert citation["version"] == VERSION
     assert f"## {VERSION}" in PAGES[2].read_text("utf-8")
     assert [list(author) for author in citation["authors"]] == [["name"]]
+
+
+def test_every_framework_has_all_that_its_entry_stands_for():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    installed = re.search(r"^\.venv/installed: EXTRAS := (.*)$", MAKEFILE, re.M)[1].split(",")
+    assert set(FRAMEWORKS) <= {*extras} & {*installed}
+    assert [one for one in FRAMEWORKS.values() if not (ROOT / "d2l" / f"{one.module}.py").is_file()] == []
+    for attribute in ("module", "title", "colours", "mark"):
+        assert len({getattr(framework, attribute) for framework in FRAMEWORKS.values()}) == len(FRAMEWORKS), attribute
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)

@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import dataclasses
 import io
 import re
 from xml.etree import ElementTree as ET
@@ -12,7 +13,8 @@ from nbformat import NotebookNode
 from PIL import Image
 
 from book.outputs import CHARACTERS
-from book.sanitize import NO_FORMULA, NOT_SHOWN, sanitized
+from book.sanitize import NO_FORMULA, NOT_SHOWN, Safe, sanitized
+from book.section import Executed
 from book.svg import only_drawing
 from d2l.layers import Layer, LayerTable
 from d2l.media import CURVES_MIME, RUN_MIME
@@ -48,14 +50,27 @@ def drawing(inside: str, attributes: str = "") -> str:
 
 
 def test_what_the_book_shows_stays_as_it_is(shown):
-    for section, notebook in copy.deepcopy(shown):
-        for before, after in zip(notebook.cells, sanitized(notebook).cells, strict=True):
+    for section in copy.deepcopy(shown):
+        for before, after in zip(section.notebook.cells, Safe(section).notebook.cells, strict=True):
             for output, safe in zip(before.get("outputs", []), after.get("outputs", []), strict=True):
                 if "image/svg+xml" in output.get("data", {}):
                     pictures = [data.pop("image/svg+xml") for data in (output.data, safe.data)]
                     assert what_draws(pictures[0]) == what_draws(pictures[1]), section
                 if "text/html" not in output.get("data", {}):
                     assert safe == output, section
+
+
+def test_nothing_but_the_sanitizer_makes_a_section_safe():
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=[])])
+    notebook.cells[0].outputs = [nbformat.v4.new_output("display_data", {"text/html": "<script>run()</script>a"})]
+    executed = Executed("chapter_test/small", "pytorch", notebook)
+    safe = Safe(executed)
+    assert (safe.name, safe.tab) == ("chapter_test/small", "pytorch")
+    assert "<script" not in str(safe.notebook) and "<script" in str(executed.notebook)
+    with pytest.raises(TypeError):
+        Safe(executed.name, executed.tab, notebook)
+    with pytest.raises(TypeError):
+        dataclasses.replace(safe, notebook=notebook)
 
 
 def test_tables_of_layers_keep_their_look():

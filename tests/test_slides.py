@@ -5,16 +5,23 @@ import re
 import nbformat
 import pytest
 
+from book.execute import with_outputs
+from book.sanitize import Safe
+from book.section import Compiled
 from book.slides import deck
-from book.source import Section
+
+
+def safe(section: Compiled) -> Safe:
+    """The section without outputs."""
+    return Safe(with_outputs(section, section.notebook))
 
 
 @pytest.fixture(scope="module")
-def alexnet(sections: list[Section]) -> nbformat.NotebookNode:
+def alexnet(sections: list[Compiled]) -> nbformat.NotebookNode:
     """The deck of the AlexNet section for PyTorch."""
     section = next(s for s in sections if (s.name, s.tab) == ("chapter_cnn/alexnet", "pytorch"))
     before = nbformat.writes(section.notebook)
-    slides = deck(section, section.notebook)
+    slides = deck(safe(section))
     assert nbformat.writes(section.notebook) == before
     return slides
 
@@ -30,7 +37,7 @@ def test_deck_begins_with_the_title_and_has_the_marked_sentences(alexnet):
 def test_deck_of_the_same_section_is_the_same(alexnet, sections):
     """Else one that somebody has worked in would be taken for that of another source."""
     section = next(s for s in sections if (s.name, s.tab) == ("chapter_cnn/alexnet", "pytorch"))
-    assert nbformat.writes(deck(section, section.notebook)) == nbformat.writes(alexnet)
+    assert nbformat.writes(deck(safe(section))) == nbformat.writes(alexnet)
 
 
 def test_deck_has_the_code_of_its_framework(alexnet):
@@ -39,9 +46,9 @@ def test_deck_has_the_code_of_its_framework(alexnet):
     assert "tf.keras" not in code and "#@save" not in code
 
 
-def test_every_section_with_code_has_a_deck_without_marks(sections: list[Section]):
+def test_every_section_with_code_has_a_deck_without_marks(sections: list[Compiled]):
     for section in sections:
-        slides = deck(section, section.notebook)
+        slides = deck(safe(section))
         assert (slides is not None) == bool(section.code_cells), section
         for cell in slides.cells if slides else []:
             if cell.cell_type == "markdown":
@@ -50,5 +57,5 @@ def test_every_section_with_code_has_a_deck_without_marks(sections: list[Section
 
 def test_strings_with_a_hash_are_whole_in_a_deck():
     cells = [nbformat.v4.new_markdown_cell("[**Mark**]"), nbformat.v4.new_code_cell('x = "a # b"  # why\ny = f"# {x}"')]
-    section = Section("chapter_test/small", "pytorch", nbformat.v4.new_notebook(cells=cells))
-    assert deck(section, section.notebook).cells[-1].source == 'x = "a # b"\ny = f"# {x}"'
+    section = Compiled("chapter_test/small", "pytorch", nbformat.v4.new_notebook(cells=cells))
+    assert deck(safe(section)).cells[-1].source == 'x = "a # b"\ny = f"# {x}"'

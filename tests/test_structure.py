@@ -1,18 +1,21 @@
 """Pages in which something does not stand in its place are found, and the cell is named."""
 
+import functools
 import re
 from collections.abc import Callable
 
 import nbformat
 import pytest
 
-from book.curves import with_curves
-from book.rst import with_rst
-from book.sanitize import sanitized
-from book.source import BUILD, BookError, Section
-from book.structure import check_pages
+from book.cache import CACHE
+from book.errors import BookError
+from book.frameworks import FRAMEWORKS
+from book.pages import SHARED, pages_of
+from book.sanitize import Safe
+from book.section import Executed
+from book.structure import check_page
 
-TABS = ("pytorch", "tensorflow", "mxnet", "jax")
+TABS = tuple(FRAMEWORKS)
 CODE = '<div class="highlight-python notranslate"><div class="highlight"><pre><span></span>{}\n</pre></div></div>'
 TEXT = '<pre class="output">{}</pre>\n'
 HTML = '<div class="shown"><table><tr><td>{}</td></tr></table></div>'
@@ -37,7 +40,7 @@ def group(number: int) -> str:
 
 
 @pytest.fixture
-def check(tmp_path) -> Callable[[str], None]:
+def check() -> Callable[[str], None]:
     """Checks a page that should show two cells."""
 
     def cell(tab: str, number: int) -> nbformat.NotebookNode:
@@ -50,13 +53,9 @@ def check(tmp_path) -> Callable[[str], None]:
         return nbformat.v4.new_code_cell(f"x = {number}", outputs=outputs)
 
     books = {tab: nbformat.v4.new_notebook(cells=[cell(tab, 1), cell(tab, 2)]) for tab in TABS}
-    shown = [(Section("a", tab, book), with_rst(with_curves(sanitized(book)))) for tab, book in books.items()]
+    (made,) = pages_of([Safe(Executed("a", tab, book)) for tab, book in books.items()])
 
-    def check_page(text: str) -> None:
-        (tmp_path / "a.html").write_text(text, "utf-8")
-        check_pages(tmp_path, shown)
-
-    return check_page
+    return functools.partial(check_page, panels=made.panels)
 
 
 def test_whole_page_passes(check):
@@ -109,4 +108,4 @@ def test_book_is_checked_when_it_is_rendered(html):
     """Of the pages that the other tests look at, each has what its cells show: see `render`."""
     text = (html / "chapter_cnn" / "lenet.html").read_text("utf-8")
     assert text.count('class="panel" id=') >= len(TABS)
-    assert (BUILD / "shared.stamp").exists()
+    assert (CACHE / f"{SHARED}.json").exists()

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from book.source import ROOT, old_setuptools, section_name, source_files, source_notebook
+from book.compile import source_notebook
+from book.files import ROOT
+from book.source import Source, sources
 
 # What Ruff has no rule for: what may have pickles in it, and archives whose files could be written anywhere.
 MAY_DO_HARM = re.compile(
@@ -20,14 +22,13 @@ MAY_DO_HARM = re.compile(
 
 def cells() -> dict[str, str]:
     """The code of the chapter, and of the sections that the helper is tested with, for all frameworks."""
-    paths = [*source_files(), *(ROOT / "tests" / "chapters").glob("*.md")]
+    chapters = (ROOT / "tests" / "chapters").glob("*.md")
     code = {}
-    for path in paths:
-        with old_setuptools():
-            notebook = source_notebook(path)
-        sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-        lines = [line for source in sources for line in source.splitlines() if not line.startswith("%")]
-        code[section_name(path).replace("/", "-")] = "\n".join(lines)
+    for source in [*sources(), *map(Source.read, chapters)]:
+        notebook = source_notebook(source)
+        written = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+        lines = [line for text in written for line in text.splitlines() if not line.startswith("%")]
+        code[source.name.replace("/", "-")] = "\n".join(lines)
     return code
 
 

@@ -20,8 +20,8 @@ from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
 
 from book.formulas import FormulaError, mathml
+from book.frameworks import FRAMEWORKS
 from book.svg import SVG, SvgError, only_drawing
-from book.titles import TITLES
 
 from .explorer import Explorer
 from .outputs import add_directives
@@ -141,18 +141,18 @@ class Translator(HTML5Translator):
 
 def _tab_list(tabs: list[tuple[str, str]]) -> str:
     """The tabs of one group, each given as the id of its panel and its framework."""
-    if len(tabs) < len(TITLES):
+    if len(tabs) < len(FRAMEWORKS):
         return '<div class="some-tabs">'
     buttons = "\n".join(
         f'<button type="button" role="tab" id="tab-{panel}" aria-controls="{panel}" data-framework="{framework}" '
-        f'aria-selected="false" tabindex="-1">{TITLES[framework]}</button>'
+        f'aria-selected="false" tabindex="-1">{FRAMEWORKS[framework].title}</button>'
         for panel, framework in tabs
     )
     return f'<div class="tabs">\n<div class="tab-list" role="tablist" aria-label="Framework">\n{buttons}\n</div>\n'
 
 
 def _panel(panel: str, framework: str) -> str:
-    label = f'<p class="framework">{TITLES[framework]}</p>'
+    label = f'<p class="framework">{FRAMEWORKS[framework].title}</p>'
     return f'<div class="panel" id="{panel}" data-framework="{framework}">{label}\n'
 
 
@@ -186,9 +186,10 @@ def _add_context(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """What the templates need besides what Sphinx gives them."""
-    context["frameworks"] = TITLES
-    context["notebooks"] = [name for name in TITLES if Path(app.outdir, "notebooks", name, f"{page}.ipynb").exists()]
-    context["colab"] = {name: context[f"colab_{name}"] for name in TITLES if f"colab_{name}" in context}
+    context["frameworks"] = FRAMEWORKS
+    notebooks = Path(app.outdir, "notebooks")
+    context["notebooks"] = [name for name in FRAMEWORKS if (notebooks / name / f"{page}.ipynb").exists()]
+    context["colab"] = {name: context[f"colab_{name}"] for name in FRAMEWORKS if f"colab_{name}" in context}
     context["toc"] = ANSWER_IN_CONTENTS.sub("", NUMBER_IN_CONTENTS.sub("", context.get("toc", "")))
     first = next(iter(doctree.findall(nodes.paragraph)), None) if doctree else None
     words = " ".join(first.astext().split()) if first else context["project"]

@@ -4,7 +4,7 @@
 {
     const SVG = "http://www.w3.org/2000/svg";
     // Each framework has a mark besides its colour, for those who do not tell the colours apart.
-    const MARKS = ["M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z", "M-4-4h8v8h-8z", "M0-5L5 4h-10z", "M0-5.5L5.5 0 0 5.5-5.5 0z"];
+    const MARKS = JSON.parse(document.getElementById("marks").textContent);
     const MOST_MARKS = 10;
     const MOST_DIGITS = 4; // at an axis, before its numbers have exponents
     const TITLES = { acc: "accuracy" };
@@ -57,13 +57,11 @@
         const panel = box.closest(".panel");
         const { xlabel, curves, run } = JSON.parse(box.querySelector("script").textContent);
         const { framework } = panel.dataset;
-        const number = document.documentElement.dataset.frameworks.split(" ").indexOf(framework);
         // Halves are rounded up, also those that lie a little lower in binary: 0.725 as 1.725.
         const rounded = (x) => Number((x + 1e-9).toFixed(2));
         const known = (pairs) => pairs.filter((pair) => !pair.includes(null)).map(([x, y]) => ({ x: rounded(x), y }));
         const end = largest([run?.epochs ?? 0, ...Object.values(curves).flat().map(([x]) => rounded(x))]);
-        // Frameworks beyond the fourth take another mark with the same colours.
-        const [colour, turn] = [number % MARKS.length, Math.floor(number / MARKS.length)];
+        const frameworks = Object.keys(MARKS);
         return {
             box,
             xlabel: xlabel ?? "x",
@@ -72,9 +70,9 @@
             note: run?.note ?? "",
             end,
             ended: `ended after ${xlabel ?? "x"} ${end}`,
-            mark: MARKS[(colour + turn) % MARKS.length],
-            colour: `--run: var(--run-${colour})`,
-            stagger: colour / MARKS.length,
+            mark: MARKS[framework],
+            colour: `--run: var(--run-${framework})`,
+            stagger: frameworks.indexOf(framework) / frameworks.length,
             curves: new Map(Object.entries(curves).map(([name, pairs]) => [name, known(pairs)])),
         };
     };
@@ -147,7 +145,7 @@
             });
             const columns = this.names.map((name) => {
                 const line = sample(
-                    "-14 -6 28 12", curve(name, "M-14 0h28", this.turns.get(name)), mark(name, MARKS[0]),
+                    "-14 -6 28 12", curve(name, "M-14 0h28", this.turns.get(name)), mark(name, Object.values(MARKS)[0]),
                 );
                 return html("th", { scope: "col" }, line, name);
             });

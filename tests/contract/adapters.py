@@ -19,10 +19,11 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from book.frameworks import FRAMEWORKS
 from d2l.plotting import to_numpy
 
-NAMES = ("torch", "tensorflow", "mxnet", "jax")
-EXTRAS = {"torch": "pytorch", "tensorflow": "tensorflow", "mxnet": "mxnet", "jax": "jax"}
+EXTRAS = {framework.module: tab for tab, framework in FRAMEWORKS.items()}
+NAMES = tuple(EXTRAS)
 PIXELS = 28 * 28
 
 

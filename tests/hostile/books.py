@@ -12,28 +12,30 @@ from typing import Any
 
 from nbformat import NotebookNode, from_dict
 
-from book.source import FRAMEWORKS, ROOT
+from book.files import ROOT
+from book.frameworks import FRAMEWORKS
 
 TABS = list(FRAMEWORKS)
 NEEDED = ("book", "d2l", "theme", "config.ini", "constraints.txt", "references.bib")
 TIME_LIMIT = 600
 RENDER = """
-import copy, json, sys
+import json, sys
 from pathlib import Path
 import nbformat
 from book.handout import hand_out_all
 from book.pages import render
 from book.pdf import make_pdf
-from book.source import BookError, compile_sections
+from book.compile import compile_sections
+from book.errors import BookError
+from book.execute import with_outputs
 
 dealt, target = json.loads(Path("outputs.json").read_text("utf-8")), sys.argv[1]
 sections, shown = compile_sections(), []
 for section in sections:
-    notebook = copy.deepcopy(section.notebook)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    for cell, outputs in zip(cells, dealt.get(section.name, {}).get(section.tab, []), strict=True):
+    executed = with_outputs(section, section.notebook)
+    for cell, outputs in zip(executed.code_cells, dealt.get(section.name, {}).get(section.tab, []), strict=True):
         cell.outputs = nbformat.from_dict(outputs)
-    shown.append((section, notebook))
+    shown.append(executed)
 try:
     if target == "html":
         hand_out_all(sections)

@@ -19,9 +19,9 @@ from book.curves import with_curves
 from book.outputs import LINES
 from book.printable import NO_SVG, printable
 from book.rst import RST, with_rst
-from book.sanitize import sanitized
+from book.sanitize import Safe, sanitized
+from book.section import Executed
 from book.slides import deck
-from book.source import Section
 from d2l.media import CURVES_MIME
 
 SECTIONS = {
@@ -99,7 +99,7 @@ def test_a_deck_of_them_is_a_notebook_that_jupyter_opens(safe):
     notebook = notebook_of(*safe.values())
     notebook.cells.insert(0, nbformat.v4.new_markdown_cell("# Title\n\n[**Mark**]"))
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    slides = deck(Section("chapter_hostile/all", "pytorch", notebook), notebook)
+    slides = deck(Safe(Executed("chapter_hostile/all", "pytorch", notebook)))
     nbformat.validate(nbformat.reads(nbformat.writes(slides), as_version=4))
 
 

@@ -1,9 +1,13 @@
 """The helper under sections written as a book's chapters are: models and trainers extended, models of many kinds."""
 
+import dataclasses
+
 import pytest
 
+from book.compile import compile_source
 from book.execute import run
-from book.source import FRAMEWORKS, Section, compile_source, is_installed
+from book.frameworks import FRAMEWORKS, is_installed
+from book.source import Source
 from qa.chapters import CHAPTERS, SECTIONS, TABLE
 
 pytestmark = pytest.mark.helper
@@ -14,9 +18,9 @@ pytestmark = pytest.mark.helper
 def test_chapter_runs(name, tab):
     if not is_installed(tab):
         pytest.skip(f"the framework of the {tab} tab is not installed here")
-    notebook = compile_source(CHAPTERS / f"{name}.md", tab)
-    assert notebook is not None, f"{name} has no cells for {tab}"
-    run(Section(f"chapters/{name}", tab, notebook), "smoke")
+    section = compile_source(Source.read(CHAPTERS / f"{name}.md"), tab)
+    assert section is not None, f"{name} has no cells for {tab}"
+    run(dataclasses.replace(section, name=f"chapters/{name}"), "smoke")
 
 
 def test_table_says_of_every_section_that_it_passes():

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from book.source import ROOT
+from book.files import ROOT
 from qa import __main__
 from qa.__main__ import main
 

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from book.source import ROOT, BookError
+from book.errors import BookError
+from book.files import ROOT
 from qa import mutants, random_defects
 from qa.__main__ import main
 from qa.mutants import TABLE, Mutant, Verdict, load_mutants, stored, table, try_all, try_out

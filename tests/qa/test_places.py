@@ -6,7 +6,8 @@ import textwrap
 
 import pytest
 
-from book.source import ROOT, BookError
+from book.errors import BookError
+from book.files import ROOT
 from qa.mutants import load_mutants
 from qa.places import find_place, replaced
 

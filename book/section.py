@@ -1,0 +1,42 @@
+"""A section on its way from a source to a page, for one framework.
+
+    Source -> Compiled -> Executed -> Safe -> Page
+
+Each is made from the one before: `Source` by `book.source`, `Compiled` by `book.compile`, `Executed` by `book.execute`
+or `book.recordings`, `Safe` by `book.sanitize` alone, `Page` by `book.pages`.
+"""
+
+from dataclasses import dataclass
+
+from nbformat import NotebookNode
+
+
+@dataclass(frozen=True)
+class Section:
+    """What all of them but sources and pages have.
+
+    Attributes:
+        name: Path of the source without its ending, such as ``chapter_cnn/alexnet``.
+        tab: The framework.
+        notebook: The text and the cells of the framework.
+    """
+
+    name: str
+    tab: str
+    notebook: NotebookNode
+
+    @property
+    def code_cells(self) -> list[NotebookNode]:
+        """The cells that run, in order."""
+        return [cell for cell in self.notebook.cells if cell.cell_type == "code"]
+
+    def __str__(self) -> str:
+        return f"{self.tab} {self.name}"
+
+
+class Compiled(Section):
+    """A source as a notebook without outputs."""
+
+
+class Executed(Section):
+    """A section with the outputs of a run, or of a recording. Whatever the code has printed may be in them."""
