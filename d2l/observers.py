@@ -44,6 +44,14 @@ class Observer:
         """The run has ended, with an error or without."""
 
 
+EVENTS = ("before_fit", "before_epoch", "before_pass", "before_batch", "after_batch", "after_epoch", "after_fit")
+
+
+def is_told(observer: Observer, event: str) -> bool:
+    """Whether an observer does something at an event; most do at few, and there are many batches."""
+    return getattr(type(observer), event) is not getattr(Observer, event)
+
+
 class BoardObserver(Observer):
     """Has the model's board show its points in time: after each batch, and all at the end."""
 

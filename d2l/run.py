@@ -20,7 +20,7 @@ from .initialization import example_batch, init_parameters, initialize
 from .inspection import attributes
 from .loaders import ShardedLoader, WatchedLoader, is_own
 from .modules import Module
-from .observers import BoardObserver, LoaderChecks, LossChecks, Observer, Report
+from .observers import EVENTS, BoardObserver, LoaderChecks, LossChecks, Observer, Report, is_told
 from .processes import ProcessGroup
 from .progress import Progress
 from .random_states import RandomStates
@@ -43,10 +43,11 @@ def running(trainer: "Trainer", model: Module, data: DataModule, resume: bool) -
     with checkpointing(trainer, resume) as trainer.checkpointing, ExitStack() as stack:
         _prepare(trainer, model, data, stack)
         observers = _observers(trainer)
+        told = {event: [getattr(one, event) for one in observers if is_told(one, event)] for event in EVENTS}
 
         def tell(event: str, *facts: Any) -> None:
-            for observer in observers:
-                getattr(observer, event)(trainer, *facts)
+            for method in told[event]:
+                method(trainer, *facts)
 
         _watch_loaders(trainer, tell)
         for observer in observers:
