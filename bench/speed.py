@@ -85,7 +85,7 @@ def _helper(tab: str, framework: Any, images: int | None) -> tuple[list[float], 
         def fit_epoch(self) -> None:
             start = time.perf_counter()
             super().fit_epoch()
-            self.model.board.settle()  # reads the results, so that work still queued is done
+            self.model.board.flush_means()  # reads the results, so that work still queued is done
             seconds.append(time.perf_counter() - start)
 
     d2l.Trainer = Timed

@@ -4,7 +4,7 @@ import io
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,17 +16,15 @@ from matplotlib.lines import Line2D
 
 from .hyperparameters import HyperParameters
 from .media import CURVES_MIME, finite
+from .metrics import AllReduce, WeightedMean, number
 from .notebook import Output, at_end_of_cell, in_notebook
-from .plotting import OF_BOARD, SVG_STYLE, Look, free_look, in_turn, look_of, looks, set_axes, to_numpy
+from .plotting import OF_BOARD, SVG_STYLE, Look, free_look, in_turn, look_of, looks, set_axes
 
 REDRAW_SECONDS = 0.5
 DRAWING_SHARE = 0.02  # of the time may go into pictures that the next one replaces
 LONGEST_WAIT_SECONDS = 10.0
 LEGEND_ROWS = 8
 MOST = 1e150  # of what reaches further, matplotlib finds no ticks on some of its scales
-
-# Takes numbers of each process that trains, and gives each of them their sums.
-AddUp = Callable[[list[float]], list[float]]
 
 
 class ProgressBoard(HyperParameters):
@@ -73,14 +71,14 @@ class ProgressBoard(HyperParameters):
         self.save_hyperparameters()
         self.ls, self.colors = in_turn("ls", ls), in_turn("colors", colors)
         _given_axes(fig, axes)
-        self.add_up: AddUp = list  # over the processes that train together
+        self.all_reduce: AllReduce = list  # over the processes that train together
         self._forget_picture()
         self._by_step = False  # whether points are shown by `refresh` only
         self.clear()
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy has: all but its trainer's way to add up, and the picture."""
-        return {**self.__dict__, "add_up": list, "_axes": None, "_lines": {}, "_looks": {}}
+        """What a copy has: all but its trainer's sums over processes, and the picture."""
+        return {**self.__dict__, "all_reduce": list, "_axes": None, "_lines": {}, "_looks": {}}
 
     def _forget_picture(self) -> None:
         self._axes: Axes | None = None
@@ -96,7 +94,7 @@ class ProgressBoard(HyperParameters):
         self._forget_picture()
         self.curves: dict[str, list[tuple[float, float]]] = {}
         self.lost: dict[str, float] = {}  # where a curve first left the finite numbers
-        self._pending: dict[str, _Average] = {}
+        self._pending: dict[str, WeightedMean] = {}
         self._output = Output()
         self._next_drawing = 0.0
         self._stale = False  # whether there are points that the picture does not show
@@ -117,10 +115,10 @@ class ProgressBoard(HyperParameters):
             weight: Share of this point in that average, such as its number of examples.
         """
         label = str(label)
-        average = self._pending.setdefault(label, _Average())
-        average.add(_number(x), y, weight)
+        average = self._pending.setdefault(label, WeightedMean())
+        average.add(number(x), y, weight)
         if average.count >= every_n:
-            self._settle(label)
+            self._flush_mean(label)
         if not self._by_step:
             self.refresh()
 
@@ -143,20 +141,20 @@ class ProgressBoard(HyperParameters):
             self._ending = True
             at_end_of_cell(self._render_rest)
 
-    def settle(self) -> None:
+    def flush_means(self) -> None:
         """Turn points still waiting for their average into points of the curves, and show them when it is time to."""
-        self._settle_all()
+        self._flush_all_means()
         self.refresh()
 
     def flush(self) -> None:
         """Turn points still waiting for their average into points of the curves, and show them all."""
-        self._settle_all()
+        self._flush_all_means()
         if self._stale:
             self.render()
 
     def state(self) -> dict[str, Any]:
         """All points, also those that wait for their average, as numbers."""
-        pending = {label: average.state(self.add_up) for label, average in self._pending.items()}
+        pending = {label: average.state(self.all_reduce) for label, average in self._pending.items()}
         return {"curves": self.curves, "lost": self.lost, "pending": pending}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -164,9 +162,9 @@ class ProgressBoard(HyperParameters):
         self.clear()
         self.curves = {label: [(x, y) for x, y in points] for label, points in state["curves"].items()}
         self.lost = dict(state["lost"])
-        (processes,) = self.add_up([1])
+        (world_size,) = self.all_reduce([1])
         pending = state["pending"].items()
-        self._pending = {label: _Average(**average).share(processes) for label, average in pending}
+        self._pending = {label: WeightedMean(**average).split(world_size) for label, average in pending}
         self._stale = True
 
     def render(self) -> None:
@@ -190,17 +188,17 @@ class ProgressBoard(HyperParameters):
         if self._stale:
             self.render()
 
-    def _settle_all(self) -> None:
+    def _flush_all_means(self) -> None:
         for label in list(self._pending):
-            self._settle(label)
+            self._flush_mean(label)
 
-    def _settle(self, label: str) -> None:
+    def _flush_mean(self, label: str) -> None:
         average = self._pending.pop(label)
-        point = average.point(self.add_up)
+        point = average.mean(self.all_reduce)
         if point is None:
             return
         if not math.isfinite(point[1]):
-            self.lost.setdefault(label, average.lost(self.add_up))
+            self.lost.setdefault(label, average.first_nonfinite(self.all_reduce))
         self.curves.setdefault(label, []).append(point)
         self._stale = True
 
@@ -210,8 +208,8 @@ class ProgressBoard(HyperParameters):
 
     def _is_gone(self) -> bool:
         """Whether the user has closed the figure, or cleared the axes, since the curves were drawn there."""
-        number = getattr(self._axes and self._axes.figure, "number", None)  # pyplot's
-        closed = self._has_own_figure and number is not None and not plt.fignum_exists(number)
+        figure = getattr(self._axes and self._axes.figure, "number", None)  # pyplot's
+        closed = self._has_own_figure and figure is not None and not plt.fignum_exists(figure)
         return closed or any(line.axes is None for line in self._lines.values())
 
     def _svg(self) -> str:
@@ -270,51 +268,6 @@ class ProgressBoard(HyperParameters):
         legend = self._axes.legend(handles, [handle.get_label() for handle in handles], ncols=columns)
         legend.set_in_layout(columns == 1)  # one with more may be larger than the axes, which are to keep their size
         return line
-
-
-class _Average:
-    """The weighted mean of points, whose y may be tensors: their sum grows where they are, and is read once."""
-
-    def __init__(self, points: Iterable[tuple[float, Any]] = (), weight: float = 0, x: float = 0, y: Any = 0):
-        self.points, self.weight, self.x, self.y = list(points), weight, x, y
-
-    @property
-    def count(self) -> int:
-        """Number of points taken in."""
-        return len(self.points)
-
-    def add(self, x: float, y: Any, weight: float) -> None:
-        """Take a point in. One of no weight has no y: it is that of a process without examples."""
-        y = y if weight else 0
-        self.points.append((x, y))
-        self.weight += weight
-        self.x += x * weight
-        self.y = self.y + y * weight  # in place would change the caller's tensor
-
-    def state(self, add_up: AddUp) -> dict[str, Any]:
-        """The arguments that make this average of all processes anew, as numbers."""
-        weight, x, y, *ys = add_up([self.weight, self.x, *map(_number, (self.y, *(y for _, y in self.points)))])
-        points = [(x, y) for (x, _), y in zip(self.points, ys, strict=True)]
-        return {"points": points, "weight": weight, "x": x, "y": y}
-
-    def share(self, processes: float) -> "_Average":
-        """What is one process's of an average of as many, of numbers."""
-        points = [(x, y / processes) for x, y in self.points]
-        return _Average(points, self.weight / processes, self.x / processes, self.y / processes)
-
-    def point(self, add_up: AddUp) -> tuple[float, float] | None:
-        """The mean of the points that all processes have taken in; ``None`` if none of them has any weight."""
-        weight, x, y = add_up([self.weight, self.x, _number(self.y)])
-        return (x / weight, y / weight) if weight else None
-
-    def lost(self, add_up: AddUp) -> float:
-        """The x of the first point whose y is no finite number, for a mean that is none; these points are read."""
-        ys = add_up([_number(y) for _, y in self.points])
-        return next((x for (x, _), y in zip(self.points, ys, strict=True) if not math.isfinite(y)), self.points[-1][0])
-
-
-def _number(y: Any) -> float:
-    return to_numpy(y).item()
 
 
 def _drawable(value: float) -> float:

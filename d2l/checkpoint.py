@@ -9,7 +9,6 @@ import errno
 import hashlib
 import json
 import os
-import random
 import re
 import secrets
 import stat
@@ -27,9 +26,10 @@ from safetensors.numpy import save
 
 from .locks import FolderInUse, locked
 from .machine import physical_memory
+from .media import as_json
 from .plotting import to_numpy
+from .processes import ProcessGroup
 from .validation import printable
-from .workers import Workers
 
 FORMAT = "2"
 NAME = re.compile(r"step-([0-9]{8}|[1-9][0-9]{8,})\.safetensors")  # one name for each number
@@ -88,7 +88,7 @@ class CheckpointFolder:
         self._own = set(self.steps().values())  # this run's: those that it may go on from, and those that it saves
 
     @contextmanager
-    def locked(self, workers: Workers) -> Iterator[None]:
+    def locked(self, processes: ProcessGroup) -> Iterator[None]:
         """Keep other runs out of the folder; this one may have several processes, which all call this.
 
         Raises:
@@ -96,7 +96,7 @@ class CheckpointFolder:
         """
         refused = ""
         with ExitStack() as stack:
-            if workers.first:
+            if processes.is_main:
                 try:
                     if stack.enter_context(locked(self.path)):
                         self._remove_parts()
@@ -104,7 +104,7 @@ class CheckpointFolder:
                     refused = f"{error}. Give another checkpoint_dir, or end that run first"
                 except OSError as error:
                     refused = f"{self.path}: no checkpoint can be written here: {error}"
-            refused = workers.gather(refused)[0]
+            refused = processes.all_gather(refused)[0]
             if refused:
                 raise CheckpointError(refused)
             self._own = set(self.steps().values())
@@ -358,55 +358,17 @@ def pack_entries(
     return packed
 
 
-def unpack(packed: Any, arrays: Mapping[str, np.ndarray], tensor: Callable[[np.ndarray], Any]) -> Any:
-    """What was packed, with what ``tensor`` makes of the arrays."""
+def unpack(packed: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """What was packed, with the arrays in the place of their names."""
     if not isinstance(packed, dict):
         return packed
     ((kind, content),) = packed.items()
     if kind == "array":
-        return tensor(arrays[content])
+        return arrays[content]
     if kind == "dict":
-        return {key: unpack(value, arrays, tensor) for key, value in content}
-    values = [unpack(value, arrays, tensor) for value in content]
+        return {key: unpack(value, arrays) for key, value in content}
+    values = [unpack(value, arrays) for value in content]
     return tuple(values) if kind == "tuple" else values
-
-
-def as_json(state: Any) -> str:
-    """A state as JSON; numbers may be NumPy's or a framework's."""
-    return json.dumps(state, default=lambda number: to_numpy(number).tolist())
-
-
-def random_states() -> dict[str, Any]:
-    """The random states of Python and NumPy, as JSON can hold them."""
-    kind, keys, *rest = np.random.get_state()
-    return {"python": random.getstate(), "numpy": [kind, keys.tolist(), *rest]}
-
-
-def set_random_states(states: Mapping[str, Any]) -> None:
-    """Go on from such states."""
-    version, numbers, gauss = states["python"]
-    random.setstate((version, tuple(numbers), gauss))
-    np.random.set_state(tuple(states["numpy"]))
-
-
-def generator_state(generator: Any) -> Any:
-    """The state of a random generator of Python's or NumPy's, as JSON can hold it."""
-    if isinstance(generator, random.Random):
-        return generator.getstate()
-    if isinstance(generator, np.random.RandomState):
-        return generator.get_state(legacy=False)
-    return generator.bit_generator.state
-
-
-def set_generator_state(generator: Any, state: Any) -> None:
-    """Have such a generator go on from such a state."""
-    if isinstance(generator, random.Random):
-        version, numbers, gauss = state
-        generator.setstate((version, tuple(numbers), gauss))
-    elif isinstance(generator, np.random.RandomState):
-        generator.set_state(state)
-    else:
-        generator.bit_generator.state = state
 
 
 def _described(array: Any) -> str:

@@ -20,9 +20,9 @@ import numpy as np
 from filelock import FileLock
 
 from .download import download, unpack
+from .processes import ProcessGroup
 from .profile import Profile
 from .validation import printable
-from .workers import Workers
 
 # SHA-256 of each file's content after decompression: how a copy was compressed does not matter.
 CHECKSUMS = {
@@ -159,7 +159,7 @@ class BatchLoader:
     Attributes:
         examples: Examples in the data set.
         batch_size: Examples in a batch; the last one may be shorter.
-        workers: The processes that train together: each batch given is this one's part of it.
+        processes: The processes that train together: each batch given is this one's part of it.
         draw: Gives the numbers of all examples, in the order of an epoch.
         take: Gives the batch of the examples with these numbers.
         example: Gives a batch with the shapes of the others, for which nothing is drawn.
@@ -167,7 +167,7 @@ class BatchLoader:
 
     examples: int
     batch_size: int
-    workers: Workers
+    processes: ProcessGroup
     draw: Callable[[], Any]
     take: Callable[[Any], tuple[Any, ...]]
     example: Callable[[], tuple[Any, ...]]
@@ -176,14 +176,14 @@ class BatchLoader:
         return -(-self.examples // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        return self.after(0)
+        return self.iter_from(0)
 
-    def after(self, batches: int) -> Iterator[tuple[Any, ...]]:
+    def iter_from(self, batches: int) -> Iterator[tuple[Any, ...]]:
         """What an epoch has after so many batches; these are not made."""
         order = self.draw()
         starts = range(batches * self.batch_size, self.examples, self.batch_size)
         batches = (order[start : start + self.batch_size] for start in starts)
-        return (self.take(batch[self.workers.part(len(batch))]) for batch in batches)
+        return (self.take(batch[self.processes.shard(len(batch))]) for batch in batches)
 
 
 def inputs_of(batch: Sequence[Any]) -> Sequence[Any]:

@@ -1,6 +1,7 @@
 """Data sets and their loaders, in every framework."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -8,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from . import validation
-from .arguments import check_share, check_size, check_whole
 from .data import CLASSES, BatchLoader, Images, load_fashion_mnist, resize_matrix
 from .decoding import DECODE_MEMORY, Memory, load
 from .hyperparameters import HyperParameters
@@ -16,8 +16,9 @@ from .images import MEAN, ImageLoader, central
 from .listing import Example, list_images, print_line
 from .machine import usable_processors
 from .plotting import show_images, to_numpy
+from .processes import ProcessGroup
 from .profile import current_profile
-from .workers import Workers
+from .validation import check_share, check_size, check_whole
 
 
 class DataModule(HyperParameters):
@@ -31,7 +32,7 @@ class DataModule(HyperParameters):
 
     # Where the tensors of new loaders go, and who takes parts of their batches: a trainer sets its own.
     _device: Any = None
-    _workers: Workers = Workers()
+    _processes: ProcessGroup = ProcessGroup()
 
     def __init__(self, root: str = "../data", num_workers: int = min(4, usable_processors())):
         self.save_hyperparameters()
@@ -87,23 +88,23 @@ class DataModule(HyperParameters):
         check_whole("batch_size", self.batch_size, 1)
         examples = len(tensors[0])
         tensors = [self._placed(tensor) for tensor in tensors]
-        device, workers = self._device, self._workers
+        device, processes = self._device, self._processes
 
         def order() -> Any:
             own = self._order(examples, train, device)
-            if workers.count == 1:
+            if processes.world_size == 1:
                 return own
-            shared = workers.from_first(to_numpy(own))
+            shared = processes.broadcast(to_numpy(own))
             return shared if isinstance(own, np.ndarray) else self._on_device(shared, device)
 
         def take(batch: Any) -> tuple[Any, ...]:
             return make_batch(*(self._take(tensor, batch) for tensor in tensors))
 
         def example() -> tuple[Any, ...]:
-            part = workers.part(min(examples, self.batch_size))
+            part = processes.shard(min(examples, self.batch_size))
             return make_batch(*(tensor[part] for tensor in tensors))
 
-        return BatchLoader(examples, self.batch_size, workers, order, take, example)
+        return BatchLoader(examples, self.batch_size, processes, order, take, example)
 
     def _placed(self, tensor: Any) -> Any:
         """A tensor or an array on the device of new loaders; what the framework cannot read is named."""
@@ -139,6 +140,16 @@ class DataModule(HyperParameters):
     def _take(self, tensor: Any, indices: Any) -> Any:
         """The examples of a tensor that have these indices."""
         return tensor[indices]
+
+
+@contextmanager
+def placed(data: Any, device: Any, processes: ProcessGroup) -> Iterator[None]:
+    """Have new loaders of a data module put tensors on a device, and give this process's shard of each batch."""
+    data._device, data._processes = device, processes
+    try:
+        yield
+    finally:
+        data._device, data._processes = None, ProcessGroup()
 
 
 class FashionMNIST(DataModule):
@@ -259,18 +270,18 @@ class ImageFolder(DataModule):
 
     def get_dataloader(self, train: bool) -> ImageLoader:
         """Batches ``(X, y)``; X is pixels in [0, 1] less the mean of ImageNet's in each channel."""
-        device, workers = self._device, self._workers
+        device, processes = self._device, self._processes
 
         def make_batch(*arrays: Any) -> tuple[Any, Any]:
             return self._make_batch(*(self._on_device(array, device) for array in arrays))
 
         def draw_seed() -> int:
-            return int(workers.from_first(np.array(self._draw_seed())))
+            return int(processes.broadcast(np.array(self._draw_seed())))
 
         return ImageLoader(
             self.train if train else self.val,
             self.batch_size,
-            workers,
+            processes,
             self.resize,
             self.crop,
             self.augment,

@@ -17,7 +17,7 @@ import numpy as np
 from .data import DataError
 from .decoding import DECODE_MEMORY, CorruptImageError, Memory, load
 from .listing import ImageSet, first_few, print_line
-from .workers import Workers
+from .processes import ProcessGroup
 
 # Of ImageNet's pixels in [0, 1], red, green, blue: the mean, and principal components as columns with their magnitudes.
 # Published with fb.resnet.torch (Facebook, 2016, datasets/imagenet.lua), and used so by MXNet.
@@ -74,7 +74,7 @@ class ImageLoader:
     Attributes:
         images: The images.
         batch_size: Examples in a batch; the last one may be shorter.
-        workers: The processes that train together: each batch given is this one's part of it.
+        processes: The processes that train together: each batch given is this one's part of it.
         resize: What an image's shorter side is resized to.
         crop: Height and width of the images in a batch.
         augment: Whether to crop, flip and shift colours at random, which takes a seed.
@@ -88,7 +88,7 @@ class ImageLoader:
 
     images: ImageSet
     batch_size: int
-    workers: Workers
+    processes: ProcessGroup
     resize: int
     crop: int
     augment: bool
@@ -107,7 +107,7 @@ class ImageLoader:
         return -(-self.examples // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        return self.after(0)
+        return self.iter_from(0)
 
     def draw(self) -> int | None:
         """The seed of an epoch, if it has random numbers."""
@@ -115,10 +115,10 @@ class ImageLoader:
 
     def example(self) -> tuple[Any, ...]:
         """A batch of black images with the shapes of the others: nothing is drawn, and no file is read."""
-        part = self.workers.part(min(self.examples, self.batch_size))
+        part = self.processes.shard(min(self.examples, self.batch_size))
         return self.make_batch(*self._black(part.stop - part.start))
 
-    def after(self, batches: int) -> Iterator[tuple[Any, ...]]:
+    def iter_from(self, batches: int) -> Iterator[tuple[Any, ...]]:
         """What an epoch has after so many batches; the images of these are not read."""
         return self._batches(batches, self.draw())
 
@@ -132,7 +132,7 @@ class ImageLoader:
         try:
             starts = range(first * self.batch_size, len(order), self.batch_size)
             batches = [order[start : start + self.batch_size] for start in starts]
-            parts = [batch[self.workers.part(len(batch))] for batch in batches]
+            parts = [batch[self.processes.shard(len(batch))] for batch in batches]
             wanted = chain.from_iterable(parts)
             most = BATCHES_AHEAD * max(map(len, parts), default=0)
             examples = ahead(pool, lambda index: self._load(index, seed, memory), wanted, most)
@@ -141,17 +141,17 @@ class ImageLoader:
                 if whole:
                     pixels, shifts, labels = zip(*whole, strict=True)
                     yield self.make_batch(np.stack(pixels), np.stack(shifts), np.array(labels))
-                elif self.workers.count > 1:  # the other processes have parts of this batch
+                elif self.processes.world_size > 1:  # the other processes have parts of this batch
                     yield self.make_batch(*self._black(0))
         finally:
             # Also when the batches are not all asked for, or by Ctrl-C.
             pool.shutdown(cancel_futures=True)
-            if self.workers.count == 1:
+            if self.processes.world_size == 1:
                 self._name_corrupt(known)
-        if self.workers.count > 1:  # all of which come to the end of an epoch
-            for found in self.workers.gather(json.dumps(self.images.corrupt)):
+        if self.processes.world_size > 1:  # all of which come to the end of an epoch
+            for found in self.processes.all_gather(json.dumps(self.images.corrupt)):
                 self.images.corrupt.update(json.loads(found))
-            if self.workers.first:
+            if self.processes.is_main:
                 self._name_corrupt(known)
         if len(self.images.corrupt) == len(self.images):
             raise DataError(f"none of the {len(self.images):,} images can be decoded")

@@ -1,23 +1,21 @@
-"""Loaders as a trainer goes through them: divided among processes, begun, resumed, with checkpoints."""
+"""Loaders in a run: watched, sharded among processes, begun ahead of the run, or resumed in the middle of an epoch."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .data import BatchLoader, as_batch
 from .images import ImageLoader
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
+from .processes import ProcessGroup
+from .random_states import RandomStates
 
 
 @dataclass
-class TrainersLoader:
-    """A loader that a trainer goes through in a way of its own."""
+class WrappedLoader:
+    """A loader that is gone through in a way of its own."""
 
     loader: Any
-    trainer: "Trainer"
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -28,39 +26,53 @@ class TrainersLoader:
         return getattr(self.loader, "examples", None)
 
 
-class ShardedLoader(TrainersLoader):
-    """A loader of which each process takes its part of every batch.
+@dataclass
+class WatchedLoader(WrappedLoader):
+    """A loader that tells of each pass over it and of each batch, before and after it has been used.
 
-    All begin to go through it in the random states of the first process, which are to decide what is in the batches.
+    Attributes:
+        before_pass, after_batch: Called without arguments.
+        before_batch: Called with the batch.
     """
 
+    before_pass: Callable[[], None]
+    before_batch: Callable[[Any], None]
+    after_batch: Callable[[], None]
+
     def __iter__(self) -> Iterator[Any]:
-        trainer, workers = self.trainer, self.trainer.workers
-        own = trainer._random()
-        shared = trainer._of_all(own)[0]
-        if not workers.first:
-            trainer._set_random(shared)
-        batches = iter(self.loader)
-        begun = list(islice(batches, 1))  # until then a loader may have drawn nothing
-        if not workers.first:
-            trainer._set_random(own)
-        for batch in map(as_batch, chain(begun, batches)):
-            part = workers.part(len(batch[-1]))
-            yield [tensor[part] for tensor in batch]
-
-
-def sharded(loader: Any, trainer: "Trainer") -> Any:
-    """A loader whose batches are one process's part: our own are so already."""
-    return loader if loader is None or is_own(loader) else ShardedLoader(loader, trainer)
-
-
-def is_own(loader: Any) -> bool:
-    """Whether a loader is one of ours, which can begin anywhere, and gives an example without reading or drawing."""
-    return isinstance(loader, (BatchLoader, ImageLoader))
+        self.before_pass()
+        for batch in map(as_batch, self.loader):
+            self.before_batch(batch)
+            yield batch
+            self.after_batch()
 
 
 @dataclass
-class BegunLoader(TrainersLoader):
+class ShardedLoader(WrappedLoader):
+    """A loader of which each process takes its shard of every batch.
+
+    All begin to go through it in the random states of rank 0, which are to decide what is in the batches.
+    """
+
+    processes: ProcessGroup
+    random_states: RandomStates
+
+    def __iter__(self) -> Iterator[Any]:
+        own = self.random_states.get()
+        shared = self.processes.all_gather_json(own)[0]
+        if not self.processes.is_main:
+            self.random_states.set(shared)
+        batches = iter(self.loader)
+        begun = list(islice(batches, 1))  # until then a loader may have drawn nothing
+        if not self.processes.is_main:
+            self.random_states.set(own)
+        for batch in map(as_batch, chain(begun, batches)):
+            shard = self.processes.shard(len(batch[-1]))
+            yield [tensor[shard] for tensor in batch]
+
+
+@dataclass
+class BegunLoader(WrappedLoader):
     """A training loader that has been looked ahead into, for shapes.
 
     Attributes:
@@ -82,41 +94,48 @@ class BegunLoader(TrainersLoader):
             yield batch
 
 
-class CheckpointedLoader(TrainersLoader):
-    """A training loader that begins after the batches that are done, and has checkpoints made between batches."""
+@dataclass
+class ResumedLoader(WrappedLoader):
+    """A training loader whose first epoch is resumed after so many batches.
+
+    Attributes:
+        skip: The batches that are done.
+        epoch_random: The random states that the epoch began with.
+        resumed_random: Those of now.
+    """
+
+    skip: int
+    epoch_random: dict[str, Any]
+    resumed_random: dict[str, Any]
+    random_states: RandomStates = field(repr=False)
 
     def __iter__(self) -> Iterator[Any]:
-        trainer, done = self.trainer, self.trainer._skip
-        if done:
-            trainer._skip = 0
-            trainer._set_random(trainer._epoch_random)
-            batches = iter_from(done, self.loader)
-            trainer._set_random(trainer._resumed_random)
-        else:
-            trainer._epoch_random = trainer._random()
-            batches = self.loader
-        for batch in batches:
-            yield batch
-            done += 1
-            if trainer.every != "epoch" and (trainer.epoch * len(self) + done) % trainer.every == 0:
-                trainer._save(trainer.epoch, done)
-            trainer._stop_if_asked(done)
+        skip, self.skip = self.skip, 0
+        if not skip:
+            return iter(self.loader)
+        self.random_states.set(self.epoch_random)
+        batches = iter_from(skip, self.loader)
+        self.random_states.set(self.resumed_random)
+        return batches
 
 
-class StoppableLoader(TrainersLoader):
-    """A validation loader before whose batches the run may be stopped."""
-
-    def __iter__(self) -> Iterator[Any]:
-        for batch in self.loader:
-            self.trainer._stop_if_asked(self.trainer.num_train_batches)
-            yield batch
+def unwrapped(loader: Any) -> Any:
+    """The loader that a data module has given, without what a run puts around it."""
+    while isinstance(loader, WrappedLoader):
+        loader = loader.loader
+    return loader
 
 
-def iter_from(done: int, loader: Any) -> Iterator[Any]:
+def is_own(loader: Any) -> bool:
+    """Whether a loader is one of ours, which can begin anywhere, and gives an example without reading or drawing."""
+    return isinstance(loader, (BatchLoader, ImageLoader))
+
+
+def iter_from(skip: int, loader: Any) -> Iterator[Any]:
     """What an epoch has after so many batches. Of loaders other than our own, these have to be made."""
     if is_own(loader):
-        return loader.after(done)
+        return loader.iter_from(skip)
     batches = iter(loader)
-    for _ in islice(batches, done):
+    for _ in islice(batches, skip):
         pass
     return batches

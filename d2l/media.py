@@ -1,8 +1,11 @@
 """The media types of outputs that carry numbers, so that programs compare and draw these and not pictures or text."""
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
+
+from .plotting import to_numpy
 
 # {"xlabel": str, "curves": {label: [[x, y], ...]}}, where a y that training has lost is null.
 CURVES_MIME = "application/vnd.d2l.curves+json"
@@ -17,3 +20,8 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON; numbers may be NumPy's or a framework's."""
+    return json.dumps(value, default=lambda number: to_numpy(number).tolist())

@@ -2,38 +2,39 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from .data import as_batch
+from .metrics import StepMetrics
 from .notebook import Output, in_notebook
+from .observers import Observer
 from .validation import count_examples
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
 
 LONG_RUN_SECONDS = 300
 WARM_UP_SECONDS = 10
 
 
-class Progress:
-    """Follow the batches of a run.
+class Progress(Observer):
+    """Count and time the batches of a run, and say how far it is.
 
-    Use as a context manager around the run. The line is redrawn in place, in a terminal and in a notebook, and
-    disappears at the end.
+    The line is redrawn in place, in a terminal and in a notebook, and disappears at the end.
 
     Args:
         total: Number of training and validation batches in the whole run.
         slow: Whether to say early, should the run be long, how long it will take.
         shown: Whether to draw the line.
-        after_batch: Called after each batch.
     """
 
-    def __init__(self, total: int, slow: bool, shown: bool = True, after_batch: Callable[[], None] = lambda: None):
-        self.examples = 0  # in the batch that was handed out last
-        self.all_examples = 0  # in that batch, with the parts of it that other processes have
-        self._shown, self._after_batch = shown, after_batch
+    def __init__(self, total: int, slow: bool, shown: bool = True):
+        self.batch_examples = 0  # in the batch that was given last
+        self.batch_total = 0  # in that batch, with the shards of it that other processes have
+        self._shown = shown
         self.train_examples = self.val_examples = 0
         self.train_seconds = 0.0
         self._paused_seconds = 0.0  # since the batch before
@@ -42,9 +43,10 @@ class Progress:
         self._notice = ""
         self._total = total
         self._done = 0  # before this run began, where it resumes one
-        self._started = time.monotonic()
+        self._started = self._batch_started = time.monotonic()
 
-    def __enter__(self) -> "Progress":
+    def before_fit(self, trainer: "Trainer") -> None:
+        """Draw the line."""
         self._bar = tqdm(
             total=self._total,
             disable=not self._shown or self._done == self._total,
@@ -57,9 +59,41 @@ class Progress:
             leave=False,
             bar_format="{desc}{percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}",
         )
-        return self
 
-    def __exit__(self, *exc: object) -> None:
+    def before_epoch(self, trainer: "Trainer") -> None:
+        """Say which epoch it is."""
+        self._bar.set_description_str(f"epoch {trainer.epoch + 1}/{trainer.num_epochs} ", refresh=False)
+
+    def before_pass(self, trainer: "Trainer", train: bool) -> None:
+        """Begin to time the first batch."""
+        self._batch_started, self._paused_seconds = time.monotonic(), 0.0
+
+    def before_batch(self, trainer: "Trainer", train: bool, batch: Any) -> None:
+        """Count the batch's examples."""
+        self.batch_examples = self.batch_total = count_examples(batch)
+
+    def recount(self, metrics: StepMetrics) -> None:
+        """Take the batch's examples from its step, which knows them where shards differ or images are left out."""
+        if metrics.count is not None:
+            self.batch_examples = metrics.count
+        if metrics.total is not None:
+            self.batch_total = metrics.total
+
+    def after_batch(self, trainer: "Trainer", train: bool) -> None:
+        """Add the batch to the counts, and begin to time the next one."""
+        now = time.monotonic()
+        if train:
+            self.train_examples += self.batch_total
+            self.train_seconds += now - self._batch_started - self._paused_seconds
+            self._bar.set_postfix_str(f"{self.examples_per_second:,.0f} examples/s", refresh=False)
+        else:
+            self.val_examples += self.batch_total
+        self._bar.update()
+        self._announce()
+        self._batch_started, self._paused_seconds = time.monotonic(), 0.0
+
+    def after_fit(self, trainer: "Trainer", error: BaseException | None) -> None:
+        """Remove the line."""
         self._bar.close()
 
     @property
@@ -68,30 +102,8 @@ class Progress:
         return self.train_examples / self.train_seconds if self.train_seconds else 0.0
 
     def resume(self, done: int, train_examples: int, train_seconds: float) -> None:
-        """Go on from an earlier run, which had done so many batches; before the context is entered."""
+        """Go on from an earlier run, which had done so many batches; before this one begins."""
         self._done, self.train_examples, self.train_seconds = done, train_examples, train_seconds
-
-    def describe(self, label: str) -> None:
-        """Set the words before the bar."""
-        self._bar.set_description_str(f"{label} ", refresh=False)
-
-    def count(self, loader: Iterable[Any], train: bool) -> Iterator[Any]:
-        """Hand out the batches of ``loader`` once, counting and timing them."""
-        start, self._paused_seconds = time.monotonic(), 0.0
-        for batch in map(as_batch, loader):
-            self.examples = self.all_examples = count_examples(batch)
-            yield batch
-            now = time.monotonic()
-            if train:
-                self.train_examples += self.all_examples
-                self.train_seconds += now - start - self._paused_seconds
-                self._bar.set_postfix_str(f"{self.examples_per_second:,.0f} examples/s", refresh=False)
-            else:
-                self.val_examples += self.all_examples
-            self._bar.update()
-            self._announce()
-            self._after_batch()
-            start, self._paused_seconds = time.monotonic(), 0.0
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -116,21 +128,6 @@ class Progress:
             )
             if not in_notebook():
                 self._bar.write(self._notice, file=sys.stderr)
-
-
-@dataclass(frozen=True)
-class CountedLoader:
-    """A data loader whose batches count towards a run's progress each time it is gone through."""
-
-    loader: Any
-    progress: Progress
-    train: bool
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self.progress.count(self.loader, self.train)
 
 
 class _NotebookLine:

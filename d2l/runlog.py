@@ -3,13 +3,16 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .board import ProgressBoard
 from .media import finite
+from .observers import Observer
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
 
 TIME = b'{"time": "'  # what each line begins with
 LONGEST_READ = 1 << 16  # bytes of a file that are looked at, to tell whether it is a log
@@ -134,28 +137,34 @@ def _as_line(values: Mapping[str, Any]) -> bytes:
     return json.dumps(finite({"time": time, **values}), default=str).encode() + b"\n"
 
 
-class LoggedBoard(ProgressBoard):
-    """A board whose points go into a log as they are drawn.
+class LogObserver(Observer):
+    """Writes the points of a run's curves into a log as they come.
+
+    What still waits for its mean when a run is stopped is no point of the run's curves.
 
     Args:
         log: The log.
-        epochs_done: Tells where the run is, for the line that says where it was taken up again.
     """
 
-    def __init__(self, log: RunLog, epochs_done: Callable[[], float]):
-        super().__init__(xlabel="epoch", display=False)
-        self.log, self.epochs_done = log, epochs_done
+    def __init__(self, log: RunLog):
+        self.log = log
 
-    def flush(self) -> None:
-        """Draw nothing: what still waits for its average when a run is stopped is no point of the run's curves."""
+    def before_fit(self, trainer: "Trainer") -> None:
+        """Begin the log, or say where the run was taken up again; points from before that are in it already."""
+        self._known = {label: len(points) for label, points in trainer.model.board.curves.items()}
+        if trainer.checkpointing is not None and trainer.checkpointing.checkpoint is not None:
+            self.log.write(event="resumed", epoch=trainer.epochs_done)
+        elif trainer.num_epochs:
+            self.log.begin()
 
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from the points of such a state, which are in the log already."""
-        super().set_state(state)
-        self.log.write(event="resumed", epoch=self.epochs_done())
+    def after_batch(self, trainer: "Trainer", train: bool) -> None:
+        """Write new points."""
+        for label, points in trainer.model.board.curves.items():
+            known = self._known.get(label, 0)
+            self._known[label] = len(points)
+            for x, y in points[known:]:
+                self.log.write(epoch=x, **{label: y})
 
-    def _settle(self, label: str) -> None:
-        known = len(self.curves.get(label, ()))
-        super()._settle(label)
-        for x, y in self.curves.get(label, ())[known:]:
-            self.log.write(epoch=x, **{label: y})
+    def after_epoch(self, trainer: "Trainer") -> None:
+        """Write what the end of the epoch has added."""
+        self.after_batch(trainer, train=False)

@@ -263,16 +263,17 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
 
     from .distribution import VERSION
     from .profile import current_profile
-    from .runlog import LoggedBoard
+    from .runlog import LogObserver
 
     start = time.monotonic()
     framework, network = FRAMEWORKS[options.framework], NETWORKS[options.model]
     try:
         d2l = importlib.import_module(f"d2l.{framework.module}")
-        trainer = _make_trainer(d2l, options, log)
+        trainer = _make_trainer(d2l, options)
+        trainer.observers = [LogObserver(log)]
     except ValueError as error:
         raise UsageError(str(error)) from error
-    if not trainer.workers.first:
+    if not trainer.processes.is_main:
         log.close()
     if options.seed is not None:
         random.seed(options.seed)
@@ -283,7 +284,7 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
     with framework.place(d2l, options.devices), _on_signals(trainer.stop):
         model = getattr(d2l, network.name)(lr=options.lr or network.lr, num_classes=classes)
         model.top_k = (5,) if classes > TOP_5_ABOVE else ()
-        model.board = LoggedBoard(log, lambda: trainer.epochs_done)
+        model.board = d2l.ProgressBoard(xlabel="epoch", display=False)
         log.prepare(
             event="start",
             settings={**vars(options), "lr": model.lr},
@@ -293,7 +294,7 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
             versions={
                 "python": platform.python_version(),
                 "d2l": VERSION,
-                trainer.framework: sys.modules[trainer.framework].__version__,
+                trainer.backend.name: sys.modules[trainer.backend.name].__version__,
             },
         )
         try:
@@ -301,9 +302,11 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
         except KeyboardInterrupt as reason:
             # Without a signal of its own, this process stops for one that another has got.
             stopped = reason if isinstance(reason, Stopped) else Stopped(signal.SIGTERM)
-            stopped.epochs, stopped.told = trainer.epochs_done, not trainer.workers.first
+            stopped.epochs, stopped.told = trainer.epochs_done, not trainer.processes.is_main
             # One that has come a second time has not waited for a checkpoint.
-            stopped.saved = reason is trainer._stop or reason is not stopped
+            stopped.saved = reason is not stopped or (
+                trainer.checkpointing is not None and reason is trainer.checkpointing.stop_reason
+            )
             raise stopped from None
     log.write(
         event="end", metrics=model.board.last, epochs=round(trainer.epochs_done), seconds=time.monotonic() - start
@@ -321,6 +324,7 @@ def _run(options: argparse.Namespace) -> int:
     from .checkpoint import CheckpointError
     from .data import DataError
     from .runlog import RunLog
+    from .step_errors import is_out_of_memory
 
     try:
         log = RunLog(options.log_file)
@@ -344,21 +348,17 @@ def _run(options: argparse.Namespace) -> int:
             log.conclude(event="failed", error=f"{type(error).__name__}: {message}")
             error.__notes__ = notes = [_in_options(note, options) for note in getattr(error, "__notes__", ())]
             named = isinstance(error, (ImportError, DataError, CheckpointError, FloatingPointError))
-            if not (named or _is_of_ours(error) or _is_out_of_memory(error)):
+            if not (named or _is_of_ours(error) or is_out_of_memory(error)):
                 raise
             print(message, *notes, sep="\n", file=sys.stderr)
             return 1
     return 0
 
 
-def _make_trainer(d2l: Any, options: argparse.Namespace, log: "RunLog") -> Any:
-    """The framework's trainer, which speaks of options, and begins the log when it begins to train."""
+def _make_trainer(d2l: Any, options: argparse.Namespace) -> Any:
+    """The framework's trainer, which speaks of options."""
 
     class CommandTrainer(d2l.Trainer):
-        def fit_epoch(self) -> None:
-            log.begin()
-            super().fit_epoch()
-
         def _say(self, line: str) -> None:
             super()._say(_in_options(line, options))
 
@@ -384,12 +384,6 @@ def _is_of_ours(error: Exception) -> bool:
     """Whether it is the helper that finds a value wrong, and not a framework that it has called."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return isinstance(error, ValueError) and frame.f_globals["__name__"].startswith(f"{__package__}.")
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    from .trainer import OUT_OF_MEMORY
-
-    return isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def _check(options: argparse.Namespace) -> None:

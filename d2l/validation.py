@@ -6,6 +6,7 @@ are made once a run; what is wrong in a step is looked for when the step has fai
 
 import inspect
 import math
+import os
 import re
 import reprlib
 import sys
@@ -13,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Real
 from typing import Any
+
+import numpy as np
 
 STEPS = ("training_step", "validation_step", "loss")
 FEW_CHANNELS = (1, 3)  # of grey and of coloured images
@@ -57,6 +60,89 @@ HINTS = (
 def printable(text: str) -> str:
     """A text from elsewhere, fit for a message: what does not print, such as a terminal's commands, as an escape."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def is_whole(number: Any, least: int) -> bool:
+    """Whether it is a whole number, Python's or NumPy's, and so much at least."""
+    return isinstance(number, (int, np.integer)) and not isinstance(number, bool) and number >= least
+
+
+def check_whole(name: str, number: Any, least: int) -> None:
+    """See that an argument is a whole number, and so much at least.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not is_whole(number, least):
+        raise ValueError(f"{name}={number!r}: give a whole number, {least} or more")
+
+
+def check_share(name: str, number: Any) -> None:
+    """See that an argument is a number between 0 and 1.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not (isinstance(number, Real) and 0 < number < 1):
+        raise ValueError(f"{name}={number!r}: give a number above 0 and below 1, such as 0.1")
+
+
+def check_trainer(
+    max_epochs: Any, num_gpus: Any, gradient_clip_val: Any, checkpoint_dir: Any, every: Any, keep: Any
+) -> None:
+    """See that a trainer's arguments are what it takes.
+
+    Raises:
+        ValueError: One is not.
+        TypeError: The folder for checkpoints is no path.
+    """
+    check_whole("max_epochs", max_epochs, 0)
+    check_whole("num_gpus", num_gpus, 0)
+    if not (isinstance(gradient_clip_val, Real) and gradient_clip_val >= 0):
+        raise ValueError(f"gradient_clip_val={gradient_clip_val!r}: give a number, 0 or more")
+    if every != "epoch" and not is_whole(every, 1):
+        raise ValueError(f"every={every!r}: give 'epoch' or a number of training batches, 1 or more")
+    check_whole("keep", keep, 1)
+    if not (checkpoint_dir is None or (isinstance(checkpoint_dir, (str, os.PathLike)) and str(checkpoint_dir))):
+        raise TypeError(f"checkpoint_dir={checkpoint_dir!r}: give the path of a folder, or None")
+
+
+def check_precision(precision: Any, precisions: Sequence[str]) -> None:
+    """See that a precision is one that the framework has.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if precision not in precisions:
+        raise ValueError(f"precision={precision!r}: give one of {', '.join(map(repr, precisions))}")
+
+
+def check_metric(model: Any, key: Any, value: Any) -> None:
+    """See that what a model plots is a name and one number.
+
+    Raises:
+        TypeError: It is something else.
+        ValueError: It is a tensor of more than one number.
+    """
+    shape = getattr(value, "shape", None)
+    if not isinstance(key, str) or (shape is None and not isinstance(value, Real)):
+        raise TypeError(
+            f"{type(model).__name__} plots {describe(value)} as {key!r}: give a name and one number, a scalar tensor"
+            + (", which its loss has to return" if key == "loss" else "")
+        )
+    if any(n != 1 for n in shape or ()):
+        raise ValueError(f"{key} has the shape {tuple(shape)}, and is to be one number: take its mean over the batch")
+
+
+def check_size(resize: Any) -> tuple[int, int]:
+    """``resize`` as a pair (height, width).
+
+    Raises:
+        ValueError: It is not two positive whole numbers.
+    """
+    if isinstance(resize, (tuple, list)) and len(resize) == 2 and all(is_whole(n, 1) for n in resize):
+        return tuple(map(int, resize))
+    raise ValueError(f"resize={resize!r}: give height and width as two positive integers, such as (224, 224)")
 
 
 def describe(thing: Any) -> str:
@@ -117,8 +203,9 @@ def check_given(call: str, model: Any, data: Any, base: type, advice: str) -> No
 def home(thing: Any) -> str:
     """The framework's module of the helper that a class or an object's class is of or is made from; empty if none."""
     kinds = (thing if isinstance(thing, type) else type(thing)).__mro__
-    modules = [kind.__module__ for kind in kinds if kind.__module__.startswith("d2l.")]
-    return next((name for name in modules if hasattr(sys.modules[name], "try_gpu")), "")
+    modules = [kind.__module__.replace(".backends.", ".") for kind in kinds if kind.__module__.startswith("d2l.")]
+    faces = [".".join(name.split(".")[:2]) for name in modules]
+    return next((name for name in faces if hasattr(sys.modules.get(name), "try_gpu")), "")
 
 
 def _is_data(thing: Any) -> bool:
@@ -146,12 +233,27 @@ def _check_data(call: str, data: Any) -> None:
         )
 
 
+def check_points(model: Any) -> None:
+    """See that the points that a model plots in an epoch are positive whole numbers.
+
+    Raises:
+        ValueError: They are not.
+    """
+    for points in ("plot_train_per_epoch", "plot_valid_per_epoch"):
+        check_whole(f"{type(model).__name__}.{points}", getattr(model, points), 1)
+
+
 def count_batches(data: Any, name: str, loader: Any) -> int:
     """The batches in an epoch of the loader that the method ``name`` of a data module has returned.
 
+    Without validation, its loader may be ``None``, and has none.
+
     Raises:
         TypeError: It is no loader of batches, or it does not know their number.
+        ValueError: It has no batches.
     """
+    if loader is None and name == "val_dataloader":
+        return 0
     source = f"{type(data).__name__}.{name}()"
     if hasattr(data, "get_dataloader") and getattr(type(data), name).__module__.startswith("d2l."):
         source = f"{type(data).__name__}.get_dataloader(train={name == 'train_dataloader'})"
@@ -163,12 +265,17 @@ def count_batches(data: Any, name: str, loader: Any) -> int:
     if loader is None or not (hasattr(loader, "__iter__") or hasattr(loader, "__getitem__")):
         raise TypeError(f"{source} returned {describe(loader)}: return a loader of batches (X, y)")
     try:
-        return len(loader)
+        batches = len(loader)
     except (TypeError, AttributeError, NotImplementedError) as error:
         advice = _known_length(loader, error)
         raise TypeError(
             f"{source} returned {describe(loader)}, which does not know its number of batches: {advice}"
         ) from error
+    if not batches and name == "train_dataloader":
+        raise ValueError("the training set is empty: its loader has no batches")
+    if not batches:
+        raise ValueError("the validation set is empty: its loader has no batches; without one, give None for it")
+    return batches
 
 
 def _is_tensors(loader: Any) -> bool:

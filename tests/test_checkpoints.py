@@ -23,7 +23,7 @@ from processes import TIME_LIMIT
 
 from d2l import checkpoint, locks, progress
 from d2l.checkpoint import CheckpointError, CheckpointFolder, read
-from d2l.workers import Workers
+from d2l.processes import ProcessGroup
 
 pytestmark = [pytest.mark.helper, pytest.mark.slow, pytest.mark.usefixtures("full_run")]
 
@@ -110,7 +110,7 @@ def test_run_resumes_in_a_new_process_to_the_same_numbers(fw):
     expected = result(fw, fit(fw, "adam", folder="whole"))
     interrupt(fw, 2 * BATCHES + 3, optimizer="adam")
     script = "import sys, test_checkpoints; test_checkpoints.resume_and_tell(sys.argv[1])"
-    command = [sys.executable, "-c", script, fw.d2l.Trainer.framework]
+    command = [sys.executable, "-c", script, fw.name]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=TIME_LIMIT)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == json.loads(json.dumps(expected))
@@ -140,7 +140,7 @@ def test_resuming_where_nothing_is_starts_from_the_beginning_and_says_so(fw, cap
 
 def block_of(fw):
     """A model with layers that take their shapes from a batch, batch normalization, dropout, and Adam."""
-    if fw.d2l.Trainer.framework == "jax":
+    if fw.name == "jax":
         nn = fw.d2l.nn
 
         class Net(fw.d2l.Classifier):
@@ -260,7 +260,7 @@ def test_loaders_read_after_a_run_save_nothing_and_count_nothing(fw):
 def test_saving_is_not_counted_as_training(torch, monkeypatch):
     """By a clock that only moves by a second in each step and by a hundred in each saving."""
     now = [0.0]
-    save, step = CheckpointFolder.save, torch.d2l.Trainer._train
+    save, step = CheckpointFolder.save, torch.d2l.Trainer.backend_type.train_step
 
     def moved(function, seconds):
         def move(*arguments):
@@ -271,7 +271,7 @@ def test_saving_is_not_counted_as_training(torch, monkeypatch):
 
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(CheckpointFolder, "save", moved(save, 100))
-    monkeypatch.setattr(torch.d2l.Trainer, "_train", moved(step, 1))
+    monkeypatch.setattr(torch.d2l.Trainer.backend_type, "train_step", moved(step, 1))
     trainer = torch.d2l.Trainer(EPOCHS, checkpoint_dir=FOLDER, every=2)
     trainer.fit(model_of(torch), data_of(torch))
     assert trainer.progress.train_seconds == EPOCHS * BATCHES
@@ -612,20 +612,24 @@ FORKED = """
 import os
 from pathlib import Path
 from d2l.checkpoint import CheckpointFolder
-from d2l.workers import Workers
+from d2l.processes import ProcessGroup
 
 folder = CheckpointFolder(Path("checkpoints"), 2)
 reader, writer = os.pipe()
+ready, begin = os.pipe()
 run = os.fork()
 if not run:
-    with folder.locked(Workers()):
+    with folder.locked(ProcessGroup()):
         if not os.fork():
             os.close(writer)
+            os.write(begin, b"!")
             os.read(reader, 1)  # until the first process closes it
+            os._exit(0)
+        os.read(ready, 1)  # until it has begun, without the lock
         os._exit(0)
 os.waitpid(run, 0)
 assert os.listdir("checkpoints") == ["run.lock"]
-with folder.locked(Workers()):
+with folder.locked(ProcessGroup()):
     pass
 """
 
@@ -649,7 +653,7 @@ def test_without_locks_the_checkpoints_of_another_run_stay_all_the_same(torch, m
 
     monkeypatch.setattr(locks, "lock_descriptor", no_locks)
     run, other = CheckpointFolder(Path(FOLDER), 1), CheckpointFolder(Path(FOLDER), 1)
-    with run.locked(Workers()), other.locked(Workers()):
+    with run.locked(ProcessGroup()), other.locked(ProcessGroup()):
         run.save(2, ARRAYS, STATE)
         other.save(3, ARRAYS, STATE)
         run.save(4, ARRAYS, STATE)
@@ -713,7 +717,7 @@ def test_resuming_another_run_names_what_differs(torch, arguments, differs, sees
 def test_another_learning_rate_holds_for_the_resumed_run_or_is_named(fw):
     """Optimizers but for JAX's would go on with that of the checkpoint, and the log would name the new one."""
     fit(fw, epochs=1, make=lambda: tiny(fw, lr=0.1))
-    if fw.d2l.Trainer.framework == "jax":
+    if fw.name == "jax":
         before = fw.weights(fit(fw, epochs=1, resume=True, make=lambda: tiny(fw, lr=0.0)))
         assert_same(fw.weights(fit(fw, epochs=2, resume=True, make=lambda: tiny(fw, lr=0.0))), before)
         return
@@ -811,7 +815,7 @@ def test_optimizer_takes_no_state_that_does_not_fit_it(fw, sees):
                 wrong[name] = said
         except Exception as error:
             wrong[name] = said = repr(error)
-        if fw.d2l.Trainer.framework == "torch" and name.startswith("nan"):
+        if fw.name == "torch" and name.startswith("nan"):
             sees(f"CheckpointError: {said}")
     assert wrong == {}
     path.write_bytes(content)
@@ -820,7 +824,7 @@ def test_optimizer_takes_no_state_that_does_not_fit_it(fw, sees):
 
 def test_checkpoint_of_another_framework_is_named(torch, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(torch.d2l.Trainer, "framework", "numpy")
+        patch.setattr(torch.d2l.Trainer.backend_type, "name", "numpy")
         fit(torch, epochs=1)
     with pytest.raises(CheckpointError, match="framework is numpy there and torch here"):
         fit(torch, resume=True)
@@ -832,7 +836,7 @@ def test_resuming_another_model_lists_what_differs(fw, sees):
     with pytest.raises(CheckpointError, match=rf"step-0+{BATCHES}\.safetensors does not fit this model") as caught:
         fit(fw, resume=True, make=partial(model_of, fw, hidden=8))
     assert len(str(caught.value).splitlines()) == 4  # weight and bias of the first layer, weight of the second
-    if fw.d2l.Trainer.framework == "torch":
+    if fw.name == "torch":
         sees(f"CheckpointError: {caught.value}")
 
 
@@ -921,12 +925,12 @@ def test_loading_weights_draws_nothing_reads_nothing_and_asks_no_other_process(f
         raise AssertionError("another process is asked")
 
     model, trainer = fw.d2l.LeNet(lr=0.1), fw.d2l.Trainer(1)
-    trainer.workers = workers = Workers(1, 2, other_process)
+    trainer.backend.processes = processes = ProcessGroup(1, 2, other_process)
     seed(fw, 5)
     trainer.load_weights(model, data, path)
     assert (draw(), random.random(), np.random.random()) == drawn
     assert_same(fw.weights(model), expected)
-    assert trainer.workers is workers
+    assert trainer.processes is processes
 
 
 def test_weights_are_loaded_without_a_batch_where_the_shapes_are_known(stateful, saved_lenet_of):

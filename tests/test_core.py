@@ -3,6 +3,7 @@
 import math
 import re
 import xml.etree.ElementTree as ElementTree
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,12 +14,15 @@ from matplotlib.figure import Figure
 
 from d2l import board as board_module
 from d2l import datasets, modules, notebook, plotting, progress, trainer
+from d2l.backend import Backend
 from d2l.board import ProgressBoard
 from d2l.hyperparameters import HyperParameters, add_to_class
+from d2l.loaders import WatchedLoader
 from d2l.media import CURVES_MIME, RUN_MIME
+from d2l.metrics import StepMetrics
 from d2l.plotting import look_of
 from d2l.profile import Profile, current_profile
-from d2l.trainer import OUT_OF_MEMORY
+from d2l.step_errors import OUT_OF_MEMORY
 
 pytestmark = [pytest.mark.helper, pytest.mark.quick]
 
@@ -381,8 +385,8 @@ def test_each_point_of_a_fit_is_shown_within_seconds(shown, full_run, monkeypatc
             self.plot("acc", 0.5, train=False)
 
     class Board(ProgressBoard):
-        def _settle(self, label):
-            super()._settle(label)
+        def _flush_mean(self, label):
+            super()._flush_mean(label)
             known[label, len(self.curves[label])] = clock.now
 
         def _svg(self):
@@ -632,11 +636,28 @@ def clock(monkeypatch):
     return clock
 
 
+@contextmanager
+def shown_while(run):
+    """A run's progress line, from its beginning to its end."""
+    run.before_fit(None)
+    yield run
+    run.after_fit(None, None)
+
+
+def counted(run, batches, train):
+    """Batches that a run's progress is told of, as a watched loader does."""
+    run.before_pass(None, train)
+    for batch in batches:
+        run.before_batch(None, train, batch)
+        yield batch
+        run.after_batch(None, train)
+
+
 def follow(clock, seconds, batches, slow, total=None):
     """Go through batches of 4 training examples, the last one of 2, each taking the same time."""
     data = [(None, range(4))] * (batches - 1) + [(None, range(2))]
-    with progress.Progress(total or batches, slow=slow) as run:
-        for _ in run.count(data, train=True):
+    with shown_while(progress.Progress(total or batches, slow=slow)) as run:
+        for _ in counted(run, data, train=True):
             clock.now += seconds
     return run
 
@@ -648,17 +669,17 @@ def test_examples_per_second_counts_a_short_last_batch(clock):
 
 
 def test_validation_does_not_count_as_training_speed(clock):
-    with progress.Progress(2, slow=False) as run:
-        for _ in run.count([(None, range(3))] * 2, train=False):
-            assert run.examples == 3
+    with shown_while(progress.Progress(2, slow=False)) as run:
+        for _ in counted(run, [(None, range(3))] * 2, train=False):
+            assert run.batch_examples == 3
             clock.now += 5
     assert run.train_examples == 0
     assert run.examples_per_second == 0
 
 
 def test_saving_does_not_count_as_training(clock):
-    with progress.Progress(2, slow=False) as run:
-        for _ in run.count([(None, range(3))] * 2, train=True):
+    with shown_while(progress.Progress(2, slow=False)) as run:
+        for _ in counted(run, [(None, range(3))] * 2, train=True):
             clock.now += 2
             for seconds in (5, 7):
                 with run.paused():
@@ -677,8 +698,8 @@ def test_long_slow_run_says_early_how_long_it_takes(clock, capsys):
 def test_resumed_run_counts_from_where_it_was_and_says_how_long_the_rest_takes(clock, capsys):
     run = progress.Progress(1200, slow=True)
     run.resume(600, train_examples=100, train_seconds=3.0)
-    with run:
-        for _ in run.count([(None, range(4))] * 3, train=True):
+    with shown_while(run):
+        for _ in counted(run, [(None, range(4))] * 3, train=True):
             clock.now += 6
     assert "about 1 h 0 min" in capsys.readouterr().err
     assert (run.train_examples, run.train_seconds) == (112, 21)
@@ -692,17 +713,17 @@ def test_short_run_or_run_on_a_gpu_says_nothing_of_its_length(clock, capsys, slo
 
 def test_time_left_is_not_that_of_the_last_batches(clock):
     """Batches of validation are quicker, and more of training follow."""
-    with progress.Progress(200, slow=False) as run:
+    with shown_while(progress.Progress(200, slow=False)) as run:
         run._bar._time, run._bar.start_t, run._bar.last_print_t = clock.monotonic, clock.now, clock.now
         for seconds, train in ((10, True), (1, False)):
-            for _ in run.count([(None, range(4))] * 40, train):
+            for _ in counted(run, [(None, range(4))] * 40, train):
                 clock.now += seconds
         assert "07:20, 11:00 left" in str(run._bar)  # 120 batches at the mean of 5.5 s
 
 
 def test_bar_in_a_notebook_is_drawn_with_blocks_and_takes_one_line(clock, shown):
     follow(clock, seconds=6.0, batches=40, slow=False, total=1200)
-    with progress.Progress(4, slow=False) as run:
+    with shown_while(progress.Progress(4, slow=False)) as run:
         run._bar.update(2)
         run._bar.refresh()
     line = shown[-1][1]["text/plain"]
@@ -715,34 +736,38 @@ def test_progress_in_a_notebook_stays_in_one_place(clock, shown):
     assert {tuple(bundle) for _, bundle in shown} == {("text/plain",)}
 
 
-def test_counted_loader_can_be_gone_through_again():
-    with progress.Progress(4, slow=False) as run:
-        loader = progress.CountedLoader([("a", [1]), ("b", [2])], run, train=True)
-        assert len(loader) == 2
-        assert [list(loader), list(loader)] == [[("a", [1]), ("b", [2])]] * 2
-    assert run.train_examples == 4
+def test_watched_loader_can_be_gone_through_again():
+    told = []
+    loader = WatchedLoader(
+        [("a", [1]), ("b", [2])], lambda: told.append("pass"), told.append, lambda: told.append("after")
+    )
+    assert len(loader) == 2
+    assert [list(loader), list(loader)] == [[("a", [1]), ("b", [2])]] * 2
+    assert told == ["pass", ("a", [1]), "after", ("b", [2]), "after"] * 2
 
 
 # Trainer, models and data
 
 
-class PlainTrainer(trainer.Trainer):
-    """A trainer on a machine without GPU, for no framework."""
+class PlainBackend(Backend):
+    """A machine without GPU, for no framework."""
 
-    def _find_gpus(self):
-        return []
-
-    def _cpu(self):
-        return "cpu"
-
-    def _set_training(self, training):
+    def set_training(self, model, training):
         pass
 
-    def _train(self, batch):
-        self.model.training_step(batch)
+    def train_step(self, model, optimizer, batch, clip):
+        model.training_step(batch)
+        return StepMetrics({})
 
-    def _validate(self, batch):
-        self.model.validation_step(batch)
+    def eval_step(self, model, batch):
+        model.validation_step(batch)
+        return StepMetrics({})
+
+
+class PlainTrainer(trainer.Trainer):
+    """A trainer on such a machine."""
+
+    backend_type = PlainBackend
 
 
 class Mean(modules.Module):

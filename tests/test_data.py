@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from processes import TIME_LIMIT
 
-from d2l import arguments, data, datasets, download
+from d2l import data, datasets, download, validation
 from d2l.profile import Profile
 
 pytestmark = [pytest.mark.helper, pytest.mark.quick]
@@ -795,7 +795,7 @@ def test_resize_matrix_to_the_same_size_changes_nothing():
 
 @pytest.mark.parametrize("size", [(224, 224), [28, 32], (np.int64(5), np.int32(6))])
 def test_check_size_gives_a_pair_of_int(size):
-    checked = arguments.check_size(size)
+    checked = validation.check_size(size)
     assert checked == tuple(size)
     assert [type(n) for n in checked] == [int, int]
 
@@ -819,7 +819,7 @@ def test_check_size_gives_a_pair_of_int(size):
         {5, 6},
     ],
 )
-@pytest.mark.parametrize("check", [arguments.check_size, lambda size: datasets.FashionMNIST(resize=size)])
+@pytest.mark.parametrize("check", [validation.check_size, lambda size: datasets.FashionMNIST(resize=size)])
 def test_bad_size_is_named(check, size):
     with pytest.raises(ValueError, match="two positive integers") as caught:
         check(size)

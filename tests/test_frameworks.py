@@ -4,6 +4,7 @@ import contextlib
 import copy
 import dataclasses
 import gc
+import importlib
 import inspect
 import io
 import math
@@ -28,11 +29,19 @@ from photographs import write_folder, write_shards
 from processes import TIME_LIMIT
 
 from d2l import data, machine
+from d2l.compiled_steps import CompiledSteps
 from d2l.decoding import decode
+from d2l.initialization import initialize
 from d2l.plotting import to_numpy as numbers
 from d2l.profile import Profile
+from d2l.random_states import RandomStates
 
 pytestmark = pytest.mark.helper
+
+
+def module_of(fw, name):
+    """A module of the framework's backend."""
+    return importlib.import_module(f"d2l.backends.{fw.name}.{name}")
 
 
 @pytest.fixture
@@ -382,8 +391,8 @@ def test_validation_is_split_off_from_training(fw, folder, tmp_path):
 SECOND_PROCESS = {
     "torch": lambda patch, d2l: patch.setenv("RANK", "1"),
     "tensorflow": lambda patch, d2l: [
-        patch.setattr(d2l, "_cluster", 2),
-        patch.setattr(d2l, "_replicas", lambda _: [1]),
+        patch.setattr("d2l.backends.tensorflow.processes.CLUSTER", 2),
+        patch.setattr("d2l.backends.tensorflow.processes.replicas", lambda _: [1]),
     ],
     "jax": lambda patch, d2l: [
         patch.setattr(d2l.jax.distributed, "is_initialized", lambda: True),
@@ -1239,10 +1248,10 @@ def test_jax_compiles_each_step_once(full_run):
     fw = adapter("jax")
     trainer = fw.d2l.Trainer(max_epochs=2)
     fw.fit(trainer, tiny(fw), Loaders(batches_of(fw, [32] * 4), batches_of(fw, [32])))
-    compiled = {name: step for name, (*_, step) in trainer._steps.items()}
+    compiled = {name: step for name, (*_, step) in trainer.backend._steps._compiled.items()}
     assert {name: step._cache_size() for name, step in compiled.items()} == {
-        "_train_metrics": 1,
-        "_validate_metrics": 1,
+        "_train": 1,
+        "_evaluate": 1,
     }
 
 
@@ -1378,14 +1387,14 @@ def test_jax_applies_the_model_as_it_is_set(full_run):
     assert step_length(*map(list, outputs(training=False))) == 0
 
 
-def test_jax_keeps_its_parameters_when_interrupted_in_a_step(full_run):
+def test_jax_keeps_its_parameters_when_interrupted_in_a_step(full_run, monkeypatch):
     """Ctrl-C in a compiled step, which gives away the memory of the parameters it is given."""
     fw = adapter("jax")
     model, trainer = tiny(fw), fw.d2l.Trainer(max_epochs=1)
-    compiled = trainer._compiled
+    compiled = CompiledSteps.get
 
-    def interrupted(step, *arguments):
-        run = compiled(step, *arguments)
+    def interrupted(*arguments):
+        run = compiled(*arguments)
 
         def run_and_interrupt(*arguments):
             results = run(*arguments)
@@ -1394,7 +1403,7 @@ def test_jax_keeps_its_parameters_when_interrupted_in_a_step(full_run):
 
         return run_and_interrupt
 
-    trainer._compiled = interrupted
+    monkeypatch.setattr(CompiledSteps, "get", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fw.fit(trainer, model, Loaders(batches_of(fw, [8]), None))
     assert all(np.isfinite(leaf).all() for leaf in fw.weights(model))
@@ -1427,8 +1436,9 @@ def test_fit_may_be_written_anew_over_the_trainers_parts(fw, full_run):
             self.prepare_model(model)
             self.optim = model.configure_optimizers()
             if fw.name == "jax":
-                self._key = fw.key
-                self._prepare_optimizer()
+                self.backend.key, self.random_states = fw.key, RandomStates(self.backend)
+                initialize(self)
+                self.backend.configure(model)
             self.epoch = self.train_batch_idx = self.val_batch_idx = 0
             for self.epoch in range(self.max_epochs):  # noqa: B020
                 self.fit_epoch()
@@ -1594,8 +1604,9 @@ def test_tensorflow_trains_and_saves_variables_of_a_part_of_a_model(full_run, tm
 def test_tensorflow_rounds_no_pixel_to_tensorfloat(sample_of, monkeypatch):
     fw, seen = adapter("tensorflow"), []
     allowed = fw.lib.config.experimental.tensor_float_32_execution_enabled
-    resized = fw.d2l._scaled_and_resized
-    monkeypatch.setattr(fw.d2l, "_scaled_and_resized", lambda *args: (seen.append(allowed()), resized(*args))[1])
+    data_module = module_of(fw, "data")
+    resized = data_module._scaled_and_resized
+    monkeypatch.setattr(data_module, "_scaled_and_resized", lambda *args: (seen.append(allowed()), resized(*args))[1])
     next(iter(sample_of(fw).val_dataloader()))
     assert (seen, allowed()) == ([False], True)
 
@@ -1606,14 +1617,14 @@ def test_tensorflow_is_where_the_context_of_devices_says(full_run, monkeypatch, 
     fw = adapter("tensorflow")
     trainer = fw.d2l.Trainer(max_epochs=1)
     trainer.gpus = ["gpu:0"] if place == "cpu" else []
-    monkeypatch.setattr(fw.d2l, "cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(module_of(fw, "backend"), "cpu_has_bfloat16", lambda: True)
     if place == "gpu":
         identity = fw.lib.identity
         there = SimpleNamespace(device="/job:localhost/replica:0/task:0/device:GPU:0")
         monkeypatch.setattr(fw.lib, "identity", lambda x: there if isinstance(x, float) else identity(x))
     with fw.d2l.cpu():
-        assert trainer._on_gpu() == (place == "gpu")
-        assert trainer._has_bfloat16() == (place == "cpu")
+        assert trainer.backend.on_gpu == (place == "gpu")
+        assert trainer.backend.supports_bfloat16 == (place == "cpu")
 
 
 def test_pytorchs_outputs_of_bfloat16_layers_are_float32_each(full_run):
@@ -1724,7 +1735,7 @@ def test_jaxs_folded_convolution_is_the_same_function(kernel, stride, padding, i
 
     with jax.default_device(fw.d2l.cpu()):
         plain = results()
-    with jax.default_device(fw.d2l.cpu()), nn.intercept_methods(fw.d2l._fold_strides):
+    with jax.default_device(fw.d2l.cpu()), nn.intercept_methods(module_of(fw, "precision").space_to_depth_conv):
         assert "window_strides=(1, 1)" in str(jax.make_jaxpr(layer.apply)(variables, X))
         folded = results()
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), folded, plain)
@@ -1754,7 +1765,7 @@ def test_jaxs_other_convolutions_stay_as_they_are(unusual):
         return str(jax.make_jaxpr(lambda variables: layer.apply(variables, X))(variables))
 
     plain = computation()
-    with nn.intercept_methods(fw.d2l._fold_strides):
+    with nn.intercept_methods(module_of(fw, "precision").space_to_depth_conv):
         assert computation() == plain
 
 
@@ -1796,7 +1807,10 @@ def test_jaxs_convolution_of_another_number_of_channels_has_flaxs_own_error():
     fw = adapter("jax")
     layer, X = fw.d2l.nn.Conv(4, kernel_size=(5, 5), strides=4), np.zeros((1, 64, 64, 1), np.float32)
     variables = layer.init(fw.lib.random.PRNGKey(0), X.repeat(3, axis=3))
-    with fw.d2l.nn.intercept_methods(fw.d2l._fold_strides), pytest.raises(Exception, match=r"shape \(5, 5, 1, 4\)"):
+    with (
+        fw.d2l.nn.intercept_methods(module_of(fw, "precision").space_to_depth_conv),
+        pytest.raises(Exception, match=r"shape \(5, 5, 1, 4\)"),
+    ):
         layer.apply(variables, X)
 
 
@@ -1888,7 +1902,9 @@ def test_processors_bfloat16_is_for_full_runs_of_classifiers(
     lib, seen = fw.lib, []
     rewritten = {
         "torch": lambda: lib.is_autocast_enabled("cpu"),
-        "tensorflow": lambda: lib.config.optimizer.get_experimental_options()[fw.d2l.BFLOAT16_REWRITE],
+        "tensorflow": lambda: lib.config.optimizer.get_experimental_options()[
+            module_of(fw, "backend").BFLOAT16_REWRITE
+        ],
     }
 
     class Watched(getattr(fw.d2l, kind)):
@@ -1951,9 +1967,11 @@ def test_settings_of_the_process_are_those_asked_for_during_fit_and_those_of_bef
 
 def test_pytorchs_plain_float32_rounds_nothing_to_tensorfloat():
     fw = adapter("torch")
+    from d2l.backends.torch.precision import plain_float32
+
     backends = fw.lib.backends.cuda.matmul, fw.lib.backends.cudnn
     before = [backend.allow_tf32 for backend in backends]
-    with fw.d2l._plain_float32():
+    with plain_float32():
         assert [backend.allow_tf32 for backend in backends] == [False, False]
     assert [backend.allow_tf32 for backend in backends] == before
 
@@ -1962,10 +1980,10 @@ def test_pytorchs_plain_float32_knows_the_newer_name_of_the_setting(tmp_path):
     """In a process of its own: once set by that, PyTorch refuses to read it by the older name."""
     adapter("torch")
     script = (
-        "import torch; from d2l import torch as d2l\n"
+        "import torch; from d2l.backends.torch.precision import plain_float32\n"
         "matmul = torch.backends.cuda.matmul\n"
         "matmul.fp32_precision = 'tf32'\n"
-        "with d2l._plain_float32():\n"
+        "with plain_float32():\n"
         "    print(matmul.fp32_precision)\n"
         "print(matmul.fp32_precision)\n"
     )
@@ -2004,7 +2022,7 @@ def test_numbers_of_numpy_are_whole_numbers_too(fw, sample, full_run, capsys):
 )
 def test_jaxs_gradient_of_pooling_goes_to_the_first_of_equals(kind, shape, window, strides, padding):
     fw = adapter("jax")
-    fw.d2l._quicken_pooling()
+    module_of(fw, "pooling").register_max_pool_grad()
     jnp, lax = fw.lib.numpy, fw.lib.lax
     computation, worst, best = {"max": (lax.max, -np.inf, np.argmax), "min": (lax.min, np.inf, np.argmin)}[kind]
     rng = np.random.default_rng(0)
@@ -2074,7 +2092,7 @@ def test_training_on_a_gpu_learns_from_batches_that_are_there(fw, gpu, sample, f
     with fw.d2l.try_gpu() if fw.name == "tensorflow" else contextlib.nullcontext():
         fw.fit(trainer, model, sample(batch_size=64))
     assert ys(model, "train_loss")[-1] < ys(model, "train_loss")[0]
-    assert "cpu" not in trainer._device_name().lower()
+    assert "cpu" not in trainer.backend.device_name.lower()
 
 
 @pytest.mark.parametrize("label", [10, -1, -100])
@@ -2114,7 +2132,7 @@ def test_pytorchs_own_loader_is_copied_ahead_to_a_gpu(full_run):
     fw = on_gpu(adapter("torch"))
     X, y = fw.lib.arange(60.0).reshape(10, 6), fw.lib.arange(10)
     loader = fw.lib.utils.data.DataLoader(fw.lib.utils.data.TensorDataset(X, y), batch_size=4)
-    ahead = fw.d2l._copied_ahead(loader, fw.d2l.gpu())
+    ahead = module_of(fw, "copy_ahead").copied_ahead(loader, fw.d2l.gpu())
     batches = list(ahead)
     assert len(batches) == len(ahead) == 3
     assert all(tensor.is_cuda for batch in batches for tensor in batch)

@@ -33,8 +33,8 @@ from d2l.data import DataError, load_fashion_mnist
 from d2l.decoding import decode
 from d2l.images import MEAN, ImageLoader
 from d2l.listing import Example, list_images
+from d2l.processes import ProcessGroup
 from d2l.profile import Profile
-from d2l.workers import Workers
 
 pytestmark = [pytest.mark.helper, pytest.mark.quick]
 
@@ -48,7 +48,7 @@ def loader(image_set, seed=None, batch_size=4, resize=64, crop=56, augment=True,
     draw_seed = None if seed is None else lambda: seed
     as_it_is = lambda *arrays: arrays  # noqa: E731
     return ImageLoader(
-        image_set, batch_size, Workers(), resize, crop, augment, num_workers, draw_seed, make_batch or as_it_is
+        image_set, batch_size, ProcessGroup(), resize, crop, augment, num_workers, draw_seed, make_batch or as_it_is
     )
 
 
@@ -818,7 +818,7 @@ def test_training_has_every_image_once_an_epoch_in_a_new_order(tmp_path):
     numbers = {image.tobytes(): i for i, image in enumerate(in_order)}
     assert len(numbers) == len(train) == 18
     seeds = iter([1, 2, 1])
-    batches = ImageLoader(train, 4, Workers(), 56, 56, False, 2, lambda: next(seeds), lambda *arrays: arrays)
+    batches = ImageLoader(train, 4, ProcessGroup(), 56, 56, False, 2, lambda: next(seeds), lambda *arrays: arrays)
     orders = [[numbers[image.tobytes()] for pixels, *_ in batches for image in pixels] for _ in range(3)]
     assert all(sorted(order) == list(range(18)) for order in orders)
     assert orders[0] != orders[1]
@@ -840,7 +840,7 @@ def test_epoch_goes_on_after_some_batches_and_reads_nothing_of_these(tmp_path, m
     read = []
     whole = list(loader(train, seed=3))
     monkeypatch.setattr(decoding, "decode", lambda *arguments: read.append(arguments) or decode(*arguments))
-    rest = list(loader(train, seed=3).after(done))
+    rest = list(loader(train, seed=3).iter_from(done))
     assert len(rest) == 5 - done
     assert len(read) == sum(len(labels) for *_, labels in whole[done:])
     for batch, expected in zip(rest, whole[done:], strict=True):

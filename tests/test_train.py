@@ -20,7 +20,8 @@ from contract.fixtures import adapter
 from photographs import encoded, photograph, write_folder
 from processes import TIME_LIMIT
 
-from d2l.runlog import LoggedBoard, RunLog
+from d2l.board import ProgressBoard
+from d2l.runlog import LogObserver, RunLog
 from d2l.train import OPTIONS, TRAINER_OPTIONS, _in_options, main, make_parser
 
 pytestmark = pytest.mark.helper
@@ -79,15 +80,16 @@ def stop_at(patch, fw, stop, training=None, validation=None):
     def stopping(method, at):
         counted = itertools.count(1)
 
-        def step(trainer, batch):
+        def step(backend, model, *arguments):
             if next(counted) == at:
-                stop(trainer)
-            method(trainer, batch)
+                stop(model.trainer)
+            return method(backend, model, *arguments)
 
         return step
 
-    for name, at in (("_train", training), ("_validate", validation)):
-        patch.setattr(fw.d2l.Trainer, name, stopping(getattr(fw.d2l.Trainer, name), at))
+    backend = fw.d2l.Trainer.backend_type
+    for name, at in (("train_step", training), ("eval_step", validation)):
+        patch.setattr(backend, name, stopping(getattr(backend, name), at))
 
 
 # Training
@@ -315,12 +317,12 @@ def test_signal_without_checkpoints_ends_the_run_at_once(torch, monkeypatch, cap
 
 
 def test_second_signal_does_not_wait_for_the_step(torch, monkeypatch, capsys):
-    def hangs(trainer, batch):
+    def hangs(backend, *arguments):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         pytest.fail("the step went on")
 
-    monkeypatch.setattr(torch.d2l.Trainer, "_train", hangs)
+    monkeypatch.setattr(torch.d2l.Trainer.backend_type, "train_step", hangs)
     assert main(["pytorch", *LENET, "--checkpoint-dir", "kept"]) == 130
     assert list(Path("kept").iterdir()) == []
     assert "the same command with --resume goes on from the last checkpoint, if there is one" in capsys.readouterr().err
@@ -557,7 +559,7 @@ def test_start_that_is_refused_leaves_a_good_log_as_it_was(finished, torch, monk
     elif reason == "no framework":
         monkeypatch.setitem(sys.modules, "d2l.torch", None)
     elif reason == "no such precision":
-        monkeypatch.setattr(torch.d2l.Trainer, "precisions", ("auto",))
+        monkeypatch.setattr(torch.d2l.Trainer.backend_type, "precisions", ("auto",))
     elif reason == "Ctrl-C before it begins":
         monkeypatch.setattr(torch.d2l, "FashionMNIST", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     kept = ("--checkpoint-dir", "kept", "--log-file", "run.jsonl")
@@ -643,10 +645,10 @@ def test_lines_that_the_trainer_prints_name_options(finished, torch, capsys):
 
 @pytest.mark.fault("A batch is too large for the memory in a run of the command")
 def test_full_memory_names_the_option_without_a_traceback(torch, monkeypatch, capsys, sees):
-    def too_large(trainer, batch):
+    def too_large(backend, *arguments):
         raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
 
-    monkeypatch.setattr(torch.d2l.Trainer, "_train", too_large)
+    monkeypatch.setattr(torch.d2l.Trainer.backend_type, "train_step", too_large)
     assert main(["pytorch", *LENET, "--log-file", "run.jsonl"]) == 1
     said = capsys.readouterr().err
     assert "Traceback" not in said
@@ -662,10 +664,10 @@ def test_value_that_the_helper_refuses_in_a_run_is_one_line(torch, monkeypatch, 
 
 
 def test_failure_before_the_first_point_is_in_the_log_of_a_good_run(finished, torch, monkeypatch):
-    def broken(trainer, batch):
+    def broken(backend, *arguments):
         raise KeyError("a bug")
 
-    monkeypatch.setattr(torch.d2l.Trainer, "_train", broken)
+    monkeypatch.setattr(torch.d2l.Trainer.backend_type, "train_step", broken)
     with pytest.raises(KeyError, match="a bug"):
         main(["pytorch", *LENET, "--log-file", "run.jsonl"])
     assert Path("run.jsonl").read_bytes().startswith(finished)
@@ -689,10 +691,10 @@ def test_loss_that_is_lost_is_named_and_logged_as_json_can(torch, capsys):
 
 
 def test_error_that_nobody_foresaw_keeps_its_traceback_and_is_logged(torch, monkeypatch):
-    def broken(trainer, batch):
+    def broken(backend, *arguments):
         raise KeyError("a bug")
 
-    monkeypatch.setattr(torch.d2l.Trainer, "_train", broken)
+    monkeypatch.setattr(torch.d2l.Trainer.backend_type, "train_step", broken)
     with pytest.raises(KeyError, match="a bug"):
         main(["pytorch", *LENET, "--log-file", "run.jsonl"])
     assert lines()[-1]["error"] == "KeyError: 'a bug'"
@@ -847,12 +849,18 @@ def test_log_whose_place_is_lost_ends_and_the_training_goes_on(folder, capsys, c
     sees(said)
 
 
-def test_a_point_is_in_the_file_as_soon_as_it_is_drawn(folder):
+def test_a_point_is_in_the_file_after_the_step_that_draws_it(folder):
+    board = ProgressBoard(display=False)
+    trainer = SimpleNamespace(model=SimpleNamespace(board=board), checkpointing=None, num_epochs=1)
     with RunLog(folder / "run.jsonl") as log:
-        board = LoggedBoard(log, epochs_done=float)
+        observer = LogObserver(log)
+        observer.before_fit(trainer)
         board.draw(0.0, 1.0, "train_loss", every_n=2)
+        observer.after_batch(trainer, train=True)
         assert Path("run.jsonl").read_text() == ""
         board.draw(0.5, 2.0, "train_loss", every_n=2)
+        observer.after_batch(trainer, train=True)
         assert points() == [{"epoch": 0.25, "train_loss": 1.5}]
         board.draw(1.0, math.inf, "val_loss")
+        observer.after_epoch(trainer)
         assert points()[-1] == {"epoch": 1.0, "val_loss": None}

@@ -18,7 +18,7 @@ from processes import TIME_LIMIT
 
 from d2l.board import ProgressBoard
 from d2l.checkpoint import CheckpointFolder
-from d2l.workers import Workers
+from d2l.processes import ProcessGroup
 
 pytestmark = pytest.mark.helper
 
@@ -64,7 +64,7 @@ seen.clear()
 other = Counting(num_classes=30)
 d2l.Trainer(max_epochs=1).fit(other, Loader(data))  # a loader of PyTorch's own, the last batch of 6
 found |= {"other curves": other.board.curves, "other seen": seen}
-name = f"{sys.argv[1]}-{trainer.workers.rank}"
+name = f"{sys.argv[1]}-{trainer.processes.rank}"
 weights = {**model.state_dict(), **{f"other.{name}": weight for name, weight in other.state_dict().items()}}
 np.savez(name + ".npz", **{name: weight.numpy() for name, weight in weights.items()})
 open(name + ".json", "w").write(json.dumps(found))
@@ -164,13 +164,13 @@ def test_one_process_speaks(runs, count):
 def test_parts_are_a_whole_batch():
     for count in range(1, 6):
         for n in range(12):
-            parts = [list(range(n))[Workers(rank, count).part(n)] for rank in range(count)]
+            parts = [list(range(n))[ProcessGroup(rank, count).shard(n)] for rank in range(count)]
             assert [i for part in parts for i in part] == list(range(n))
             assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def together(count, function):
-    """What a function gives each of some workers, which add up through memory."""
+    """What a function gives each of some processes, which add up through memory."""
     barrier, arrays, results = threading.Barrier(count), [None] * count, [None] * count
 
     def run(rank):
@@ -182,7 +182,7 @@ def together(count, function):
             barrier.wait(TIME_LIMIT)
             return total
 
-        results[rank] = function(Workers(rank, count, add_up))
+        results[rank] = function(ProcessGroup(rank, count, add_up))
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in range(count)]
     for thread in threads:
@@ -194,28 +194,28 @@ def together(count, function):
 
 def test_workers_tell_each_other_texts():
     texts = ["", "one", "Größe {}"]
-    assert together(3, lambda workers: workers.gather(texts[workers.rank])) == [texts] * 3
-    assert together(3, lambda workers: workers.gather("")) == [[""] * 3] * 3
+    assert together(3, lambda processes: processes.all_gather(texts[processes.rank])) == [texts] * 3
+    assert together(3, lambda processes: processes.all_gather("")) == [[""] * 3] * 3
 
 
 def test_workers_have_the_first_ones_numbers():
-    found = together(3, lambda workers: workers.from_first(np.array([7, 2**40]) * (workers.rank + 1)))
+    found = together(3, lambda processes: processes.broadcast(np.array([7, 2**40]) * (processes.rank + 1)))
     assert [array.tolist() for array in found] == [[7, 2**40]] * 3
 
 
 def test_a_board_averages_over_workers_and_goes_on_from_their_state():
-    def curves(workers):
+    def curves(processes):
         def board():
             board = ProgressBoard(display=False)
-            board.add_up = lambda numbers: workers.add_up(np.array(numbers, np.float64)).tolist()
+            board.all_reduce = lambda numbers: processes.all_reduce_sum(np.array(numbers, np.float64)).tolist()
             return board
 
         first = board()
-        weight = (3, 0, 1)[workers.rank]
-        first.draw(0, float("nan") if weight == 0 else workers.rank, "loss", every_n=2, weight=weight)
+        weight = (3, 0, 1)[processes.rank]
+        first.draw(0, float("nan") if weight == 0 else processes.rank, "loss", every_n=2, weight=weight)
         resumed = board()
         resumed.set_state(json.loads(json.dumps(first.state())))
-        resumed.draw(1, 3 * workers.rank, "loss", every_n=2, weight=workers.rank)
+        resumed.draw(1, 3 * processes.rank, "loss", every_n=2, weight=processes.rank)
         return resumed.curves
 
     # Weighted by examples: (3 * 0 + 1 * 2 + 1 * 3 + 2 * 6) / 7 at x = (4 * 0 + 3 * 1) / 7.
@@ -239,7 +239,7 @@ step = d2l.LeNet.training_step
 
 def dying(self, batch):
     first = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
-    if first and self.trainer.train_batch_idx == 12 and self.trainer.workers.rank == 1:
+    if first and self.trainer.train_batch_idx == 12 and self.trainer.processes.rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self, batch)
 
@@ -325,12 +325,13 @@ def test_image_folders_are_divided(tmp_path):
     (tmp_path / "train.py").write_text(
         "import sys, torch\n"
         "from d2l import torch as d2l\n"
+        "from d2l.images import ImageLoader\n"
         "data = d2l.ImageFolder('images', batch_size=3, resize=40, crop=32)\n"
-        "load, seen = d2l.datasets.ImageLoader._load, []\n"
+        "load, seen = ImageLoader._load, []\n"
         "def counted(self, index, seed, memory):\n"
         "    seen.append((seed, index))\n"
         "    return load(self, index, seed, memory)\n"
-        "d2l.datasets.ImageLoader._load = counted\n"
+        "ImageLoader._load = counted\n"
         "trainer = d2l.Trainer(max_epochs=1)\n"
         "trainer.fit(d2l.LeNet(num_classes=data.num_classes), data)\n"
         "sys.stdout.write(f'{[(seed, index) for seed, index in seen if seed is not None]} {len(data.train)}\\n')\n"
@@ -402,7 +403,7 @@ def test_folder_that_another_run_uses_is_refused_by_all_processes(tmp_path):
         "from d2l import torch as d2l\n"
         "d2l.Trainer(1, checkpoint_dir='kept').fit(d2l.LeNet(), d2l.FashionMNIST(batch_size=64))\n"
     )
-    with CheckpointFolder(tmp_path / "kept", 1).locked(Workers()):
+    with CheckpointFolder(tmp_path / "kept", 1).locked(ProcessGroup()):
         run = ended([*torchrun(2), "train.py"], tmp_path)
     assert run.returncode != 0
     said = f"kept: another run uses this folder: process {os.getpid()} on "
@@ -422,7 +423,7 @@ from d2l.train import main
 step = d2l.LeNet.training_step
 
 def signalled(self, batch):
-    if self.trainer.train_batch_idx == 5 and self.trainer.workers.rank == 1:
+    if self.trainer.train_batch_idx == 5 and self.trainer.processes.rank == 1:
         os.kill(os.getpid(), signal.SIGTERM)
     return step(self, batch)
 

@@ -29,7 +29,7 @@ import jax, numpy as np
 from d2l import jax as d2l
 
 nn = d2l.nn
-d2l.Trainer._find_gpus = lambda self: jax.local_devices()
+sys.modules["d2l.backends.jax.backend"].find_gpus = jax.local_devices
 """
 
 # Trains three models on each of some numbers of devices: on batches of 50 of 256 examples; with dropout and batch
@@ -54,7 +54,8 @@ class Mixed(d2l.Classifier):
 
     def setup(self):
         norm, drop = nn.BatchNorm(not self.training), nn.Dropout(0.5, deterministic=not self.training)
-        self.net = nn.Sequential([nn.Conv(4, (5, 5), 2), norm, nn.relu, d2l._flatten, drop, nn.Dense(31)])
+        flatten = lambda X: X.reshape(len(X), -1)
+        self.net = nn.Sequential([nn.Conv(4, (5, 5), 2), norm, nn.relu, flatten, drop, nn.Dense(31)])
 
 class Loader:
     def __init__(self, train):
@@ -73,17 +74,21 @@ class Own(d2l.DataModule):
     def get_dataloader(self, train):
         return Loader(train)
 
+class WatchingBackend(d2l.Trainer.backend_type):
+    def train_step(self, model, optimizer, batch, clip):
+        metrics = super().train_step(model, optimizer, batch, clip)
+        if not programs:
+            programs.append(jax.jit(self._train).lower(self.state, batch).compile().as_text())
+        return metrics
+
 class Watching(d2l.Trainer):
+    backend_type = WatchingBackend
+
     def prepare_batch(self, batch):
         batch = super().prepare_batch(batch)
         if self.model.training:  # else it is a batch of validation
             batches.append({str(shard.index): shard.data.tolist() for shard in batch[-1].addressable_shards})
         return batch
-
-    def _train(self, batch):
-        super()._train(batch)
-        if not programs:
-            programs.append(jax.jit(self._train_metrics).lower(self.state, batch).compile().as_text())
 
 for devices in map(int, sys.argv[2:]):
     random.seed(jax.process_index() + 3)  # of the first process it is always 3
@@ -127,24 +132,28 @@ STOPPING = (
 how, who, folder, stop = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 random.seed(4)
 # Those that a fault ends need not wait; those that are stopped in order do, on a busy machine.
-d2l.PATIENCE_SECONDS = 1 if how in ("raise", "SIGKILL", "SIGTERM") else 300
+sys.modules["d2l.backends.jax.processes"].PATIENCE_SECONDS = 1 if how in ("raise", "SIGKILL", "SIGTERM") else 300
 
 class Model(d2l.SoftmaxRegression):
     def configure_optimizers(self):
         return d2l.optax.adam(0.001)
 
-class Trainer(d2l.Trainer):
-    def _train(self, batch):
-        super()._train(batch)
-        if self.train_batch_idx + 1 == stop and how != "resume" and who in (jax.process_index(), -1):
+class Backend(d2l.Trainer.backend_type):
+    def train_step(self, model, *arguments):
+        metrics, done = super().train_step(model, *arguments), model.trainer.train_batch_idx + 1
+        if done == stop and how != "resume" and who in (jax.process_index(), -1):
             if how == "raise":
                 raise OSError("the disk is gone")
             if how == "stop":
-                self.stop(KeyboardInterrupt("asked to stop"))
+                model.trainer.stop(KeyboardInterrupt("asked to stop"))
             else:
                 os.kill(os.getpid(), getattr(signal, how))
-        if self.train_batch_idx + 1 == stop and how == "SIGKILL" and who == 0:
+        if done == stop and how == "SIGKILL" and who == 0:
             time.sleep(10**6)  # so that it is JAX alone that finds the first process gone
+        return metrics
+
+class Trainer(d2l.Trainer):
+    backend_type = Backend
 
 model = Model(10, 0.1)
 trainer = Trainer(3, num_gpus=1, checkpoint_dir=folder, every=3)

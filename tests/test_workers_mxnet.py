@@ -32,7 +32,7 @@ def machine(fw, monkeypatch):
 
     def build(count):
         gpus = [fw.lib.cpu(1 + i) for i in range(count)]
-        monkeypatch.setattr(fw.d2l.Trainer, "_find_gpus", lambda self: gpus)
+        monkeypatch.setattr("d2l.backends.mxnet.backend.find_gpus", lambda: gpus)
         return gpus
 
     return build
@@ -75,7 +75,7 @@ def lenet(fw, optimizer="sgd", lr=0.5):
 
 
 def weights(trainer):
-    return {name: to_numpy(weight) for name, weight in trainer._weights().items()}
+    return {name: to_numpy(weight) for name, weight in trainer.backend.model_state(trainer.model).items()}
 
 
 def gaps(trainer, other):

@@ -66,7 +66,7 @@ def train(d2l, devices, model=None, batch_size=50, resume=False, **options):
     return trainer
 
 def keep(name, trainer):
-    weights = {name: np.array(weight) for name, weight in trainer._weights().items()}
+    weights = {name: np.array(weight) for name, weight in trainer.backend.model_state(trainer.model).items()}
     np.savez(name + ".npz", **weights)
     found = {"curves": trainer.model.board.curves, "seen": seen, "devices": trainer.num_devices,
              "examples": trainer.progress.train_examples}
@@ -82,7 +82,7 @@ split(4)
 from d2l import tensorflow as d2l
 
 devices = int(sys.argv[1])
-d2l.Trainer._find_gpus = lambda self: [f"cpu:{i}" for i in range(4)]
+sys.modules["d2l.backends.tensorflow.backend"].find_gpus = lambda: [f"cpu:{i}" for i in range(4)]
 models(d2l)
 with d2l.try_gpu():  # as in the chapter
     keep(f"lenet-{devices}", train(d2l, devices))
@@ -106,7 +106,7 @@ PARTS = (
 split(2)
 from d2l import tensorflow as d2l
 
-d2l.Trainer._find_gpus = lambda self: [f"cpu:{i}" for i in range(4)]
+sys.modules["d2l.backends.tensorflow.backend"].find_gpus = lambda: [f"cpu:{i}" for i in range(4)]
 models(d2l)
 told = {}
 
@@ -182,7 +182,7 @@ from d2l import tensorflow as d2l
 
 adam = True
 models(d2l)
-rank = d2l.Trainer(1).workers.rank
+rank = d2l.Trainer(1).processes.rank
 keep(f"adam-of-{rank}", train(d2l, 0))
 keep(f"whole-{rank}", train(d2l, 0, Dropping, checkpoint_dir="whole", every=4))
 
@@ -194,7 +194,7 @@ class Trainer(d2l.Trainer):
         if self.train_batch_idx == 9:
             if self.every == 4:
                 raise Broken
-            if self.workers.rank == 1:
+            if self.processes.rank == 1:
                 self.stop(Broken())
                 self.stop(Broken())  # as where what has started the processes passes the signal on
         return super().prepare_batch(batch)
@@ -220,7 +220,7 @@ models(d2l)
 
 class Trainer(d2l.Trainer):
     def prepare_batch(self, batch):
-        if self.workers.rank == 1 and self.train_batch_idx == 3:
+        if self.processes.rank == 1 and self.train_batch_idx == 3:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().prepare_batch(batch)
 

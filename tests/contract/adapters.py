@@ -120,11 +120,14 @@ class Adapter:
     def trainer_without_dropout(self):
         """A trainer for one epoch that has dropout leave nothing out."""
 
-        class WithoutDropout(self.d2l.Trainer):
-            def _set_training(self, training):
-                super()._set_training(False)
+        class WithoutDropout(self.d2l.Trainer.backend_type):
+            def set_training(self, model, training):
+                super().set_training(model, False)
 
-        return WithoutDropout(max_epochs=1)
+        class Trainer(self.d2l.Trainer):
+            backend_type = WithoutDropout
+
+        return Trainer(max_epochs=1)
 
     def allocate(self):
         """Ask for more memory than there is."""

@@ -96,7 +96,7 @@ def _public_names(module: ModuleType) -> list[str]:
     own = [
         name
         for name, value in vars(module).items()
-        if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == module.__name__
+        if not name.startswith("_") and callable(value) and _is_of(module, value)
     ]
     source = inspect.getsource(module)
     first = source[: source.index(GENERATED)].count("\n")
@@ -107,6 +107,12 @@ def _public_names(module: ModuleType) -> list[str]:
         for target in node.targets
     ]
     return list(dict.fromkeys([*module.__all__, *own, *generated]))
+
+
+def _is_of(module: ModuleType, thing: Any) -> bool:
+    """Whether a module, or the package of its framework's backend, has defined a class or a function."""
+    home = getattr(thing, "__module__", None) or ""
+    return home == module.__name__ or home.startswith(module.__name__.replace("d2l.", "d2l.backends.") + ".")
 
 
 def _is_ours(thing: Any) -> bool:

@@ -12,7 +12,7 @@ from test_frameworks import Loaders, adapter, batches_of, tiny
 
 from d2l import checkpoint
 from d2l.checkpoint import CheckpointError, CheckpointFolder, read
-from d2l.runstate import check_run_state
+from d2l.run_state import check_run_state
 
 STEPS = 2  # of an epoch
 NEWEST = "step-00000009.safetensors"

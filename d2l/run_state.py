@@ -1,10 +1,11 @@
-"""What the state in a checkpoint has to be for a run to go on from it."""
+"""All that a checkpoint holds of a run, and what that has to be for a run to go on from it."""
 
 import math
 import random
 import reprlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,53 @@ Fits = Callable[[Any], bool]
 MT19937_NUMBERS = 624  # of NumPy's random state, and the last place in them
 MOST = 2**63  # beyond which no number of a run is
 DEEPEST = 100  # dicts and lists within each other; those of an optimizer are a few
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run between two training batches: all that it goes on from, but the arrays, as JSON can hold it.
+
+    The arrays of model and optimizer are in the checkpoint beside it, and named in ``optimizer`` and ``schedulers``.
+
+    Attributes:
+        run: What a run that goes on from here has to have in common with this one, by name.
+        epoch, batch: Epochs that are done, and training batches of the next one.
+        optimizer: What `pack` makes of the optimizer's state.
+        schedulers: The same of each learning-rate scheduler; ``None`` in a checkpoint of an earlier version.
+        epoch_random: The random states that the epoch began with, by rank.
+        random: The random states of now, by rank.
+        board: The curves: see `d2l.board.ProgressBoard.state`.
+        progress: ``train_examples`` and ``train_seconds`` so far.
+        model, hyperparameters, versions: The model's class, arguments, and versions of packages, to be read by people.
+    """
+
+    run: Mapping[str, Any]
+    epoch: int
+    batch: int
+    optimizer: Any
+    schedulers: Mapping[str, Mapping[str, Any]] | None
+    epoch_random: Sequence[Any]
+    random: Sequence[Any]
+    board: Mapping[str, Any]
+    progress: Mapping[str, Any]
+    model: str = ""
+    hyperparameters: Mapping[str, str] | None = None
+    versions: Mapping[str, str] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> "RunState":
+        """The state in a checkpoint.
+
+        Raises:
+            CheckpointError: A part is missing or is something else.
+        """
+        check_run_state(checkpoint)
+        known = {field.name for field in fields(cls)}
+        return cls(**{"schedulers": None} | {name: part for name, part in checkpoint.state.items() if name in known})
 
 
 def check_run_state(checkpoint: Checkpoint) -> None:

@@ -1,0 +1,76 @@
+"""Data sets whose batches are arrays of JAX."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from ... import datasets
+from .devices import get_key, get_seed
+
+
+class DataModule(datasets.DataModule):
+    """Base class of data sets: see `d2l.datasets.DataModule`."""
+
+    def _on_device(self, tensor: Any, device: jax.Device | None) -> jax.Array:
+        return jax.device_put(tensor, device)
+
+    def _order(self, n: int, shuffle: bool, device: jax.Device | None) -> np.ndarray:
+        # On the host, where a slice of it is not compiled anew for each place.
+        return np.asarray(jax.random.permutation(get_key(), n)) if shuffle else np.arange(n)
+
+    def _draw_seed(self) -> int:
+        return get_seed()
+
+    def _is_main(self) -> bool:
+        # Asked of a process by itself, JAX would find its devices, after which it joins no others.
+        return not jax.distributed.is_initialized() or jax.process_index() == 0
+
+    def _take(self, tensor: jax.Array, indices: np.ndarray) -> jax.Array:
+        return _taken(tensor, indices)
+
+
+class SyntheticRegressionData(datasets.SyntheticRegressionData, DataModule):
+    """Examples of a linear function with noise: see `d2l.datasets.SyntheticRegressionData`."""
+
+    def _normal(self, *shape: int) -> jax.Array:
+        return jax.random.normal(get_key(), shape)
+
+
+class FashionMNIST(datasets.FashionMNIST, DataModule):
+    """Fashion-MNIST in batches of X (n, height, width, 1) ``float32`` and y (n,) ``int32``.
+
+    See `d2l.datasets.FashionMNIST`.
+    """
+
+    def _make_batch(
+        self, rows: jax.Array, columns: jax.Array, images: jax.Array, labels: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        return _scaled_and_resized(rows, columns, images), labels.astype(jnp.int32)
+
+
+class ImageFolder(datasets.ImageFolder, DataModule):
+    """Image files in batches of X (n, crop, crop, 3) ``float32`` and y (n,) ``int32``.
+
+    See `d2l.datasets.ImageFolder`.
+    """
+
+    def _make_batch(self, pixels: jax.Array, shifts: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return _scaled_and_shifted(pixels, shifts), labels.astype(jnp.int32)
+
+
+@jax.jit
+def _taken(tensor: jax.Array, indices: jax.Array) -> jax.Array:
+    return tensor[indices]
+
+
+@jax.jit
+def _scaled_and_resized(rows: jax.Array, columns: jax.Array, images: jax.Array) -> jax.Array:
+    with jax.default_matmul_precision("float32"):  # a GPU would round the pixels to TensorFloat-32
+        return jnp.einsum("rh,bhw,cw->brc", rows, images.astype(jnp.float32) / 255, columns)[..., None]
+
+
+@jax.jit
+def _scaled_and_shifted(pixels: jax.Array, shifts: jax.Array) -> jax.Array:
+    return pixels.astype(jnp.float32) / 255 + shifts[:, None, None]

@@ -1,0 +1,47 @@
+"""What training changes in JAX, where models hold no parameters; and its arrays by name."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import optax
+from flax.training import train_state
+from jax import numpy as jnp
+
+Params = Mapping[str, Any]
+# What of a trainer's state is the model's, and what else training changes.
+WEIGHTS = ("params", "batch_stats")
+REST = ("step", "opt_state", "dropout_rng")
+
+
+class TrainState(train_state.TrainState):
+    """What training changes: parameters, the optimizer's state, batch statistics, and the random state of dropout."""
+
+    batch_stats: Any
+    dropout_rng: jax.Array
+
+
+def with_loss(state: TrainState, loss: jax.Array) -> TrainState:
+    """A state whose optimizer is given the loss, which schedules such as `optax.contrib.reduce_on_plateau` ask for."""
+    tx = optax.with_extra_args_support(state.tx)
+    return state.replace(tx=optax.GradientTransformation(tx.init, partial(tx.update, value=loss)))
+
+
+def by_name(tree: Any) -> dict[str, jax.Array]:
+    """The arrays of a tree by where they are in it; of keys, what they are made of."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {name_of(path): jax.random.key_data(leaf) if _is_key(leaf) else leaf for path, leaf in leaves}
+
+
+def name_of(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _is_key(leaf: jax.Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def like(leaf: jax.Array, array: jax.Array) -> jax.Array:
+    """An array, as a key if ``leaf`` is one."""
+    return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else array

@@ -1,0 +1,37 @@
+"""Processes that torchrun starts, joined through `torch.distributed`."""
+
+import atexit
+import os
+
+import numpy as np
+import torch
+from torch import distributed
+
+from ...processes import ProcessGroup
+from .devices import num_gpus
+
+
+def process_group() -> ProcessGroup:
+    """The processes that this one has been started with; they are joined here."""
+    if not distributed.is_available() or not (distributed.is_initialized() or distributed.is_torchelastic_launched()):
+        return ProcessGroup()
+    if not distributed.is_initialized():
+        _join_processes()
+    return ProcessGroup(distributed.get_rank(), distributed.get_world_size(), _all_reduce_sum)
+
+
+def _join_processes() -> None:
+    """Join the processes that torchrun has started; on GPUs, they exchange gradients there."""
+    store, rank, count = next(distributed.rendezvous("env://"))
+    if os.environ["GROUP_WORLD_SIZE"] == "1":
+        # Started anew on one machine, they find the store of those before them, whose addresses lead nowhere.
+        store = distributed.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
+    backend = "cpu:gloo,cuda:nccl" if num_gpus() else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
+    atexit.register(distributed.destroy_process_group)
+
+
+def _all_reduce_sum(array: np.ndarray) -> np.ndarray:
+    total = torch.tensor(array)
+    distributed.all_reduce(total)
+    return total.numpy()
