@@ -82,9 +82,15 @@ def helper_code(tab: str, content_of: Callable[[Path], bytes] = bare_file) -> st
     Args:
         content_of: Gives what counts of a file, where this is another thing.
     """
-    folder = ROOT / "d2l"
-    others = {folder / f"{framework.module}.py" for name, framework in FRAMEWORKS.items() if name != tab}
-    return contents_hash(ROOT, (path for path in folder.rglob("*") if path not in others), content_of=content_of)
+    others = {framework.module for name, framework in FRAMEWORKS.items() if name != tab}
+    files = (ROOT / "d2l").rglob("*")
+    return contents_hash(ROOT, (path for path in files if _part_of_helper(path) not in others), content_of=content_of)
+
+
+def _part_of_helper(path: Path) -> str:
+    """Of a framework's module ``d2l/NAME.py``, and of its backend ``d2l/backends/NAME``, the name of the framework."""
+    first, *rest = path.relative_to(ROOT / "d2l").with_suffix("").parts
+    return rest[0] if first == "backends" and rest else first
 
 
 def run_code(section: Section) -> str:

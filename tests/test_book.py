@@ -714,6 +714,9 @@ def test_helper_code_ignores_comments_and_other_tabs(tmp_path, monkeypatch):
     assert {tab: helper_code(tab) for tab in TABS} == before
     (helper / "mxnet.py").write_text("y = 4\n")
     assert [tab for tab in TABS if helper_code(tab) != before[tab]] == ["mxnet"]
+    (helper / "backends" / "jax").mkdir(parents=True)
+    (helper / "backends" / "jax" / "data.py").write_text("z = 1\n")
+    assert [tab for tab in TABS if helper_code(tab) != before[tab]] == ["mxnet", "jax"]
     (helper / "core.py").write_text("x = 2\n")
     assert all(helper_code(tab) != before[tab] for tab in TABS)
 
