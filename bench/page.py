@@ -24,7 +24,7 @@ SCORES = ("performance", "accessibility", "best-practices", "seo")
 STOCK_HTML = BUILD / "html_stock"
 # What config.ini sets for the pages' own look.
 OWN_SETTINGS = {"build": ("sphinx_extensions", "sphinx_configs"), "html": ("include_css", "include_js", "favicon")}
-STOCK_BUILD = "import sys; from book.compiler import render_stock; render_stock(*sys.argv[1:])"
+STOCK_BUILD = "import sys; from book.d2lbook_adapter import render_stock; render_stock(*sys.argv[1:])"
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

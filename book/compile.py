@@ -5,7 +5,7 @@ import functools
 import nbformat
 from nbformat import NotebookNode
 
-from . import compiler
+from . import d2lbook_adapter
 from .cache import cached_notebook
 from .errors import BookError
 from .files import ROOT
@@ -43,10 +43,12 @@ def compile_source(source: Source, tab: str) -> Compiled | None:
     """
     if tab not in check_source(source, configured_tabs()):
         return None
-    notebook = compiler.for_tab(compiler.split_tab_blocks(compiler.read_markdown(source.text)), tab)
+    notebook = d2lbook_adapter.for_tab(
+        d2lbook_adapter.split_tab_blocks(d2lbook_adapter.read_markdown(source.text)), tab
+    )
     assert notebook, f"{source.file} has cells or text for {tab}, as `check_source` says"
     try:
-        notebook = compiler.with_own_names(notebook, tab)
+        notebook = d2lbook_adapter.with_own_names(notebook, tab)
     except SyntaxError as error:
         wrong = (error.text or "").strip()
         line = next((n for n, line in enumerate(source.text.split("\n"), 1) if line.strip() == wrong), 1)
@@ -67,7 +69,7 @@ def _notebook(source: Source, tab: str) -> NotebookNode | None:
 
 def source_notebook(source: Source) -> NotebookNode:
     """A source as one notebook with the cells of all tabs, which starts with a menu to choose the framework."""
-    return _finish(compiler.read_markdown(source.text), "all")
+    return _finish(d2lbook_adapter.read_markdown(source.text), "all")
 
 
 def _finish(notebook: NotebookNode, tab: str) -> NotebookNode:

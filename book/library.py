@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from . import compiler
+from . import d2lbook_adapter
 from .errors import BookError
 from .files import ROOT
 from .source import check_contents, check_sources, configured_tabs
@@ -17,13 +17,13 @@ def library() -> dict[Path, str]:
     """
     check_sources()
     check_contents()
-    settings = compiler.settings()
+    settings = d2lbook_adapter.settings()
     modules = {}
     for tab in configured_tabs():
         if "lib_file" not in settings.library.get(tab, {}):
             raise BookError(f"config.ini: no section [library-{tab}] with a lib_file")
         modules[tab] = ROOT / settings.library[tab]["lib_file"]
-    return {modules[tab]: _tidy(text) for tab, text in compiler.with_saved_code(modules).items()}
+    return {modules[tab]: _tidy(text) for tab, text in d2lbook_adapter.with_saved_code(modules).items()}
 
 
 def _tidy(text: str) -> str:

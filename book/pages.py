@@ -14,8 +14,8 @@ from nbformat.warnings import DuplicateCellId
 
 from .cache import forget, is_kept, keep
 from .compile import TOOLS
-from .compiler import in_root, page_builder
 from .curves import with_curves
+from .d2lbook_adapter import in_root, page_builder
 from .errors import BookError
 from .files import BUILD, ROOT, write_notebook
 from .handout import DOWNLOADS

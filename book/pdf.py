@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .compiler import in_root, pdf_builder
+from .d2lbook_adapter import in_root, pdf_builder
 from .errors import BookError
 from .files import BUILD, ROOT, write_notebook
 from .frameworks import FRAMEWORKS

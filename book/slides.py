@@ -7,7 +7,7 @@ import tokenize
 
 from nbformat import NotebookNode
 
-from . import compiler
+from . import d2lbook_adapter
 from .handout import readable
 from .sanitize import Safe
 
@@ -19,7 +19,7 @@ def deck(section: Safe) -> NotebookNode | None:
     notebook = copy.deepcopy(section.notebook)
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
         cell.source = _kept_apart(cell.source)
-    slides = compiler.slides(notebook)
+    slides = d2lbook_adapter.slides(notebook)
     if slides is None:
         return None
     made = readable(slides, section.name)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from nbformat import NotebookNode
 
-from .compiler import as_shown
+from .d2lbook_adapter import as_shown
 from .errors import BookError
 from .frameworks import FRAMEWORKS
 from .rst import PICTURES, RST, TEXT, decoded

@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 import nbformat
 from nbformat import NotebookNode
 
-from . import compiler
+from . import d2lbook_adapter
 from .errors import BookError
 from .formulas import check_formulas
 from .imports import IMPORTS, import_runs, imports_of, meaning, order_matters
@@ -380,7 +380,7 @@ def _check_slide_marks(block: Block, file: str) -> None:
     for mark, place in opened:
         raise BookError(f"{place}: the slide mark {mark} that opens here is never closed by {MARK_ENDS[mark]}")
     try:
-        compiler.check_slide_marks(text)
+        d2lbook_adapter.check_slide_marks(text)
     except ValueError as error:
         raise BookError(f"{file}:{block.first}: d2lbook takes no slide marks like those below: {error}") from None
 
@@ -490,13 +490,13 @@ def _check_compiled(text: str, blocks: list[Block], cells: list[Cell], file: str
     Raises:
         BookError: It does not.
     """
-    notebook = compiler.read_markdown(text)
+    notebook = d2lbook_adapter.read_markdown(text)
     found = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     for cell, source in itertools.zip_longest(cells, found):
         if cell is None or source != "\n".join(cell.block.lines):
             opening = cell.block.first - 1 if cell else text.count("\n", 0, text.index(source))
             raise BookError(f"{file}:{opening}: d2lbook finds another code cell here than the one that is written")
-    notebook = compiler.split_tab_blocks(notebook)
+    notebook = d2lbook_adapter.split_tab_blocks(notebook)
     left = {}
     for tab in tabs:
         _check_text(notebook, blocks, file, tab)
@@ -530,7 +530,7 @@ def _check_code(cell: Cell, tab: str) -> str:
     code = _taken(cell.tree, tab)
     try:
         text = _for_tab(nbformat.v4.new_code_cell("\n".join(cell.block.lines)), tab)
-        made = _parsed(compiler.formatted(text))
+        made = _parsed(d2lbook_adapter.formatted(text))
     except SyntaxError:  # of half a branch
         made = None
     if made is None or meaning(made) != meaning(code):
@@ -546,7 +546,7 @@ def _check_code(cell: Cell, tab: str) -> str:
 def _for_tab(cell: NotebookNode, tab: str) -> str:
     """What d2lbook makes of a cell for a framework; one without a mark is for all."""
     try:
-        made = compiler.for_tab(nbformat.v4.new_notebook(cells=[cell]), tab)
+        made = d2lbook_adapter.for_tab(nbformat.v4.new_notebook(cells=[cell]), tab)
     except (AssertionError, IndexError):  # of tabs in a branch, and of branches in text
         return ""
     return "\n".join(cell.source for cell in made.cells) if made else ""

@@ -70,7 +70,7 @@ def small_section(*cells: str) -> Compiled:
 def source_file(tmp_path, monkeypatch, text: str):
     """A source with the given text in a repository of its own."""
     monkeypatch.setattr("book.source.ROOT", tmp_path)
-    monkeypatch.setattr("book.compiler.ROOT", tmp_path)
+    monkeypatch.setattr("book.d2lbook_adapter.ROOT", tmp_path)
     path = tmp_path / "chapter.md"
     path.write_text(text)
     return path
@@ -1480,7 +1480,7 @@ def test_pages_built_after_a_change_are_those_of_a_new_build(shown, html, name, 
 def test_only_what_has_changed_is_compiled(tmp_path, monkeypatch):
     compiled = []
     monkeypatch.setattr("book.source.ROOT", tmp_path)
-    monkeypatch.setattr("book.compiler.ROOT", tmp_path)
+    monkeypatch.setattr("book.d2lbook_adapter.ROOT", tmp_path)
     monkeypatch.setattr(cache, "CACHE", tmp_path / "cache")
     monkeypatch.setattr("book.stale.ROOT", tmp_path)
     notebook = small_section("x = 1").notebook

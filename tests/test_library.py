@@ -6,7 +6,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from book.compiler import with_own_names
+from book.d2lbook_adapter import with_own_names
 from book.errors import BookError
 from book.files import ROOT
 from book.frameworks import FRAMEWORKS, is_installed

@@ -17,7 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, expect
 
-from book import compiler
+from book import d2lbook_adapter
 from book.compile import compile_sections
 from book.errors import BookError
 from book.execute import with_outputs
@@ -360,7 +360,7 @@ def test_colab_is_linked_where_a_repository_is_set_and_nowhere_else(html, sectio
     )
     own = tmp_path / "config.ini"
     own.write_text(settings, "utf-8")
-    monkeypatch.setattr(compiler, "settings", partial(compiler.settings, file=str(own)))
+    monkeypatch.setattr(d2lbook_adapter, "settings", partial(d2lbook_adapter.settings, file=str(own)))
     shown = [with_outputs(section, section.notebook) for section in sections]
     render(shown, tmp_path / "html")
     text = (tmp_path / "html" / page).read_text("utf-8")
@@ -383,7 +383,7 @@ def test_book_without_pictures_has_a_page_of_every_section_for_whichever_framewo
         (tmp_path / f"{name}.md").write_text(text)
     for name in (
         "source.ROOT",
-        "compiler.ROOT",
+        "d2lbook_adapter.ROOT",
         "stale.ROOT",
         "pages.ROOT",
         "pages.BUILD",
