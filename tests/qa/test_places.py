@@ -99,9 +99,9 @@ def test_function_class_or_neither_is_around_a_place(folder):
     ("name", "to"),
     [
         ("resize off by half a pixel", "d2l/arrays/grids.py"),
-        ("JAX: an interrupted step loses the parameters", "d2l/backends/jax.py"),
-        ("PyTorch: gradient clipping ignored", "d2l/backends/torch.py"),
-        ("a look at the first batch moves the random states", "d2l/random_states.py"),
+        ("JAX: an interrupted step loses the parameters", "d2l/backends/jax/steps.py"),
+        ("PyTorch: gradient clipping ignored", "d2l/backends/torch/steps.py"),
+        ("a look at the first batch moves the random states", "d2l/states/random.py"),
     ],
 )
 def test_defect_stays_with_a_function_that_moves_to_a_class_in_another_file(tmp_path, name, to):
