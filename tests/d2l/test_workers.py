@@ -22,7 +22,7 @@ from d2l.processes import ProcessGroup
 
 pytestmark = pytest.mark.helper
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 # Trains LeNet with uneven parts: 256 examples in batches of 50, of which four processes take 12 or 13.
 EQUAL = """

@@ -1987,7 +1987,7 @@ def test_pytorchs_plain_float32_knows_the_newer_name_of_the_setting(tmp_path):
         "    print(matmul.fp32_precision)\n"
         "print(matmul.fp32_precision)\n"
     )
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     run = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,

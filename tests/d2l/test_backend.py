@@ -16,7 +16,7 @@ from d2l import backend
 from d2l.runlog import LogObserver, RunLog
 
 pytestmark = [pytest.mark.helper]
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 MOST_METHODS, MOST_LINES_OF_A_CLASS, MOST_LINES_OF_A_MODULE = 20, 300, 600
 MOST_LINES_OF_THE_TRAINER, MOST_LINES_OF_A_BACKEND_IN_NUMPY = 250, 150
 GENERATED = "#################   WARNING   ################"  # below it stands what d2lbook takes from the chapter

@@ -89,7 +89,7 @@ def steps(folder=FOLDER):
 def environment():
     """That of a new process, which finds the helper and these tests."""
     here = Path(__file__).parent
-    return os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
+    return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (here, *here.parents[:2])))}
 
 
 # Resuming
