@@ -4,7 +4,6 @@ They are told in this order: `Report`, `Progress`, `BoardObserver`, a trainer's 
 `LossChecks`, the backend's (such as learning-rate schedules), `Checkpointing`; and of the end, in the reverse.
 """
 
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from . import validation
@@ -195,4 +194,4 @@ class Report(Observer):
 def learning_rate(model: Any) -> float | None:
     """The model's learning rate, if it has one and no schedule in its place."""
     lr = getattr(model, "lr", None)
-    return lr if isinstance(lr, Real) else None
+    return lr if validation.is_real(lr) else None

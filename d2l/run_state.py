@@ -64,7 +64,9 @@ class RunState:
         """
         check_run_state(checkpoint)
         known = {field.name for field in fields(cls)}
-        return cls(**{"schedulers": None} | {name: part for name, part in checkpoint.state.items() if name in known})
+        parts: dict[str, Any] = {"schedulers": None}
+        parts |= {name: part for name, part in checkpoint.state.items() if name in known}
+        return cls(**parts)
 
 
 def check_run_state(checkpoint: Checkpoint) -> None:

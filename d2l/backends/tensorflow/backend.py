@@ -55,7 +55,7 @@ class Backend(backend.Backend):
         self._steps = CompiledSteps(self, _compile)
 
     @property
-    def strategy(self) -> tf.distribute.Strategy | None:
+    def strategy(self) -> Any:
         """What divides batches among devices; ``None`` where there is one."""
         if CLUSTER is not None:
             return CLUSTER

@@ -185,7 +185,7 @@ class Backend(backend.Backend):
         `DistributedDataParallel` takes the mean of the gradients over the processes, whose shards may differ in size.
         """
         examples = torch.tensor(len(batch[-1]))
-        counting = distributed.all_reduce(examples, async_op=True)  # while the layers compute
+        counting: Any = distributed.all_reduce(examples, async_op=True)  # while the layers compute
         if self._parallel is None or self._parallel.module.model is not model:
             if not self.is_initialized(model):  # where a chapter has a fit of its own
                 self.init(model, batch)
