@@ -31,7 +31,8 @@ def resized(image: np.ndarray) -> np.ndarray:
 
 def precision(d2l: Any) -> str:
     """What a framework's trainer has a classifier's layers compute in on this machine."""
-    return "bfloat16" if d2l.Trainer(max_epochs=1, num_gpus=min(1, d2l.num_gpus()))._has_bfloat16() else "float32"
+    trainer = d2l.Trainer(max_epochs=1, num_gpus=min(1, d2l.num_gpus()))
+    return "bfloat16" if trainer.backend.supports_bfloat16 else "float32"
 
 
 def run_cells(tab: str, section: str = "alexnet", until: str = "") -> dict[str, Any]:

@@ -43,9 +43,8 @@ def compile_source(source: Source, tab: str) -> Compiled | None:
     """
     if tab not in check_source(source, configured_tabs()):
         return None
-    notebook = d2lbook_adapter.for_tab(
-        d2lbook_adapter.split_tab_blocks(d2lbook_adapter.read_markdown(source.text)), tab
-    )
+    whole = d2lbook_adapter.split_tab_blocks(d2lbook_adapter.read_markdown(source.text))
+    notebook = d2lbook_adapter.for_tab(whole, tab)
     assert notebook, f"{source.file} has cells or text for {tab}, as `check_source` says"
     try:
         notebook = d2lbook_adapter.with_own_names(notebook, tab)

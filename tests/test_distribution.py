@@ -44,7 +44,8 @@ def site(tmp_path):
 def test_name_is_that_of_the_project_and_the_import_stays():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     assert project["project"]["name"] == NAME != "d2l"
-    assert project["tool"]["setuptools"]["packages"] == ["d2l"]
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "d2l").rglob("__init__.py")}
+    assert sorted(project["tool"]["setuptools"]["packages"]) == sorted(".".join(folder.parts) for folder in folders)
     assert project["tool"]["setuptools"]["dynamic"]["version"]["attr"] == "d2l.distribution.VERSION"
 
 
