@@ -850,6 +850,17 @@ def test_loss_that_is_lost_is_not_saved(torch):
     assert steps() == [1]
 
 
+def test_loss_that_is_lost_is_not_saved_where_the_weights_are_not(torch):
+    """A constant that is infinite leaves the gradients as they are."""
+    model = model_of(torch)
+    loss = model.loss
+    model.loss = lambda *args: loss(*args) + (np.inf if model.trainer.train_batch_idx == 1 else 0)
+    trainer = torch.d2l.Trainer(1, checkpoint_dir=FOLDER, every=1)
+    with pytest.raises(FloatingPointError):
+        trainer.fit(model, Loaders(batches_of(torch, [4] * 6), None))
+    assert steps() == [1]
+
+
 def test_optimizer_state_that_cannot_be_saved_is_named(torch):
     class Odd(torch.lib.optim.SGD):
         def state_dict(self):
