@@ -15,8 +15,8 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 
 from .hyperparameters import HyperParameters
-from .media import CURVES_MIME, finite
 from .metrics import AllReduce, WeightedMean, number
+from .mime import CURVES_MIME, finite
 from .notebook import Output, at_end_of_cell, in_notebook
 from .plotting import OF_BOARD, SVG_STYLE, Look, free_look, in_turn, look_of, looks, set_axes
 

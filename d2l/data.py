@@ -20,8 +20,8 @@ import numpy as np
 from filelock import FileLock
 
 from .download import download, unpack
-from .processes import ProcessGroup
-from .profile import Profile
+from .process_group import ProcessGroup
+from .run_profile import Profile
 from .validation import printable
 
 # SHA-256 of each file's content after decompression: how a copy was compressed does not matter.

@@ -12,12 +12,12 @@ from . import validation
 from .data import CLASSES, BatchLoader, Images, load_fashion_mnist, resize_matrix
 from .decoding import DECODE_MEMORY, Memory, load
 from .hyperparameters import HyperParameters
+from .image_folders import Example, list_images, print_line
 from .images import MEAN, ImageLoader, central
-from .listing import Example, list_images, print_line
 from .machine import usable_processors
 from .plotting import show_images, to_numpy
-from .processes import ProcessGroup
-from .profile import current_profile
+from .process_group import ProcessGroup
+from .run_profile import current_profile
 from .validation import check_share, check_size, check_whole
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from .data import DataError
-from .listing import Example
+from .image_folders import Example
 
 # Pillow tries no other decoder, whatever a file says that it is: some of them start other programs.
 FORMATS = ("JPEG", "PNG", "WEBP")

@@ -11,7 +11,7 @@ import numpy as np
 from . import validation
 from .board import ProgressBoard
 from .hyperparameters import HyperParameters
-from .layers import Layer, LayerTable
+from .layer_table import Layer, LayerTable
 
 
 class Module(HyperParameters):

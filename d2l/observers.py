@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from . import validation
 from .backend import describe_devices
-from .checkpoint import quoted
+from .checkpoint_file import quoted
 from .loaders import is_own, unwrapped
-from .media import RUN_MIME, finite
+from .mime import RUN_MIME, finite
 from .notebook import in_notebook
-from .profile import current_profile
+from .run_profile import current_profile
 
 if TYPE_CHECKING:
     from .trainer import Trainer

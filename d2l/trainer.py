@@ -13,12 +13,12 @@ from .hyperparameters import HyperParameters
 from .metrics import StepMetrics, record
 from .modules import Module
 from .observers import Observer
-from .processes import ProcessGroup
-from .profile import current_profile
+from .process_group import ProcessGroup
 from .progress import Progress
 from .random_states import RandomStates
-from .run import check_given, load_weights, running
+from .run_profile import current_profile
 from .step_errors import explained
+from .training_run import check_given, load_weights, running
 
 
 class Trainer(HyperParameters):

@@ -14,7 +14,7 @@ from contract.fixtures import adapter
 from numpy_backend import Classifier, FashionMNIST, Trainer
 
 from d2l import backend
-from d2l.runlog import LogObserver, RunLog
+from d2l.run_log import LogObserver, RunLog
 
 pytestmark = [pytest.mark.helper]
 ROOT = Path(__file__).parents[2]

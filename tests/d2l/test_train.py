@@ -21,7 +21,7 @@ from photographs import encoded, photograph, write_folder
 from processes import TIME_LIMIT
 
 from d2l.board import ProgressBoard
-from d2l.runlog import LogObserver, RunLog
+from d2l.run_log import LogObserver, RunLog
 from d2l.train import OPTIONS, TRAINER_OPTIONS, _in_options, main, make_parser
 
 pytestmark = pytest.mark.helper

@@ -17,8 +17,8 @@ from photographs import write_folder
 from processes import TIME_LIMIT
 
 from d2l.board import ProgressBoard
-from d2l.checkpoint import CheckpointFolder
-from d2l.processes import ProcessGroup
+from d2l.checkpoint_file import CheckpointFolder
+from d2l.process_group import ProcessGroup
 
 pytestmark = pytest.mark.helper
 

@@ -20,11 +20,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ... import backend, validation
 from ...backend import Clip, OptimizerState, choose_precision
-from ...checkpoint import check_fits
+from ...checkpoint_file import check_fits
 from ...compiled_steps import CompiledSteps
 from ...data import inputs_of
 from ...metrics import StepMetrics, recorded
-from ...processes import ProcessGroup
+from ...process_group import ProcessGroup
 from .devices import cpu, gpu
 from .devices import num_gpus as count_gpus
 from .modules import Module

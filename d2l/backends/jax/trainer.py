@@ -7,7 +7,7 @@ import optax
 from jax import numpy as jnp
 
 from ... import trainer, validation
-from ...checkpoint import CheckpointError
+from ...checkpoint_file import CheckpointError
 from ...random_states import RandomStates
 from .backend import Backend
 from .data import DataModule

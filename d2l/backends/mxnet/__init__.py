@@ -4,9 +4,9 @@ import os
 
 import numpy as onp  # MXNet's own arrays have the name np here
 
-from ...distribution import missing_framework
+from ...installation import missing_framework
 from ...machine import cores_are_shown_twice, usable_processors
-from ...profile import SEED, current_profile
+from ...run_profile import SEED, current_profile
 
 __all__ = ["autograd", "gluon", "init", "mx", "nn", "np", "npx"]
 

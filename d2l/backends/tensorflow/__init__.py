@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ...distribution import missing_framework
-from ...profile import SEED, current_profile
+from ...installation import missing_framework
+from ...run_profile import SEED, current_profile
 
 __all__ = ["tf"]
 

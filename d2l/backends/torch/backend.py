@@ -16,11 +16,11 @@ from torch.utils._pytree import tree_map_only  # public only in later versions t
 
 from ... import backend, validation
 from ...backend import Clip, OptimizerState, check_optimizer, configured_by, forward_once
-from ...checkpoint import CheckpointError, check_fits
+from ...checkpoint_file import CheckpointError, check_fits
 from ...machine import cpu_has_bfloat16, keep_freed_memory
 from ...metrics import StepMetrics, recorded
 from ...notebook import in_notebook
-from ...processes import ProcessGroup
+from ...process_group import ProcessGroup
 from ...random_states import GeneratorKind
 from .devices import cpu, gpu
 from .devices import num_gpus as count_gpus

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import distributed
 
-from ...processes import ProcessGroup
+from ...process_group import ProcessGroup
 from .devices import num_gpus
 
 

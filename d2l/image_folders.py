@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 from tqdm import tqdm
 
 from .data import DataError
-from .profile import Profile
+from .run_profile import Profile
 from .tar import NOT_WHOLE, walk
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")

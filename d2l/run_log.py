@@ -9,7 +9,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .media import finite
+from .mime import finite
 from .observers import Observer
 
 if TYPE_CHECKING:

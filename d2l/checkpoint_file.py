@@ -26,9 +26,9 @@ from safetensors.numpy import save
 
 from .locks import FolderInUse, locked
 from .machine import physical_memory
-from .media import as_json
+from .mime import as_json
 from .plotting import to_numpy
-from .processes import ProcessGroup
+from .process_group import ProcessGroup
 from .validation import printable
 
 FORMAT = "2"
