@@ -261,7 +261,7 @@ def test_changes_are_drawn_from_the_files_that_are_picked():
 
 
 def test_file_that_was_edited_after_the_draw_is_named():
-    with pytest.raises(BookError, match=r"d2l/layers\.py was edited meanwhile"):
+    with pytest.raises(BookError, match=r"d2l/layer_table\.py was edited meanwhile"):
         try_change(Change("d2l/layer_table.py", "constant", 1, 0, 4, "1024", "1025"))
 
 
