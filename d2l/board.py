@@ -108,7 +108,7 @@ class ProgressBoard(HyperParameters):
         self._pending: dict[str, WeightedMean] = {}
         self._output = Output()
         self._next_drawing = 0.0
-        self._stale = False  # whether there are points that the picture does not show
+        self.is_stale = False  # whether there are points that the picture does not show
         self._ending = False  # whether the end of the cell will show them
 
     @property
@@ -144,7 +144,7 @@ class ProgressBoard(HyperParameters):
 
     def refresh(self) -> None:
         """Show points that the picture does not have yet, if it is time to; it costs nothing if there are none."""
-        if not self._stale:
+        if not self.is_stale:
             return
         if not in_notebook() or time.monotonic() >= self._next_drawing:
             self.render()
@@ -160,7 +160,7 @@ class ProgressBoard(HyperParameters):
     def flush(self) -> None:
         """Turn points still waiting for their average into points of the curves, and show them all."""
         self._flush_all_means()
-        if self._stale:
+        if self.is_stale:
             self.render()
 
     def state(self) -> dict[str, Any]:
@@ -176,12 +176,12 @@ class ProgressBoard(HyperParameters):
         (world_size,) = self.all_reduce([1])
         pending = state["pending"].items()
         self._pending = {label: WeightedMean(**average).split(world_size) for label, average in pending}
-        self._stale = True
+        self.is_stale = True
 
     def render(self) -> None:
         """Show the curves as they are now."""
         start = time.monotonic()
-        self._stale = False
+        self.is_stale = False
         if not self.display or not self.curves:
             return
         if not in_notebook():
@@ -196,7 +196,7 @@ class ProgressBoard(HyperParameters):
     def _render_rest(self) -> None:
         """Show the points that came too soon after the last picture for one of their own."""
         self._ending = False
-        if self._stale:
+        if self.is_stale:
             self.render()
 
     def _flush_all_means(self) -> None:
@@ -211,7 +211,7 @@ class ProgressBoard(HyperParameters):
         if not math.isfinite(point[1]):
             self.lost.setdefault(label, average.first_nonfinite(self.all_reduce))
         self.curves.setdefault(label, []).append(point)
-        self._stale = True
+        self.is_stale = True
 
     @property
     def _has_own_figure(self) -> bool:

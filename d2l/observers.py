@@ -56,8 +56,9 @@ class BoardObserver(Observer):
 
     def after_batch(self, trainer: "Trainer", train: bool) -> None:
         """Show new points if it is time to."""
-        with trainer.progress.paused():
-            trainer.model.board.refresh()
+        if trainer.model.board.is_stale:
+            with trainer.progress.paused():
+                trainer.model.board.refresh()
 
     def after_epoch(self, trainer: "Trainer") -> None:
         """End the means over batches, none of which goes over an epoch's end."""
@@ -83,7 +84,8 @@ class LoaderChecks(Observer):
 
     def before_epoch(self, trainer: "Trainer") -> None:
         """Begin to count."""
-        self._given = trainer.train_batch_idx - trainer.epoch * trainer.num_train_batches  # in a run before this one
+        before = trainer.train_batch_idx - trainer.epoch * trainer.num_train_batches  # in a run that this one resumes
+        self._batches_before = before - trainer.progress.train_batches
         self._train_examples, self._val_examples = trainer.progress.train_examples, trainer.progress.val_examples
 
     def before_batch(self, trainer: "Trainer", train: bool, batch: Any) -> None:
@@ -95,10 +97,6 @@ class LoaderChecks(Observer):
         if note:
             trainer.backend.say(note)
 
-    def after_batch(self, trainer: "Trainer", train: bool) -> None:
-        """Count."""
-        self._given += train
-
     def after_epoch(self, trainer: "Trainer") -> None:
         """Compare the counts with those of earlier epochs, and with the loader's own.
 
@@ -106,12 +104,13 @@ class LoaderChecks(Observer):
             ValueError: A loader that gave batches before has given none.
         """
         progress, expected = trainer.progress, trainer.num_train_batches
+        given = self._batches_before + progress.train_batches
         self._check_used_up(trainer, "training", self._train_examples, progress.train_examples)
         self._check_used_up(trainer, "validation", self._val_examples, progress.val_examples)
-        if self._given != expected and not self._length_is_checked:
+        if given != expected and not self._length_is_checked:
             self._length_is_checked = True
             trainer.backend.say(
-                f"The training loader says that it has {expected} batches, and gave {self._given} in epoch "
+                f"The training loader says that it has {expected} batches, and gave {given} in epoch "
                 f"{trainer.epoch + 1}: the curves' places are wrong until its __len__ is right"
             )
 

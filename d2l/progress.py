@@ -35,7 +35,7 @@ class Progress(Observer):
         self.batch_examples = 0  # in the batch that was given last
         self.batch_total = 0  # in that batch, with the shards of it that other processes have
         self._shown = shown
-        self.train_examples = self.val_examples = 0
+        self.train_examples = self.val_examples = self.train_batches = 0
         self.train_seconds = 0.0
         self._paused_seconds = 0.0  # since the batch before
         self.output = Output()
@@ -83,6 +83,7 @@ class Progress(Observer):
         """Add the batch to the counts, and begin to time the next one."""
         now = time.monotonic()
         if train:
+            self.train_batches += 1
             self.train_examples += self.batch_total
             self.train_seconds += now - self._batch_started - self._paused_seconds
             self._bar.set_postfix_str(f"{self.examples_per_second:,.0f} examples/s", refresh=False)

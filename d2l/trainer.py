@@ -213,8 +213,10 @@ class Trainer(HyperParameters):
     def log(self, key: str, value: Any, train: bool) -> None:
         """Take a scalar of the current step to the board, or to what collects those of a step in progress."""
         validation.check_metric(self.model, key, value)
-        if record(key, value):
-            return
+        if not record(key, value):
+            self._draw(key, value, train)
+
+    def _draw(self, key: str, value: Any, train: bool) -> None:
         if train:
             x = self.train_batch_idx / self.num_train_batches
             points, batches = self.model.plot_train_per_epoch, self.num_train_batches
@@ -261,7 +263,7 @@ class Trainer(HyperParameters):
         if hasattr(self, "progress"):
             self.progress.recount(metrics)
         for key, value in metrics.values.items():
-            self.log(key, value, train)
+            self._draw(key, value, train)
 
     def _say(self, line: str) -> None:
         """Print a line, in one process of those that train."""

@@ -60,7 +60,8 @@ class Backend(backend.Backend):
 
     def place(self, batch: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         """The batch on the device, the first one if there are several."""
-        return [x.as_in_ctx(self.device) for x in batch]
+        device = self.device
+        return [x.as_in_ctx(device) for x in batch]
 
     def attach(self, model: Module) -> None:
         """Bring the model to the devices."""

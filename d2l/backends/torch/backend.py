@@ -116,7 +116,8 @@ class Backend(backend.Backend):
 
     def place(self, batch: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """The batch on the device."""
-        return [x.to(self.device, non_blocking=True) for x in batch]
+        device = self.device
+        return [x.to(device, non_blocking=True) for x in batch]
 
     def attach(self, model: Module) -> None:
         """Bring the model to the device."""
