@@ -16,7 +16,7 @@ from book.files import ROOT, atomic_write
 from book.frameworks import FRAMEWORKS, is_installed
 from book.recordings import hardware
 from d2l.machine import usable_processors
-from d2l.profile import current_profile
+from d2l.run_profile import current_profile
 
 from . import build, imports, page, report, scaling
 

@@ -13,7 +13,7 @@ from typing import Any
 from book.files import ROOT
 from d2l.data import load_fashion_mnist
 from d2l.plotting import to_numpy
-from d2l.profile import Profile
+from d2l.run_profile import Profile
 
 from .frameworks import ADAPTERS, run_cells
 from .work import BATCH_SIZE, IMAGE

@@ -108,7 +108,7 @@ def pdf(tab: str) -> None:
 def data() -> None:
     """Look for Fashion-MNIST, and fetch it if it is not here."""
     from d2l.data import DataError, load_fashion_mnist
-    from d2l.profile import Profile
+    from d2l.run_profile import Profile
 
     try:
         load_fashion_mnist(ROOT / "data", Profile())

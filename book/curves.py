@@ -8,8 +8,8 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from d2l.media import CURVES_MIME, RUN_MIME, finite
-from d2l.profile import Profile
+from d2l.mime import CURVES_MIME, RUN_MIME, finite
+from d2l.run_profile import Profile
 
 from .rst import html_output
 

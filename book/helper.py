@@ -6,7 +6,7 @@ from importlib.machinery import PathFinder
 from importlib.metadata import Distribution
 from pathlib import Path
 
-from d2l.distribution import described, installed
+from d2l.installation import described, installed
 
 from .errors import BookError
 from .files import ROOT

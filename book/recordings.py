@@ -12,8 +12,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from d2l.media import RUN_MIME
-from d2l.profile import parse_profile
+from d2l.mime import RUN_MIME
+from d2l.run_profile import parse_profile
 
 from .errors import BookError
 from .execute import cell_code, run, with_outputs

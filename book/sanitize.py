@@ -9,7 +9,7 @@ from typing import Any
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
-from d2l.media import CURVES_MIME, RUN_MIME
+from d2l.mime import CURVES_MIME, RUN_MIME
 
 from .formulas import FormulaError
 from .latex import LENGTH, allowed_formula

@@ -7,6 +7,6 @@ Import one framework's module under the name that the chapter uses::
 The modules offer the same names in the same order. Importing one of them imports no other framework.
 """
 
-from .distribution import VERSION as __version__
+from .installation import VERSION as __version__
 
 __all__ = ["__version__"]

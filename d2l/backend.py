@@ -17,9 +17,9 @@ from . import validation
 from .data import inputs_of
 from .metrics import StepMetrics, recorded
 from .modules import Classifier, Module
-from .processes import ProcessGroup
-from .profile import current_profile
+from .process_group import ProcessGroup
 from .random_states import GeneratorKind
+from .run_profile import current_profile
 
 if TYPE_CHECKING:
     from .observers import Observer

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib import pyplot as plt
 from matplotlib import rc_context
@@ -15,8 +15,8 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 
 from .hyperparameters import HyperParameters
-from .media import CURVES_MIME, finite
 from .metrics import AllReduce, WeightedMean, number
+from .mime import CURVES_MIME, finite
 from .notebook import Output, at_end_of_cell, in_notebook
 from .plotting import OF_BOARD, SVG_STYLE, Look, free_look, in_turn, look_of, looks, set_axes
 
@@ -53,6 +53,17 @@ class ProgressBoard(HyperParameters):
             which of several axes to draw; or ``ls`` or ``colors`` are empty.
     """
 
+    xlabel: str | None
+    ylabel: str | None
+    xlim: Sequence[float] | None
+    ylim: Sequence[float] | None
+    xscale: str
+    yscale: str
+    fig: Figure | None
+    axes: Axes | None
+    figsize: tuple[float, float]
+    display: bool
+
     def __init__(
         self,
         xlabel: str | None = None,
@@ -87,7 +98,7 @@ class ProgressBoard(HyperParameters):
 
     def clear(self) -> None:
         """Forget all points and start a new picture; of axes given, only what it has drawn there itself is removed."""
-        if not self._has_own_figure and self._lines and not self._is_gone():
+        if not self._has_own_figure and self._axes is not None and self._lines and not self._is_gone():
             for line in self._lines.values():
                 line.remove()
             self._axes.relim()
@@ -215,21 +226,21 @@ class ProgressBoard(HyperParameters):
     def _svg(self) -> str:
         if self._has_own_figure:  # a new one, so that a picture does not depend on those before it
             self._forget_picture()
-        self._draw_curves()
+        axes = self._draw_curves()
         buffer = io.StringIO()
         with rc_context(SVG_STYLE):
-            _figure(self._axes).savefig(buffer, format="svg", metadata={"Date": None})
+            _figure(axes).savefig(buffer, format="svg", metadata={"Date": None})
         return buffer.getvalue()
 
-    def _draw_curves(self) -> None:
-        """Give the axes what the curves have and they have not."""
+    def _draw_curves(self) -> Axes:
+        """Give the axes what the curves have and they have not, and return them."""
         if self._is_gone():
             self._forget_picture()
         if self._axes is None:
             self._axes = self._new_axes()
         for label, points in self.curves.items():
-            line = self._lines.get(label) or self._new_line(label)
-            xs, ys = line.get_data(orig=True)
+            line = self._lines.get(label) or self._new_line(self._axes, label)
+            xs, ys = _data(line)
             new = [(_drawable(x), _drawable(y)) for x, y in points[len(xs) :]]
             line.set_data([*xs, *(x for x, _ in new)], [*ys, *(y for _, y in new)])
             # A curve of one point has no line to see: mark it, whole even on the frame.
@@ -237,6 +248,7 @@ class ProgressBoard(HyperParameters):
             line.set(marker="o" if alone else self._looks[label].marker, clip_on=not alone)
             self._axes.update_datalim(new)
         self._axes.autoscale_view()
+        return self._axes
 
     def _new_axes(self) -> Axes:
         axes = _given_axes(self.fig, self.axes)
@@ -252,20 +264,18 @@ class ProgressBoard(HyperParameters):
         set_axes(axes, self.xlabel, self.ylabel, *limits, xscale, yscale, None)
         return axes
 
-    def _new_line(self, label: str) -> Line2D:
+    def _new_line(self, axes: Axes, label: str) -> Line2D:
         """A curve without points, that looks like no other line there, and stands in the legend after these."""
-        others = [line for line in self._axes.lines if line not in self._lines.values()]
+        others = [line for line in axes.lines if line not in self._lines.values()]
         look = free_look(looks(self.ls, self.colors), [*map(_look_of_curve, others), *self._looks.values()])
-        (line,) = self._axes.plot([], [], linestyle=look.style, color=look.color, marker=look.marker, label=label)
+        (line,) = axes.plot([], [], linestyle=look.style, color=look.color, marker=look.marker, label=label)
         named = [
-            handle
-            for handle in self._axes.get_legend_handles_labels()[0]
-            if handle not in (*self._lines.values(), line)
+            handle for handle in axes.get_legend_handles_labels()[0] if handle not in (*self._lines.values(), line)
         ]
         self._lines[label], self._looks[label] = line, look
         handles = [*named, *self._lines.values()]
         columns = -(-len(handles) // LEGEND_ROWS)
-        legend = self._axes.legend(handles, [handle.get_label() for handle in handles], ncols=columns)
+        legend = axes.legend(handles, [handle.get_label() for handle in handles], ncols=columns)
         legend.set_in_layout(columns == 1)  # one with more may be larger than the axes, which are to keep their size
         return line
 
@@ -275,10 +285,15 @@ def _drawable(value: float) -> float:
     return min(max(value, -MOST), MOST) if math.isfinite(value) else value
 
 
+def _data(line: Line2D) -> tuple[Any, Any]:
+    """The coordinates of a line's points, as it was given them."""
+    return line.get_data(orig=True)
+
+
 def _look_of_curve(line: Line2D) -> Look:
     """How a line looks; of one with a single point, without the marker that shows it and goes with the next point."""
     look = look_of(line)
-    return look._replace(marker="None") if len(line.get_xdata(orig=True)) == 1 else look
+    return look._replace(marker="None") if len(_data(line)[0]) == 1 else look
 
 
 def _given_axes(fig: Any, axes: Any) -> Axes | None:
@@ -292,7 +307,7 @@ def _given_axes(fig: Any, axes: Any) -> Axes | None:
             f"fig is of the type {type(fig).__name__}: give a figure of matplotlib's, such as plt.figure()"
         )
     if axes is None:
-        own = fig.axes if fig is not None else []
+        own: Any = fig.axes if fig is not None else []
         if len(own) > 1:
             raise ValueError(f"fig has {len(own)} axes: give axes=..., those to draw into")
         return own[0] if own else None
@@ -310,7 +325,7 @@ def _figure(axes: Axes) -> Figure:
     return axes.figure.figure
 
 
-def _current_figure(figsize: tuple[float, float], layout: str) -> Figure:
+def _current_figure(figsize: tuple[float, float], layout: Literal["constrained"]) -> Figure:
     """A new figure that is pyplot's current one; a run of its own opened it, so many of them are no mistake."""
     try:
         with rc_context({"figure.max_open_warning": 0}):

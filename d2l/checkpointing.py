@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .attributes import attributes, counters
 from .backend import OptimizerState
-from .checkpoint import (
+from .checkpoint_file import (
     Checkpoint,
     CheckpointError,
     CheckpointFolder,
@@ -23,8 +24,7 @@ from .checkpoint import (
     unpack,
 )
 from .datasets import DataModule
-from .distribution import VERSION
-from .inspection import attributes, counters
+from .installation import VERSION
 from .loaders import BegunLoader, ResumedLoader, unwrapped
 from .observers import Observer, learning_rate
 from .plotting import to_numpy

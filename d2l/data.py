@@ -20,8 +20,8 @@ import numpy as np
 from filelock import FileLock
 
 from .download import download, unpack
-from .processes import ProcessGroup
-from .profile import Profile
+from .process_group import ProcessGroup
+from .run_profile import Profile
 from .validation import printable
 
 # SHA-256 of each file's content after decompression: how a copy was compressed does not matter.
@@ -110,7 +110,8 @@ def load_fashion_mnist(root: str | Path, profile: Profile) -> tuple[Images, Imag
         contents = (_find(name, data_folder(root)) for name in CHECKSUMS)
     train_images, train_labels, test_images, test_labels = map(read_idx, contents)
     sets = Images(train_images, train_labels), Images(test_images, test_labels)
-    return tuple(images.first(profile.images) for images in sets)
+    train, test = (images.first(profile.images) for images in sets)
+    return train, test
 
 
 def data_folder(root: str | Path) -> Path:
@@ -182,8 +183,8 @@ class BatchLoader:
         """What an epoch has after so many batches; these are not made."""
         order = self.draw()
         starts = range(batches * self.batch_size, self.examples, self.batch_size)
-        batches = (order[start : start + self.batch_size] for start in starts)
-        return (self.take(batch[self.processes.shard(len(batch))]) for batch in batches)
+        numbers = (order[start : start + self.batch_size] for start in starts)
+        return (self.take(batch[self.processes.shard(len(batch))]) for batch in numbers)
 
 
 def inputs_of(batch: Sequence[Any]) -> Sequence[Any]:

@@ -12,12 +12,12 @@ from . import validation
 from .data import CLASSES, BatchLoader, Images, load_fashion_mnist, resize_matrix
 from .decoding import DECODE_MEMORY, Memory, load
 from .hyperparameters import HyperParameters
+from .image_folders import Example, list_images, print_line
 from .images import MEAN, ImageLoader, central
-from .listing import Example, list_images, print_line
 from .machine import usable_processors
 from .plotting import show_images, to_numpy
-from .processes import ProcessGroup
-from .profile import current_profile
+from .process_group import ProcessGroup
+from .run_profile import current_profile
 from .validation import check_share, check_size, check_whole
 
 
@@ -33,6 +33,9 @@ class DataModule(HyperParameters):
     # Where the tensors of new loaders go, and who takes parts of their batches: a trainer sets its own.
     _device: Any = None
     _processes: ProcessGroup = ProcessGroup()
+    root: str
+    num_workers: int
+    batch_size: int  # a subclass's
 
     def __init__(self, root: str = "../data", num_workers: int = min(4, usable_processors())):
         self.save_hyperparameters()
@@ -244,6 +247,11 @@ class ImageFolder(DataModule):
             ``val_split`` is given, too; the message says what was expected where.
     """
 
+    resize: int
+    crop: int
+    augment: bool
+    decode_memory: int
+
     def __init__(
         self,
         root: str,
@@ -328,6 +336,8 @@ class SyntheticRegressionData(DataModule):
         num_train, num_val: Examples for training and for validation.
         batch_size: Examples in a batch of X (batch_size, n) and y (batch_size, 1).
     """
+
+    num_train: int
 
     def __init__(
         self, w: Any, b: Any, noise: float = 0.01, num_train: int = 1000, num_val: int = 1000, batch_size: int = 32

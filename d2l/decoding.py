@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from .data import DataError
-from .listing import Example
+from .image_folders import Example
 
 # Pillow tries no other decoder, whatever a file says that it is: some of them start other programs.
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -202,7 +202,7 @@ def _why_corrupt(content: bytes, error: Exception) -> str:
     if not content.strip(b"\0"):
         return "nothing but zeros" if content else "empty"
     if isinstance(error, Image.DecompressionBombError):
-        most = 2 * Image.MAX_IMAGE_PIXELS
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # None sets no limit, and gives no such error
         return f"more than {most:,} pixels, the most that are decoded: twice PIL.Image.MAX_IMAGE_PIXELS"
     if isinstance(error, _TooLargeError):
         return str(error)
@@ -225,8 +225,8 @@ def _undecodable(kind: str, cut_off: bool) -> str:
 
 def _shown(content: bytes) -> str:
     """The text that bytes begin with, or else their numbers."""
-    text = re.match(rb"[ -~]{2,}|", content)[0].decode()
-    return text or f"the bytes {content.hex(' ')}"
+    text = re.match(rb"[ -~]{2,}", content)
+    return text[0].decode() if text else f"the bytes {content.hex(' ')}"
 
 
 def _as_rgb(image: Image.Image, transparent: bool) -> Image.Image:

@@ -70,7 +70,7 @@ def _opener(limits: _Limits) -> urllib.request.OpenerDirector:
     """What opens addresses of the web, also through the proxy that the system says, and no others."""
 
     def connection(kind: type[http.client.HTTPConnection], *args: Any, **options: Any) -> http.client.HTTPConnection:
-        made = kind(*args, **options)
+        made: Any = kind(*args, **options)
         made.response_class = partial(_Response, limits)
         return made
 

@@ -14,8 +14,8 @@ class HyperParameters:
         Args:
             ignore: Names of arguments not to save, or one of them. Those that begin with an underscore are not saved.
         """
-        frame = inspect.currentframe().f_back
-        names, varargs, varkw, values = inspect.getargvalues(frame)
+        frame: Any = inspect.currentframe()
+        names, varargs, varkw, values = inspect.getargvalues(frame.f_back)
         names = [*names[1:], *filter(None, (varargs, varkw))]
         ignored = {ignore} if isinstance(ignore, str) else set(ignore)
         new = {name: values[name] for name in names if name not in ignored and not name.startswith("_")}

@@ -16,8 +16,8 @@ import numpy as np
 
 from .data import DataError
 from .decoding import DECODE_MEMORY, CorruptImageError, Memory, load
-from .listing import ImageSet, first_few, print_line
-from .processes import ProcessGroup
+from .image_folders import ImageSet, first_few, print_line
+from .process_group import ProcessGroup
 
 # Of ImageNet's pixels in [0, 1], red, green, blue: the mean, and principal components as columns with their magnitudes.
 # Published with fb.resnet.torch (Facebook, 2016, datasets/imagenet.lua), and used so by MXNet.

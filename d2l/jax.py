@@ -5,7 +5,8 @@ from functools import partial
 
 import numpy as np
 
-from .backends.jax import jax, jnp, lax, nn, optax
+# pyright does not follow names that a stub's `__getattr__` gives through two modules.
+from .backends.jax import jax, jnp, lax, nn, optax  # pyright: ignore[reportAttributeAccessIssue]
 from .backends.jax.data import DataModule, FashionMNIST, ImageFolder, SyntheticRegressionData
 from .backends.jax.devices import cpu, get_key, get_seed, gpu, num_gpus, try_all_gpus, try_gpu
 from .backends.jax.models import (

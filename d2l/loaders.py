@@ -7,7 +7,7 @@ from typing import Any
 
 from .data import BatchLoader, as_batch
 from .images import ImageLoader
-from .processes import ProcessGroup
+from .process_group import ProcessGroup
 from .random_states import RandomStates
 
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from . import validation
 from .board import ProgressBoard
 from .hyperparameters import HyperParameters
-from .layers import Layer, LayerTable
+from .layer_table import Layer, LayerTable
 
 
 class Module(HyperParameters):
@@ -24,7 +24,12 @@ class Module(HyperParameters):
         plot_valid_per_epoch: Points that an epoch adds to a validation curve.
     """
 
-    channel_axis: int | None = None  # of a batch of images, as the framework's layers take them unasked
+    # A framework's class and its models have these.
+    channel_axis: int  # of a batch of images, as the framework's layers take them unasked
+    __call__: Callable[..., Any]
+    configure_optimizers: Callable[[], Any]
+    net: Any
+    trainer: Any  # that fits the model; None before
 
     def loss(self, y_hat: Any, y: Any) -> Any:
         """The loss of predictions ``y_hat`` against ``y``, a scalar tensor: for a subclass to define."""
@@ -74,7 +79,7 @@ class Module(HyperParameters):
         self.trainer = None
 
 
-class Classifier:
+class Classifier(Module):
     """What a classifier adds to a module.
 
     Attributes:
@@ -83,6 +88,7 @@ class Classifier:
     """
 
     top_k: int | Sequence[int] = ()
+    accuracy: Callable[..., Any]  # a framework's
 
     def validation_step(self, batch: Sequence[Any]) -> None:
         """Plot loss and accuracy of one validation batch."""
@@ -149,7 +155,7 @@ class Classifier:
         """Where layers that have taken their shapes from an input give them back if there is an error."""
         return nullcontext()
 
-    def _walk(self, X_shape: Sequence[int]) -> Iterator[tuple[Any, Any, Any]]:
+    def _walk(self, X_shape: Sequence[int]) -> Generator[tuple[Any, Any, Any], None, None]:
         """Each layer of ``self.net`` with its input and its output, as in validation, for zeros of a shape."""
         raise NotImplementedError
 

@@ -2,7 +2,8 @@
 
 import sys
 
-from .backends.mxnet import autograd, gluon, init, mx, nn, np, npx
+# pyright does not follow names that a stub's `__getattr__` gives through two modules.
+from .backends.mxnet import autograd, gluon, init, mx, nn, np, npx  # pyright: ignore[reportAttributeAccessIssue]
 from .backends.mxnet.data import DataModule, FashionMNIST, ImageFolder, SyntheticRegressionData
 from .backends.mxnet.devices import cpu, gpu, num_gpus, try_all_gpus, try_gpu
 from .backends.mxnet.models import (

@@ -4,16 +4,15 @@ They are told in this order: `Report`, `Progress`, `BoardObserver`, a trainer's 
 `LossChecks`, the backend's (such as learning-rate schedules), `Checkpointing`; and of the end, in the reverse.
 """
 
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from . import validation
 from .backend import describe_devices
-from .checkpoint import quoted
+from .checkpoint_file import quoted
 from .loaders import is_own, unwrapped
-from .media import RUN_MIME, finite
+from .mime import RUN_MIME, finite
 from .notebook import in_notebook
-from .profile import current_profile
+from .run_profile import current_profile
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -195,4 +194,4 @@ class Report(Observer):
 def learning_rate(model: Any) -> float | None:
     """The model's learning rate, if it has one and no schedule in its place."""
     lr = getattr(model, "lr", None)
-    return lr if isinstance(lr, Real) else None
+    return lr if validation.is_real(lr) else None

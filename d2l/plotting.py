@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 
 # Text stays text, so that it can be read, searched and compared; element names do not change from run to run.
-SVG_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "d2l"}
+SVG_STYLE: dict[Any, str] = {"svg.fonttype": "none", "svg.hashsalt": "d2l"}
 OF_BOARD = "curves of a ProgressBoard"  # label of the figures that boards open
 MARKERS = ("None", "o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
 CYCLE = tuple(f"C{i}" for i in range(10))
@@ -24,7 +24,7 @@ class Look(NamedTuple):
 
     style: Any
     color: Any
-    marker: str
+    marker: Any
 
     @property
     def seen(self) -> tuple[str, str, str]:
@@ -87,8 +87,8 @@ def set_axes(
     axes: Axes,
     xlabel: str | None,
     ylabel: str | None,
-    xlim: Sequence[float] | None,
-    ylim: Sequence[float] | None,
+    xlim: Sequence[float | None] | None,
+    ylim: Sequence[float | None] | None,
     xscale: str,
     yscale: str,
     legend: Sequence[str] | None,
@@ -100,9 +100,9 @@ def set_axes(
     if ylabel:
         axes.set_ylabel(ylabel)
     if xlim is not None:
-        axes.set_xlim(xlim)
+        axes.set(xlim=xlim)
     if ylim is not None:
-        axes.set_ylim(ylim)
+        axes.set(ylim=ylim)
     if legend:
         axes.legend(legend)
     axes.grid(True)
@@ -152,7 +152,7 @@ def plot(
 
 
 def show_images(
-    imgs: Sequence[Any], num_rows: int, num_cols: int, titles: Sequence[str] | None = None, scale: float = 1.5
+    imgs: Iterable[Any], num_rows: int, num_cols: int, titles: Sequence[str] | None = None, scale: float = 1.5
 ) -> np.ndarray:
     """Show images in a grid.
 

@@ -81,7 +81,8 @@ class RandomStates:
             restore()
 
     def _own(self) -> dict[str, Any]:
-        kind, keys, *rest = np.random.get_state()
+        state: Any = np.random.get_state()
+        kind, keys, *rest = state
         return {
             "python": random.getstate(),
             "numpy": [kind, keys.tolist(), *rest],

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .checkpoint import Checkpoint, CheckpointError, quoted
+from .checkpoint_file import Checkpoint, CheckpointError, quoted
 
 Fits = Callable[[Any], bool]
 MT19937_NUMBERS = 624  # of NumPy's random state, and the last place in them
@@ -64,7 +64,9 @@ class RunState:
         """
         check_run_state(checkpoint)
         known = {field.name for field in fields(cls)}
-        return cls(**{"schedulers": None} | {name: part for name, part in checkpoint.state.items() if name in known})
+        parts: dict[str, Any] = {"schedulers": None}
+        parts |= {name: part for name, part in checkpoint.state.items() if name in known}
+        return cls(**parts)
 
 
 def check_run_state(checkpoint: Checkpoint) -> None:
@@ -186,7 +188,7 @@ def _is_numpy_state(value: Any) -> bool:
 
 
 def _is_packed(tree: Any, arrays: Mapping[str, np.ndarray]) -> bool:
-    """Whether a tree is one that `d2l.checkpoint.pack` makes, of these arrays, and nested no deeper than such are."""
+    """Whether a tree is one that `d2l.checkpoint_file.pack` makes of these arrays, nested no deeper than such are."""
     waiting = [(tree, 0)]
     while waiting:
         tree, depth = waiting.pop()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
-    from .runlog import RunLog
+    from .run_log import RunLog
 
 FASHION_MNIST = "fashion-mnist"
 EPOCH = "epoch"
@@ -261,9 +261,9 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
     """
     import numpy as np
 
-    from .distribution import VERSION
-    from .profile import current_profile
-    from .runlog import LogObserver
+    from .installation import VERSION
+    from .run_log import LogObserver
+    from .run_profile import current_profile
 
     start = time.monotonic()
     framework, network = FRAMEWORKS[options.framework], NETWORKS[options.model]
@@ -316,14 +316,14 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
 def _run(options: argparse.Namespace) -> int:
     """Train with a log, which says how it ended; return the exit code."""
     try:
-        from . import distribution  # noqa: F401, which sees that this package is whole
+        from . import installation  # noqa: F401, which sees that this package is whole
     except ImportError as error:
         print(error, file=sys.stderr)
         return 1
     # Only now, since they take a second to import.
-    from .checkpoint import CheckpointError
+    from .checkpoint_file import CheckpointError
     from .data import DataError
-    from .runlog import RunLog
+    from .run_log import RunLog
     from .step_errors import is_out_of_memory
 
     try:

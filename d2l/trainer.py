@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from . import validation
 from .backend import Backend, describe_devices
@@ -13,12 +13,12 @@ from .hyperparameters import HyperParameters
 from .metrics import StepMetrics, record
 from .modules import Module
 from .observers import Observer
-from .processes import ProcessGroup
-from .profile import current_profile
+from .process_group import ProcessGroup
 from .progress import Progress
 from .random_states import RandomStates
-from .run import check_given, load_weights, running
+from .run_profile import current_profile
 from .step_errors import explained
+from .training_run import check_given, load_weights, running
 
 
 class Trainer(HyperParameters):
@@ -55,7 +55,7 @@ class Trainer(HyperParameters):
     gradient_clip_val: float = 0
     precision: str = "auto"
     checkpoint_dir: str | os.PathLike[str] | None = None
-    every: int | str = "epoch"
+    every: int | Literal["epoch"] = "epoch"
     keep: int = 2
     model: Module
     optim: Any
@@ -63,7 +63,7 @@ class Trainer(HyperParameters):
     val_dataloader: Any
     epoch = first_epoch = train_batch_idx = val_batch_idx = num_train_batches = num_val_batches = 0
     observers: Sequence[Observer] = ()
-    progress: Progress | None = None
+    progress: Progress  # of the last run; a loop written by a reader may have none
     random_states: RandomStates
     in_step = False
     checkpointing: Checkpointing | None = None
@@ -75,7 +75,7 @@ class Trainer(HyperParameters):
         gradient_clip_val: float = 0,
         precision: str = "auto",
         checkpoint_dir: str | os.PathLike[str] | None = None,
-        every: int | str = "epoch",
+        every: int | Literal["epoch"] = "epoch",
         keep: int = 2,
     ):
         validation.check_trainer(max_epochs, num_gpus, gradient_clip_val, checkpoint_dir, every, keep)
@@ -222,7 +222,7 @@ class Trainer(HyperParameters):
             x = self.epoch + 1
             points, batches = self.model.plot_valid_per_epoch, self.num_val_batches
         label = ("train_" if train else "val_") + key
-        weight = self.progress.batch_examples if self.progress else 1
+        weight = self.progress.batch_examples if hasattr(self, "progress") else 1
         self.model.board.draw(x, value, label, every_n=-(-batches // points), weight=weight)
 
     def load_weights(self, model: Module, data: DataModule, path: str | os.PathLike[str]) -> None:
@@ -258,7 +258,7 @@ class Trainer(HyperParameters):
 
     def _log_step(self, metrics: StepMetrics, train: bool) -> None:
         """Take the metrics of a step to the board."""
-        if self.progress:
+        if hasattr(self, "progress"):
             self.progress.recount(metrics)
         for key, value in metrics.values.items():
             self.log(key, value, train)

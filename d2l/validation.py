@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Real
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -64,7 +64,12 @@ def printable(text: str) -> str:
 
 def is_whole(number: Any, least: int) -> bool:
     """Whether it is a whole number, Python's or NumPy's, and so much at least."""
-    return isinstance(number, (int, np.integer)) and not isinstance(number, bool) and number >= least
+    return isinstance(number, (int, np.integer)) and not isinstance(number, bool) and bool(number >= least)
+
+
+def is_real(number: Any) -> TypeGuard[float]:
+    """Whether it is a real number, Python's or NumPy's."""
+    return isinstance(number, Real)
 
 
 def check_whole(name: str, number: Any, least: int) -> None:
@@ -83,7 +88,7 @@ def check_share(name: str, number: Any) -> None:
     Raises:
         ValueError: It is not.
     """
-    if not (isinstance(number, Real) and 0 < number < 1):
+    if not (is_real(number) and 0 < number < 1):
         raise ValueError(f"{name}={number!r}: give a number above 0 and below 1, such as 0.1")
 
 
@@ -98,7 +103,7 @@ def check_trainer(
     """
     check_whole("max_epochs", max_epochs, 0)
     check_whole("num_gpus", num_gpus, 0)
-    if not (isinstance(gradient_clip_val, Real) and gradient_clip_val >= 0):
+    if not (is_real(gradient_clip_val) and gradient_clip_val >= 0):
         raise ValueError(f"gradient_clip_val={gradient_clip_val!r}: give a number, 0 or more")
     if every != "epoch" and not is_whole(every, 1):
         raise ValueError(f"every={every!r}: give 'epoch' or a number of training batches, 1 or more")
@@ -125,13 +130,14 @@ def check_metric(model: Any, key: Any, value: Any) -> None:
         ValueError: It is a tensor of more than one number.
     """
     shape = getattr(value, "shape", None)
-    if not isinstance(key, str) or (shape is None and not isinstance(value, Real)):
+    if not isinstance(key, str) or (shape is None and not is_real(value)):
         raise TypeError(
             f"{type(model).__name__} plots {describe(value)} as {key!r}: give a name and one number, a scalar tensor"
             + (", which its loss has to return" if key == "loss" else "")
         )
-    if any(n != 1 for n in shape or ()):
-        raise ValueError(f"{key} has the shape {tuple(shape)}, and is to be one number: take its mean over the batch")
+    sizes = tuple(shape or ())
+    if any(n != 1 for n in sizes):
+        raise ValueError(f"{key} has the shape {sizes}, and is to be one number: take its mean over the batch")
 
 
 def check_size(resize: Any) -> tuple[int, int]:
@@ -141,7 +147,8 @@ def check_size(resize: Any) -> tuple[int, int]:
         ValueError: It is not two positive whole numbers.
     """
     if isinstance(resize, (tuple, list)) and len(resize) == 2 and all(is_whole(n, 1) for n in resize):
-        return tuple(map(int, resize))
+        height, width = map(int, resize)
+        return height, width
     raise ValueError(f"resize={resize!r}: give height and width as two positive integers, such as (224, 224)")
 
 
@@ -415,7 +422,7 @@ def learning_rate(model: Any, example: str = "self.save_hyperparameters() in __i
         raise AttributeError(f"{name} has no lr for configure_optimizers: {example}; or define configure_optimizers")
     if model.lr is None or isinstance(model.lr, (bool, str, bytes, list, tuple, dict)):
         raise TypeError(f"{name}.lr is {describe(model.lr)}: give a number, such as 0.1")
-    if isinstance(model.lr, Real) and not 0 <= model.lr < math.inf:
+    if is_real(model.lr) and not 0 <= model.lr < math.inf:
         raise ValueError(f"{name}.lr={model.lr}: give a learning rate of 0 or more")
     return model.lr
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from d2l import backend, datasets, modules, trainer
 from d2l.backend import Clip, OptimizerState
-from d2l.checkpoint import check_fits
+from d2l.checkpoint_file import check_fits
 from d2l.metrics import StepMetrics, recorded
 
 

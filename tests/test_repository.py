@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from book.frameworks import FRAMEWORKS
-from d2l.distribution import VERSION
+from d2l.installation import VERSION
 
 pytestmark = pytest.mark.quick
 

@@ -12,7 +12,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from jinja2 import Environment, FileSystemLoader
 
-from d2l.layers import COLUMNS, Layer, LayerTable
+from d2l.layer_table import COLUMNS, Layer, LayerTable
 
 SIZE, CHANNELS, CLASSES = 224, 1, 10  # of the images and the task in the chapter
 SMALLEST_SIZE, LARGEST_SIZE, MOST_CLASSES = 67, 320, 10_000  # that readers can try

@@ -14,7 +14,7 @@ import zipfile
 import numpy as np
 from safetensors.numpy import load, save
 
-from d2l import checkpoint
+from d2l import checkpoint_file as checkpoint
 
 F32 = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
 DEEP = 100_000
@@ -292,7 +292,7 @@ def states(content):
 
 
 def with_numbers(tree, value):
-    """What `d2l.checkpoint.pack` made, with another value in the place of all numbers that are no flags."""
+    """What `d2l.checkpoint_file.pack` made, with another value in the place of all numbers that are no flags."""
     if isinstance(tree, dict):
         ((kind, content),) = tree.items()
         if kind == "dict":

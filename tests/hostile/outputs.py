@@ -14,7 +14,7 @@ import numpy as np
 from nbformat import NotebookNode, from_dict
 from PIL import Image
 
-from d2l.media import CURVES_MIME, RUN_MIME
+from d2l.mime import CURVES_MIME, RUN_MIME
 
 
 class Case(NamedTuple):

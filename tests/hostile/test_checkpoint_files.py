@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from test_frameworks import Loaders, adapter, batches_of, tiny
 
-from d2l import checkpoint
-from d2l.checkpoint import CheckpointError, CheckpointFolder, read
+from d2l import checkpoint_file as checkpoint
+from d2l.checkpoint_file import CheckpointError, CheckpointFolder, read
 from d2l.run_state import check_run_state
 
 STEPS = 2  # of an epoch

@@ -22,7 +22,7 @@ from book.rst import RST, with_rst
 from book.sanitize import Safe, sanitized
 from book.section import Executed
 from book.slides import deck
-from d2l.media import CURVES_MIME
+from d2l.mime import CURVES_MIME
 
 SECTIONS = {
     make.__name__: books.in_cells([case.output for case in outputs.cases(make.__name__)], 32) for make in outputs.KINDS

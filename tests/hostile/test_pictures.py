@@ -14,7 +14,7 @@ from processes import TIME_LIMIT
 
 from d2l import decoding
 from d2l.decoding import CorruptImageError, Memory, load
-from d2l.listing import Example
+from d2l.image_folders import Example
 
 pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning", "ignore::UserWarning")
 SLACK = 16 << 20  # bytes, beside the images: what the interpreter and the allocator take

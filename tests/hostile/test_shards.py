@@ -9,8 +9,8 @@ import shards
 
 from d2l.data import DataError
 from d2l.decoding import CorruptImageError, load
-from d2l.listing import list_images
-from d2l.profile import Profile
+from d2l.image_folders import list_images
+from d2l.run_profile import Profile
 
 MEMORY = 16 << 20  # bytes, for whatever a shard says
 

@@ -89,7 +89,7 @@ def harmless_mutant(tests):
 def test_what_is_no_defect_survives_and_the_code_stays_as_it_is():
     path = ROOT / "d2l" / "hyperparameters.py"
     before = path.read_text("utf-8")
-    harmless = harmless_mutant("tests/test_layers.py")
+    harmless = harmless_mutant("tests/d2l/test_layers.py")
     assert try_out(harmless).caught_by == ""
     assert path.read_text("utf-8") == before
 
@@ -103,13 +103,13 @@ def test_what_is_no_defect_survives_and_the_code_stays_as_it_is():
     ],
 )
 def test_test_that_caught_a_defect_last_time_is_run_first(monkeypatch, last, first):
-    wrong = Mutant("another unit", ("d2l/layers.py",), "", '"KiB"', '"kB"', ("tests/test_layers.py",))
-    monkeypatch.setattr(mutants, "stored", lambda: {wrong.name: Verdict(f"tests/test_layers.py::{last}", 1)})
-    assert try_out(wrong).caught_by == f"tests/test_layers.py::{first}"
+    wrong = Mutant("another unit", ("d2l/layer_table.py",), "", '"KiB"', '"kB"', ("tests/d2l/test_layers.py",))
+    monkeypatch.setattr(mutants, "stored", lambda: {wrong.name: Verdict(f"tests/d2l/test_layers.py::{last}", 1)})
+    assert try_out(wrong).caught_by == f"tests/d2l/test_layers.py::{first}"
 
 
 def test_defect_without_a_place_is_named():
-    lost = Mutant("a lost place", ("d2l/trainer.py",), "fit", "no such text", "", ("tests/test_layers.py",))
+    lost = Mutant("a lost place", ("d2l/trainer.py",), "fit", "no such text", "", ("tests/d2l/test_layers.py",))
     with pytest.raises(BookError, match=r"'a lost place': 'no such text' does not stand in fit in d2l/trainer\.py"):
         try_out(lost)
 
@@ -231,14 +231,14 @@ def first_change(file, old):
 
 @pytest.mark.slow
 def test_share_caught_is_printed_and_each_survivor(tmp_path, monkeypatch, capsys):
-    caught = first_change("d2l/layers.py", "1024")
-    survives = Change("d2l/layers.py", "comment", 1, 3, 3, "", "Not caught. ")
+    caught = first_change("d2l/layer_table.py", "1024")
+    survives = Change("d2l/layer_table.py", "comment", 1, 3, 3, "", "Not caught. ")
     monkeypatch.setattr(random_defects, "draw", lambda count, seed, only: [caught, survives])
-    monkeypatch.setattr(random_defects, "chosen_tests", lambda file: ["tests/test_layers.py"])
+    monkeypatch.setattr(random_defects, "chosen_tests", lambda file: ["tests/d2l/test_layers.py"])
     monkeypatch.setattr(random_defects, "BUILD", tmp_path)
     try_random(2, 7, "")
     out = capsys.readouterr().out
-    assert f"{caught}: tests/test_layers.py::" in out
+    assert f"{caught}: tests/d2l/test_layers.py::" in out
     assert "Of 2 defects drawn with seed 7, 1 are caught, 50.0%" in out
     assert f"1 survive:\n  {survives}" in out
     assert len(json.loads((tmp_path / "random-defects-7.json").read_text("utf-8"))) == 2
@@ -253,29 +253,29 @@ def test_numbers_that_draw_nothing_are_named(monkeypatch, capsys, count, seed):
 
 def test_more_changes_than_there_are_is_named():
     with pytest.raises(BookError, match=r"RANDOM=1000: there are \d+ changes to draw from in 1 files"):
-        draw(1000, 1, "d2l/media.py")
+        draw(1000, 1, "d2l/mime.py")
 
 
 def test_changes_are_drawn_from_the_files_that_are_picked():
-    assert {change.file for change in draw(5, 1, "d2l/media.py")} == {"d2l/media.py"}
+    assert {change.file for change in draw(5, 1, "d2l/mime.py")} == {"d2l/mime.py"}
 
 
 def test_file_that_was_edited_after_the_draw_is_named():
-    with pytest.raises(BookError, match=r"d2l/layers\.py was edited meanwhile"):
-        try_change(Change("d2l/layers.py", "constant", 1, 0, 4, "1024", "1025"))
+    with pytest.raises(BookError, match=r"d2l/layer_table\.py was edited meanwhile"):
+        try_change(Change("d2l/layer_table.py", "constant", 1, 0, 4, "1024", "1025"))
 
 
 @pytest.mark.slow
 def test_tests_without_an_end_catch_a_defect(monkeypatch):
     monkeypatch.setattr(random_defects, "TIMEOUT_SECONDS", 1)
-    change = first_change("d2l/layers.py", "1024")
-    assert try_change(change).caught_by == "tests/test_layers.py: no end after 1 s"
+    change = first_change("d2l/layer_table.py", "1024")
+    assert try_change(change).caught_by == "tests/d2l/test_layers.py: no end after 1 s"
 
 
 @pytest.mark.slow
 def test_defect_that_ends_the_test_runner_is_caught():
     change = Change("book/comparison.py", "call", 1, 0, 0, "", "import os; os._exit(3)\n")
-    assert try_change(change).caught_by == "tests/test_comparison.py: pytest ends with status 3"
+    assert try_change(change).caught_by == "tests/book/test_comparison.py: pytest ends with status 3"
 
 
 def test_verdict_has_the_seconds_until_a_test_fails(monkeypatch):

@@ -5,8 +5,8 @@ import random
 import signal
 import threading
 
-from ...distribution import missing_framework
-from ...profile import SEED, current_profile
+from ...installation import missing_framework
+from ...run_profile import SEED, current_profile
 
 try:
     import jax

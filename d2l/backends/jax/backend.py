@@ -20,11 +20,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ... import backend, validation
 from ...backend import Clip, OptimizerState, choose_precision
-from ...checkpoint import check_fits
+from ...checkpoint_file import check_fits
 from ...compiled_steps import CompiledSteps
 from ...data import inputs_of
 from ...metrics import StepMetrics, recorded
-from ...processes import ProcessGroup
+from ...process_group import ProcessGroup
 from .devices import cpu, gpu
 from .devices import num_gpus as count_gpus
 from .modules import Module
@@ -59,7 +59,7 @@ class Backend(backend.Backend):
 
     def __init__(self, num_gpus: int):
         super().__init__(num_gpus)
-        self.state: TrainState | None = None
+        self.state: Any = None  # a TrainState from `init` on
         self.key: jax.Array | None = None
         self.mesh: Mesh | None = None  # the devices in use of all processes, while a model is trained on more than one
         self._forget_steps()
@@ -205,7 +205,7 @@ class Backend(backend.Backend):
         ``jit`` caches this closure for the life of the process, so it holds the model weakly.
         """
         in_bfloat16 = choose_precision(model.trainer.precision, model, self) == "bfloat16"
-        apply = apply_in_bfloat16 if in_bfloat16 else type(model).apply
+        apply: Callable[..., Any] = apply_in_bfloat16 if in_bfloat16 else type(model).apply
         folding = partial(nn.intercept_methods, space_to_depth_conv) if in_bfloat16 and self.gpus else nullcontext
         referred = weakref.ref(model)
 

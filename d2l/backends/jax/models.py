@@ -12,6 +12,9 @@ from .modules import Classifier, Module
 from .optimizers import SGD
 from .train_state import Params, TrainState
 
+# It knows that Flax makes dataclasses, and takes fields that are no arguments of the constructor for arguments.
+# pyright: reportGeneralTypeIssues=false
+
 
 class LinearRegressionScratch(Module):
     """Linear regression without layers: weights ``w`` (num_inputs, 1), drawn from N(0, sigma²), and a bias ``b``."""
@@ -160,7 +163,7 @@ class ResNeXtBlock(nn.Module):
         Y = nn.relu(self.bn1(self.conv1(X)))
         Y = nn.relu(self.bn2(self.conv2(Y)))
         Y = self.bn3(self.conv3(Y))
-        return nn.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 else X))
+        return nn.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 and self.bn4 else X))
 
 
 def _batch_norm(training: bool) -> nn.BatchNorm:

@@ -12,6 +12,8 @@ from .train_state import Params
 class SGD(HyperParameters):
     """Minibatch stochastic gradient descent: ``param -= lr * gradient``. It has the methods that Optax asks for."""
 
+    lr: float
+
     def __init__(self, lr: float):
         self.save_hyperparameters()
 

@@ -54,7 +54,7 @@ def _folded(layer: nn.Conv, inputs: jax.Array) -> tuple[jax.Array, jax.Array] | 
     )
     special = layer.padding in ("CIRCULAR", "REFLECT", "CAUSAL") or layer.mask is not None
     special = special or layer.feature_group_count != 1 or dilations != [(1, 1), (1, 1)]
-    kernel = layer.variables.get("params", {}).get("kernel")
+    kernel: Any = layer.variables.get("params", {}).get("kernel")
     if special or inputs.ndim != 4 or getattr(kernel, "ndim", 0) != 4 or inputs.shape[3] != kernel.shape[2]:
         return None
     (stride, across), channels, size = strides, inputs.shape[3], kernel.shape[:2]

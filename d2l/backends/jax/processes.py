@@ -11,8 +11,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ...processes import ProcessGroup
-from ...witness import speak_if_first_is_gone
+from ...lost_coordinator import speak_if_first_is_gone
+from ...process_group import ProcessGroup
 
 PATIENCE_SECONDS = 20  # for which a process whose run has failed, at its end, waits for the others
 

@@ -7,7 +7,7 @@ import optax
 from jax import numpy as jnp
 
 from ... import trainer, validation
-from ...checkpoint import CheckpointError
+from ...checkpoint_file import CheckpointError
 from ...random_states import RandomStates
 from .backend import Backend
 from .data import DataModule
@@ -33,6 +33,7 @@ class Trainer(trainer.Trainer):
     """
 
     backend_type = Backend
+    backend: Backend
 
     @property
     def state(self) -> TrainState:
@@ -79,7 +80,7 @@ class Trainer(trainer.Trainer):
                 f"it, no faster than one alone: {even} can"
             )
 
-    def clip_gradients(self, grad_clip_val: float, grads: Params) -> Params:
+    def clip_gradients(self, grad_clip_val: float, grads: Params) -> optax.Updates:
         """The gradients, scaled all together such that their L2 norm is at most ``grad_clip_val``."""
         return optax.clip_by_global_norm(grad_clip_val).update(grads, optax.EmptyState())[0]
 

@@ -4,15 +4,15 @@ import os
 
 import numpy as onp  # MXNet's own arrays have the name np here
 
-from ...distribution import missing_framework
+from ...installation import missing_framework
 from ...machine import cores_are_shown_twice, usable_processors
-from ...profile import SEED, current_profile
+from ...run_profile import SEED, current_profile
 
 __all__ = ["autograd", "gluon", "init", "mx", "nn", "np", "npx"]
 
 if "bool" not in vars(onp):
     # MXNet 1.9.1 reads this name on import; NumPy dropped it in 1.24.
-    onp.bool = bool
+    onp.bool = bool  # pyright: ignore[reportAttributeAccessIssue]
 
 if not cores_are_shown_twice():
     # MXNet halves the number of processors as if they were, and would leave half of the cores idle.

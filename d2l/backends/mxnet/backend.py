@@ -13,7 +13,7 @@ from mxnet.gluon.utils import shape_is_known
 
 from ... import backend, validation
 from ...backend import Clip, OptimizerState, describe_devices, forward_once
-from ...checkpoint import check_fits, pack
+from ...checkpoint_file import check_fits, pack
 from ...machine import keep_freed_memory
 from ...metrics import StepMetrics, recorded
 from .devices import cpu, gpu

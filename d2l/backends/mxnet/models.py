@@ -134,4 +134,4 @@ class ResNeXtBlock(nn.Block):
         Y = npx.relu(self.bn1(self.conv1(X)))
         Y = npx.relu(self.bn2(self.conv2(Y)))
         Y = self.bn3(self.conv3(Y))
-        return npx.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 else X))
+        return npx.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 and self.bn4 else X))

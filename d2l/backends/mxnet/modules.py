@@ -144,7 +144,7 @@ class Classifier(modules.Classifier, Module):
     def _multiply_adds(self, layer: nn.Block, X: np.ndarray) -> int:
         counts, hooks = [], []
 
-        def count(layer: nn.Block, _: Any, Y: np.ndarray) -> None:
+        def count(layer: Any, _: Any, Y: np.ndarray) -> None:
             # The first axis of a weight is that of the outputs.
             counts.append(math.prod(Y.shape) * math.prod(layer.weight.shape[1:]))
 

@@ -11,6 +11,9 @@ from ...hyperparameters import HyperParameters
 class SGD(HyperParameters):
     """Minibatch stochastic gradient descent: ``param -= lr * gradient``."""
 
+    params: Sequence[np.ndarray]
+    lr: float
+
     def __init__(self, params: Sequence[np.ndarray], lr: float):
         self.save_hyperparameters()
 

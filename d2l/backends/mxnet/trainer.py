@@ -22,6 +22,7 @@ class Trainer(trainer.Trainer):
     """
 
     backend_type = Backend
+    backend: Backend
 
     @property
     def devices(self) -> Sequence[mx.Context]:

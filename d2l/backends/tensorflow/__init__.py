@@ -4,9 +4,10 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from ...distribution import missing_framework
-from ...profile import SEED, current_profile
+from ...installation import missing_framework
+from ...run_profile import SEED, current_profile
 
 __all__ = ["tf"]
 
@@ -36,7 +37,7 @@ except ModuleNotFoundError as error:
     raise missing_framework(error, ["tensorflow"], "tensorflow") from error
 
 
-def _join_cluster() -> tf.distribute.MultiWorkerMirroredStrategy | None:
+def _join_cluster() -> Any:
     """The strategy of the processes that ``TF_CONFIG`` names, if it names several; it waits until all are there."""
     cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
     if sum(map(len, cluster.values())) < 2:

@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from ... import backend, validation
 from ...backend import Clip, OptimizerState, forward_once
-from ...checkpoint import check_fits
+from ...checkpoint_file import check_fits
 from ...compiled_steps import CompiledSteps
 from ...machine import cpu_has_bfloat16
 from ...metrics import StepMetrics, recorded
-from ...processes import ProcessGroup
+from ...process_group import ProcessGroup
 from . import CLUSTER
 from .devices import num_gpus
 from .modules import TENSORS, Module
@@ -55,7 +55,7 @@ class Backend(backend.Backend):
         self._steps = CompiledSteps(self, _compile)
 
     @property
-    def strategy(self) -> tf.distribute.Strategy | None:
+    def strategy(self) -> Any:
         """What divides batches among devices; ``None`` where there is one."""
         if CLUSTER is not None:
             return CLUSTER

@@ -126,7 +126,7 @@ class ResNeXtBlock(tf.keras.Model):
         Y = tf.nn.relu(self.bn1(self.conv1(X)))
         Y = tf.nn.relu(self.bn2(self.conv2(self.pad(Y))))
         Y = self.bn3(self.conv3(Y))
-        return tf.nn.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 else X))
+        return tf.nn.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 and self.bn4 else X))
 
 
 def _batch_norm() -> tf.keras.layers.BatchNormalization:

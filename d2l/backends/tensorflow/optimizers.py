@@ -10,6 +10,8 @@ from ...hyperparameters import HyperParameters
 class SGD(HyperParameters):
     """Minibatch stochastic gradient descent: ``param -= lr * gradient``."""
 
+    lr: float
+
     def __init__(self, lr: float):
         self.save_hyperparameters()
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ...processes import ProcessGroup
+from ...process_group import ProcessGroup
 from . import CLUSTER
 
 _strategies: dict[tuple[str, ...], tf.distribute.MirroredStrategy] = {}

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...plotting import to_numpy
-from ...processes import ProcessGroup
+from ...process_group import ProcessGroup
 from .modules import Module
 from .processes import replicas
 

@@ -23,6 +23,7 @@ class Trainer(trainer.Trainer):
     """
 
     backend_type = Backend
+    backend: Backend
 
     @property
     def strategy(self) -> tf.distribute.Strategy | None:

@@ -1,7 +1,7 @@
 """PyTorch."""
 
-from ...distribution import missing_framework
-from ...profile import SEED, current_profile
+from ...installation import missing_framework
+from ...run_profile import SEED, current_profile
 
 try:
     import torch

@@ -16,11 +16,11 @@ from torch.utils._pytree import tree_map_only  # public only in later versions t
 
 from ... import backend, validation
 from ...backend import Clip, OptimizerState, check_optimizer, configured_by, forward_once
-from ...checkpoint import CheckpointError, check_fits
+from ...checkpoint_file import CheckpointError, check_fits
 from ...machine import cpu_has_bfloat16, keep_freed_memory
 from ...metrics import StepMetrics, recorded
 from ...notebook import in_notebook
-from ...processes import ProcessGroup
+from ...process_group import ProcessGroup
 from ...random_states import GeneratorKind
 from .devices import cpu, gpu
 from .devices import num_gpus as count_gpus
@@ -185,7 +185,7 @@ class Backend(backend.Backend):
         `DistributedDataParallel` takes the mean of the gradients over the processes, whose shards may differ in size.
         """
         examples = torch.tensor(len(batch[-1]))
-        counting = distributed.all_reduce(examples, async_op=True)  # while the layers compute
+        counting: Any = distributed.all_reduce(examples, async_op=True)  # while the layers compute
         if self._parallel is None or self._parallel.module.model is not model:
             if not self.is_initialized(model):  # where a chapter has a fit of its own
                 self.init(model, batch)

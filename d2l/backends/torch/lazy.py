@@ -5,8 +5,10 @@ from typing import Any
 
 from torch import nn
 
+Layer = nn.Linear | nn.Conv2d  # whose weight is initialized
 
-def initialize(layer: nn.Module, init: Callable[[nn.Module], Any]) -> None:
+
+def initialize(layer: Layer, init: Callable[[Any], Any]) -> None:
     """Call ``init`` with a layer now or, if it is lazy, once its first input has given it its shape.
 
     Weights that are loaded before that stay.
@@ -22,7 +24,7 @@ def initialize(layer: nn.Module, init: Callable[[nn.Module], Any]) -> None:
 class _InitializeOnce:
     """Hook before a lazy layer's first pass. It takes itself off, also where the layer is a copy."""
 
-    def __init__(self, init: Callable[[nn.Module], Any]):
+    def __init__(self, init: Callable[[Any], Any]):
         self.init = init
 
     def __call__(self, layer: nn.Module, _: Any) -> None:
@@ -30,7 +32,7 @@ class _InitializeOnce:
         _forget_initialization(layer)
 
 
-def _keep_what_was_loaded(layer: nn.Module, _: Any) -> None:
+def _keep_what_was_loaded(layer: Layer, _: Any) -> None:
     if not nn.parameter.is_lazy(layer.weight):  # loading gave it its shape; without weights of its own it stays lazy
         _forget_initialization(layer)
 

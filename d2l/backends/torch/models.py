@@ -154,4 +154,4 @@ class ResNeXtBlock(nn.Module):
         Y = nn.functional.relu(self.bn1(self.conv1(X)))
         Y = nn.functional.relu(self.bn2(self.conv2(Y)))
         Y = self.bn3(self.conv3(Y))
-        return nn.functional.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 else X))
+        return nn.functional.relu(Y + (self.bn4(self.conv4(X)) if self.conv4 and self.bn4 else X))

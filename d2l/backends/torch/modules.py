@@ -146,10 +146,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.train(training)
 
 
-def _copied(net: nn.Module) -> nn.Module:
+def _copied(net: nn.Sequential) -> nn.Sequential:
     """A copy of a net, also of its lazy buffers, such as those of batch normalization, which PyTorch does not copy."""
     lazy = filter(nn.parameter.is_lazy, net.buffers())
-    new = {id(x): nn.parameter.UninitializedBuffer(device=x.data.device, dtype=x.data.dtype) for x in lazy}
+    uninitialized: Any = nn.parameter.UninitializedBuffer  # PyTorch's stub of it lacks the arguments
+    new = {id(x): uninitialized(device=x.data.device, dtype=x.data.dtype) for x in lazy}
     return copy.deepcopy(net, new)
 
 

@@ -10,6 +10,9 @@ from ...hyperparameters import HyperParameters
 class SGD(HyperParameters):
     """Minibatch stochastic gradient descent: ``param -= lr * gradient``."""
 
+    params: list[torch.Tensor]
+    lr: float
+
     def __init__(self, params: Iterable[torch.Tensor], lr: float):
         params = list(params)  # those of `Module.parameters` can be gone through once
         self.save_hyperparameters()

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import distributed
 
-from ...processes import ProcessGroup
+from ...process_group import ProcessGroup
 from .devices import num_gpus
 
 
@@ -22,10 +22,11 @@ def process_group() -> ProcessGroup:
 
 def _join_processes() -> None:
     """Join the processes that torchrun has started; on GPUs, they exchange gradients there."""
-    store, rank, count = next(distributed.rendezvous("env://"))
+    # Both are documented, and missing in the module's `__all__`.
+    store, rank, count = next(distributed.rendezvous("env://"))  # pyright: ignore[reportPrivateImportUsage]
     if os.environ["GROUP_WORLD_SIZE"] == "1":
         # Started anew on one machine, they find the store of those before them, whose addresses lead nowhere.
-        store = distributed.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
+        store = distributed.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)  # pyright: ignore[reportPrivateImportUsage]
     backend = "cpu:gloo,cuda:nccl" if num_gpus() else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
     atexit.register(distributed.destroy_process_group)

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 from tqdm import tqdm
 
 from .data import DataError
-from .profile import Profile
+from .run_profile import Profile
 from .tar import NOT_WHOLE, walk
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
@@ -167,11 +167,12 @@ def list_images(
             kinds = "; ".join(f"{kind}: {len(names):,}, such as {names[0]}" for kind, names in passed_over.items())
             say(f"Passed over in {root}: {kinds}")
     if val_split is not None:
-        sets = _split(train, *sets, val_split)
+        sets = _split(train, sets[0], val_split)
         taken, left = map(len, sets)
         say(f"val_split={val_split}: of the images in {train}, {taken:,} to train on and {left:,} to validate on")
     limits = SMOKE_IMAGES.values() if profile.smoke else [profile.images] * 2
-    return classes, *(ImageSet(_spread(examples, limit)) for examples, limit in zip(sets, limits, strict=True))
+    training, validation = (ImageSet(_spread(x, limit)) for x, limit in zip(sets, limits, strict=True))
+    return classes, training, validation
 
 
 def _require_folders(root: Path, train: Path, val: Path, val_split: float | None) -> None:

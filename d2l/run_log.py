@@ -5,10 +5,11 @@ import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .media import finite
+from .mime import finite
 from .observers import Observer
 
 if TYPE_CHECKING:
@@ -33,23 +34,24 @@ class RunLog:
     """
 
     def __init__(self, path: Path | None):
-        self.path, self._file = path, None
+        self.path = path
+        self._file: FileIO | None = None
         self._of_earlier_run = self._begun = False
         self._prepared = b""
         if path is None:
             return
-        last = self._open()
+        last = self._open(path)
         self._of_earlier_run = bool(last)
         if last not in (b"", b"\n"):
             self._prepared = b"\n"  # the disk was full, or the power went
 
-    def _open(self) -> bytes:
+    def _open(self, path: Path) -> bytes:
         """Open the file to append to it; the last byte that is in it, if there is one."""
-        beginning, last = _ends(self.path) if self.path.is_file() else (b"", b"")
+        beginning, last = _ends(path) if path.is_file() else (b"", b"")
         if not _is_log(beginning):
-            raise ValueError(f"{self.path} is there and is no log of a run, and stays as it is: give another file")
+            raise ValueError(f"{path} is there and is no log of a run, and stays as it is: give another file")
         # A line is one call of the system, which a signal does not part.
-        self._file = open(self.path, "ab", buffering=0, opener=_without_waiting)  # noqa: SIM115
+        self._file = open(path, "ab", buffering=0, opener=_without_waiting)  # noqa: SIM115
         return last
 
     def __enter__(self) -> "RunLog":
@@ -86,24 +88,25 @@ class RunLog:
             self.write(**line)
 
     def _append(self, line: bytes) -> None:
-        if self._file is None:
+        if self._file is None or self.path is None:
             return
         try:
-            if self._is_gone():
+            if _is_gone(self._file, self.path):
                 self._file.close()
-                self._open()
+                self._open(self.path)
             while line:  # of which a disk that is nearly full may take a part
                 line = line[self._file.write(line) :]
         except (OSError, ValueError) as error:
             print(f"{self.path}: the log ends here, the training goes on: {error}", file=sys.stderr)
             self.close()
 
-    def _is_gone(self) -> bool:
-        """Whether the file no longer has its name, but has been renamed or removed."""
-        try:
-            return not os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
-        except FileNotFoundError:
-            return True
+
+def _is_gone(file: FileIO, path: Path) -> bool:
+    """Whether a file no longer has its name, but has been renamed or removed."""
+    try:
+        return not os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return True
 
 
 def _ends(path: Path) -> tuple[bytes, bytes]:
@@ -114,7 +117,7 @@ def _ends(path: Path) -> tuple[bytes, bytes]:
         return beginning, file.read(1)
 
 
-def _without_waiting(path: Path, flags: int) -> int:
+def _without_waiting(path: str, flags: int) -> int:
     """Open a file; a FIFO that nobody reads from is an error, and not waited for."""
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
     if hasattr(os, "O_NONBLOCK"):

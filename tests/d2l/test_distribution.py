@@ -16,7 +16,7 @@ from book.__main__ import main
 from book.errors import BookError
 from book.files import ROOT
 from book.helper import check_helper
-from d2l.distribution import NAME, VERSION, check_found, check_unmixed
+from d2l.installation import NAME, VERSION, check_found, check_unmixed
 
 pytestmark = pytest.mark.helper
 
@@ -46,7 +46,7 @@ def test_name_is_that_of_the_project_and_the_import_stays():
     assert project["project"]["name"] == NAME != "d2l"
     folders = {path.parent.relative_to(ROOT) for path in (ROOT / "d2l").rglob("__init__.py")}
     assert sorted(project["tool"]["setuptools"]["packages"]) == sorted(".".join(folder.parts) for folder in folders)
-    assert project["tool"]["setuptools"]["dynamic"]["version"]["attr"] == "d2l.distribution.VERSION"
+    assert project["tool"]["setuptools"]["dynamic"]["version"]["attr"] == "d2l.installation.VERSION"
 
 
 def test_wheel_has_the_whole_package(tmp_path):

@@ -18,10 +18,10 @@ from d2l.backend import Backend
 from d2l.board import ProgressBoard
 from d2l.hyperparameters import HyperParameters, add_to_class
 from d2l.loaders import WatchedLoader
-from d2l.media import CURVES_MIME, RUN_MIME
 from d2l.metrics import StepMetrics
+from d2l.mime import CURVES_MIME, RUN_MIME
 from d2l.plotting import look_of
-from d2l.profile import Profile, current_profile
+from d2l.run_profile import Profile, current_profile
 from d2l.step_errors import OUT_OF_MEMORY
 
 pytestmark = [pytest.mark.helper, pytest.mark.quick]

@@ -16,8 +16,8 @@ from book.outputs import CHARACTERS
 from book.sanitize import NO_FORMULA, NOT_SHOWN, Safe, sanitized
 from book.section import Executed
 from book.svg import only_drawing
-from d2l.layers import Layer, LayerTable
-from d2l.media import CURVES_MIME, RUN_MIME
+from d2l.layer_table import Layer, LayerTable
+from d2l.mime import CURVES_MIME, RUN_MIME
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {attributes}>{inside}</svg>'

@@ -77,7 +77,7 @@ def _is_ours(path: Path) -> bool:
 
 
 check_unmixed(Path(__file__).parent)
-check_found(Path(__file__).parent, list(sys.modules[__package__].__path__))
+check_found(Path(__file__).parent, list(sys.modules[str(__package__)].__path__))
 
 
 def missing_framework(error: ModuleNotFoundError, packages: Sequence[str], extra: str, note: str = "") -> ImportError:

@@ -12,7 +12,7 @@ import yaml
 
 from bench import report, scaling
 from book.files import ROOT
-from d2l.layers import NUMBER_BYTES, LayerTable
+from d2l.layer_table import NUMBER_BYTES, LayerTable
 
 pytest.importorskip("torch", reason="PyTorch is not installed here: the numbers are computed with it")
 

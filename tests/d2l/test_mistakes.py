@@ -16,7 +16,7 @@ from contract.fixtures import adapter
 from safetensors.numpy import save_file
 
 from d2l import validation
-from d2l.checkpoint import CheckpointError, read
+from d2l.checkpoint_file import CheckpointError, read
 
 pytestmark = [pytest.mark.helper, pytest.mark.usefixtures("full_run")]
 

@@ -26,9 +26,9 @@ from safetensors.numpy import save
 
 from .locks import FolderInUse, locked
 from .machine import physical_memory
-from .media import as_json
+from .mime import as_json
 from .plotting import to_numpy
-from .processes import ProcessGroup
+from .process_group import ProcessGroup
 from .validation import printable
 
 FORMAT = "2"
@@ -125,7 +125,8 @@ class CheckpointFolder:
 
     def steps(self) -> dict[int, Path]:
         """The files by the number of training batches that they were saved after, the oldest first."""
-        return {int(NAME.fullmatch(path.name)[1]): path for path in self._named(_is_file)}
+        paths = self._named(_is_file)
+        return {int(match[1]): path for path in paths if (match := NAME.fullmatch(path.name))}
 
     def newest(self, check: Callable[[Checkpoint], None] = lambda checkpoint: None) -> Checkpoint | None:
         """The last checkpoint that is whole; ``None`` if there is no file at all. Damaged ones are named.
@@ -296,7 +297,7 @@ def quoted(text: str) -> str:
     return printable(text[:MOST_CHARACTERS]) + ("..." if len(text) > MOST_CHARACTERS else "")
 
 
-def check_fits(path: Path, found: Mapping[str, np.ndarray], own: Mapping[str, Any], what: str) -> None:
+def check_fits(path: Path, found: Mapping[str, Any], own: Mapping[str, Any], what: str) -> None:
     """Compare arrays of a file with those that they are for.
 
     Args:
@@ -380,7 +381,7 @@ def _digest(arrays: Mapping[str, np.ndarray], text: str) -> str:
     digest = hashlib.sha256(text.encode())
     for name in sorted(arrays):
         digest.update(f"{name} {_described(arrays[name])}".encode())
-        digest.update(arrays[name].reshape(-1).view(np.uint8))
+        digest.update(arrays[name].reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

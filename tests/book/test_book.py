@@ -54,8 +54,8 @@ from book.source import (
 )
 from book.stale import code_files, contents_hash
 from d2l.data import DataError
-from d2l.media import CURVES_MIME, RUN_MIME
-from d2l.profile import Profile
+from d2l.mime import CURVES_MIME, RUN_MIME
+from d2l.run_profile import Profile
 
 TABS = configured_tabs()
 
@@ -797,7 +797,11 @@ def test_tool_that_makes_no_page_makes_none_stale():
     assert not inputs & {*others, "book/pdf.py", "book/slides.py", "img/alexnet.py"}
     assert not {name for name in (*inputs, *TOOLS) if name.startswith("qa/")}
     assert inputs >= {"book/syntax.py", "book/curves.py", "book/outputs.py", "theme/explorer.py", "img/alexnet.svg"}
-    assert inputs >= {"book/frameworks.py", "d2l/layers.py", "img/filters.png"}  # which the theme and the sources read
+    assert inputs >= {
+        "book/frameworks.py",
+        "d2l/layer_table.py",
+        "img/filters.png",
+    }  # which the theme and the sources read
     assert not set(TOOLS) & {*others, "book/pages.py", "book/execute.py"}
 
 

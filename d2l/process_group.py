@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .media import as_json
+from .mime import as_json
 
 
 def _identity(array: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from d2l.layers import Layer, LayerTable, memory
+from d2l.layer_table import Layer, LayerTable, memory
 
 pytestmark = [pytest.mark.helper, pytest.mark.quick]
 

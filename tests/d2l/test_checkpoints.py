@@ -21,9 +21,10 @@ from hostile.checkpoint_files import forged, misfits, state_of
 from photographs import write_folder
 from processes import TIME_LIMIT
 
-from d2l import checkpoint, locks, progress
-from d2l.checkpoint import CheckpointError, CheckpointFolder, read
-from d2l.processes import ProcessGroup
+from d2l import checkpoint_file as checkpoint
+from d2l import locks, progress
+from d2l.checkpoint_file import CheckpointError, CheckpointFolder, read
+from d2l.process_group import ProcessGroup
 
 pytestmark = [pytest.mark.helper, pytest.mark.slow, pytest.mark.usefixtures("full_run")]
 
@@ -89,7 +90,7 @@ def steps(folder=FOLDER):
 def environment():
     """That of a new process, which finds the helper and these tests."""
     here = Path(__file__).parent
-    return os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
+    return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (here, *here.parents[:2])))}
 
 
 # Resuming
@@ -285,7 +286,7 @@ KILLED = """
 import json, os, random, signal, time
 from pathlib import Path
 import test_checkpoints as tests
-from d2l.checkpoint import CheckpointFolder, read
+from d2l.checkpoint_file import CheckpointFolder, read
 
 fw, folder = tests.adapter("torch"), CheckpointFolder(Path("killed"), 2)
 import torch._dynamo  # or else each process would, for its optimizer
@@ -611,8 +612,8 @@ def test_run_that_fails_leaves_no_lock(torch):
 FORKED = """
 import os
 from pathlib import Path
-from d2l.checkpoint import CheckpointFolder
-from d2l.processes import ProcessGroup
+from d2l.checkpoint_file import CheckpointFolder
+from d2l.process_group import ProcessGroup
 
 folder = CheckpointFolder(Path("checkpoints"), 2)
 reader, writer = os.pipe()

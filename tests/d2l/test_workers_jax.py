@@ -20,7 +20,7 @@ pytestmark = pytest.mark.helper
 
 pytest.importorskip("jax", reason="JAX is not installed here: pip install '.[jax]'")
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 # What each script begins with: CPU devices in the place of GPUs.
 START = """

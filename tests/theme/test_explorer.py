@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page
 
-from d2l.layers import LayerTable
+from d2l.layer_table import LayerTable
 from theme.explorer import CHANNELS, CLASSES, SIZE, costs
 
 WIDTHS = [320, 360, 768, 1280]

@@ -16,7 +16,7 @@ from book.curves import script_element, with_curves
 from book.frameworks import FRAMEWORKS
 from book.recordings import RECORDINGS
 from book.rst import RST, decoded
-from d2l.media import CURVES_MIME, RUN_MIME
+from d2l.mime import CURVES_MIME, RUN_MIME
 
 pytestmark = pytest.mark.quick
 

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 SEED = 0  # of every smoke run
 
@@ -48,10 +49,11 @@ def parse_profile(text: str) -> Profile:
         return Profile()
     if text == "smoke":
         return Profile(smoke=True, epochs=2)
-    limits = dict(part.partition("=")[::2] for part in text.replace(" ", "").split(","))
+    limits = {key: value for key, _, value in (part.partition("=") for part in text.replace(" ", "").split(","))}
     if not limits.keys() <= {"epochs", "images"} or not all(v.isdecimal() and int(v) > 0 for v in limits.values()):
         raise ValueError(
             f"D2L_PROFILE={text!r} is not a run profile: use full, smoke, "
             "or limits such as epochs=1 or epochs=1,images=6000"
         )
-    return Profile(**{key: int(value) for key, value in limits.items()})
+    numbers: dict[str, Any] = {key: int(value) for key, value in limits.items()}
+    return Profile(**numbers)

@@ -14,7 +14,7 @@ from processes import TIME_LIMIT, free_ports
 
 pytestmark = pytest.mark.helper
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 # Parts of a machine's CPU stand for GPUs. Of 256 examples in batches of 50, four devices take 12 or 13, and of the last
 # batch one or two. An example is known by its number, which its label carries.

@@ -21,7 +21,7 @@ from photographs import encoded, photograph, write_folder
 from processes import TIME_LIMIT
 
 from d2l.board import ProgressBoard
-from d2l.runlog import LogObserver, RunLog
+from d2l.run_log import LogObserver, RunLog
 from d2l.train import OPTIONS, TRAINER_OPTIONS, _in_options, main, make_parser
 
 pytestmark = pytest.mark.helper
@@ -57,7 +57,7 @@ def points(path="run.jsonl"):
 
 def command(*arguments, code="from d2l.train import main; sys.exit(main(sys.argv[1:]))", **options):
     """A new process with the command, or with other code before it."""
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
     environment = os.environ | {"PYTHONPATH": str(root)} | options.pop("environment", {})
     return subprocess.Popen([sys.executable, "-c", f"import sys; {code}", *arguments], env=environment, **options)
@@ -211,7 +211,7 @@ def test_examples_of_the_help_and_of_the_readme_are_right(folder, monkeypatch):
     commands = []
     monkeypatch.setattr(train, "_run", lambda options: commands.append(options) or 0)
     (folder / "data" / "imagenet").mkdir(parents=True)
-    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
     found = re.findall(r"^    (?:.* )?python -m d2l\.train ((?:.*\\\n)*.*)$", train.EPILOG + readme, re.M)
     for arguments in found:
         assert main(arguments.replace("\\\n", " ").replace("/data/imagenet", "data/imagenet").split()) == 0

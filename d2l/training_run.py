@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import validation
+from .attributes import attributes
 from .backend import choose_precision
-from .caches import check_caches
-from .checkpoint import read
+from .checkpoint_file import read
 from .checkpointing import checkpointing, load_model_state, owners
+from .compiler_caches import check_caches
 from .datasets import DataModule
-from .initialization import example_batch, init_parameters, initialize
-from .inspection import attributes
+from .lazy_init import example_batch, init_parameters, initialize
 from .loaders import ShardedLoader, WatchedLoader, is_own
 from .modules import Module
 from .observers import EVENTS, BoardObserver, LoaderChecks, LossChecks, Observer, Report, is_told
-from .processes import ProcessGroup
+from .process_group import ProcessGroup
 from .progress import Progress
 from .random_states import RandomStates
 from .step_errors import LOST_PEER

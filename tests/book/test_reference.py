@@ -12,7 +12,7 @@ from book import reference
 from book.__main__ import main
 from book.files import ROOT
 from book.section import Compiled, Executed
-from d2l.media import CURVES_MIME, RUN_MIME
+from d2l.mime import CURVES_MIME, RUN_MIME
 
 pytestmark = pytest.mark.quick
 

@@ -17,12 +17,12 @@ from photographs import write_folder
 from processes import TIME_LIMIT
 
 from d2l.board import ProgressBoard
-from d2l.checkpoint import CheckpointFolder
-from d2l.processes import ProcessGroup
+from d2l.checkpoint_file import CheckpointFolder
+from d2l.process_group import ProcessGroup
 
 pytestmark = pytest.mark.helper
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 # Trains LeNet with uneven parts: 256 examples in batches of 50, of which four processes take 12 or 13.
 EQUAL = """

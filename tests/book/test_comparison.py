@@ -17,7 +17,7 @@ from notebooks import Notebook
 from book.comparison import differences, numbers
 from book.kernel import Client
 from book.regression import reference_path
-from d2l.media import CURVES_MIME, RUN_MIME
+from d2l.mime import CURVES_MIME, RUN_MIME
 from d2l.plotting import SVG_STYLE
 
 pytestmark = pytest.mark.quick

@@ -31,10 +31,10 @@ from processes import TIME_LIMIT
 from d2l import data, machine
 from d2l.compiled_steps import CompiledSteps
 from d2l.decoding import decode
-from d2l.initialization import initialize
+from d2l.lazy_init import initialize
 from d2l.plotting import to_numpy as numbers
-from d2l.profile import Profile
 from d2l.random_states import RandomStates
+from d2l.run_profile import Profile
 
 pytestmark = pytest.mark.helper
 
@@ -1987,7 +1987,7 @@ def test_pytorchs_plain_float32_knows_the_newer_name_of_the_setting(tmp_path):
         "    print(matmul.fp32_precision)\n"
         "print(matmul.fp32_precision)\n"
     )
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     run = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from d2l import caches
-from d2l.caches import INDUCTOR, check_caches
+from d2l import compiler_caches as caches
+from d2l.compiler_caches import INDUCTOR, check_caches
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="this system's files have no users by number")
 

@@ -28,13 +28,13 @@ from photographs import (
 )
 from PIL import Image
 
-from d2l import decoding, images, listing
+from d2l import decoding, image_folders, images
 from d2l.data import DataError, load_fashion_mnist
 from d2l.decoding import decode
+from d2l.image_folders import Example, list_images
 from d2l.images import MEAN, ImageLoader
-from d2l.listing import Example, list_images
-from d2l.processes import ProcessGroup
-from d2l.profile import Profile
+from d2l.process_group import ProcessGroup
+from d2l.run_profile import Profile
 
 pytestmark = [pytest.mark.helper, pytest.mark.quick]
 
@@ -124,7 +124,7 @@ def test_validation_shards_may_lack_a_class(tmp_path):
 
 @pytest.mark.parametrize(("profile", "train", "val"), [(Profile(images=6), 6, 6), (Profile(smoke=True), 7, 5)])
 def test_shortened_run_takes_images_of_all_classes(tmp_path, monkeypatch, profile, train, val):
-    monkeypatch.setattr(listing, "SMOKE_IMAGES", {"train": 7, "val": 5})
+    monkeypatch.setattr(image_folders, "SMOKE_IMAGES", {"train": 7, "val": 5})
     _, *sets = list_images(write_folder(tmp_path, train=4, val=3), profile)
     assert [len(part) for part in sets] == [train, val]
     for part in sets:
@@ -134,7 +134,7 @@ def test_shortened_run_takes_images_of_all_classes(tmp_path, monkeypatch, profil
 
 def test_smoke_run_takes_as_many_images_of_a_folder_as_come_with_the_package():
     sample = load_fashion_mnist("nowhere", Profile(smoke=True))
-    assert [len(images.labels) for images in sample] == list(listing.SMOKE_IMAGES.values())
+    assert [len(images.labels) for images in sample] == list(image_folders.SMOKE_IMAGES.values())
 
 
 def no_folder(root):

@@ -17,7 +17,7 @@ import pytest
 from processes import TIME_LIMIT
 
 from d2l import data, datasets, download, validation
-from d2l.profile import Profile
+from d2l.run_profile import Profile
 
 pytestmark = [pytest.mark.helper, pytest.mark.quick]
 
@@ -518,7 +518,7 @@ FETCH = """
 import sys, urllib.request
 from pathlib import Path
 from d2l import data
-from d2l.profile import Profile
+from d2l.run_profile import Profile
 
 address, folder, *checksums = sys.argv[1:]
 
