@@ -969,7 +969,7 @@ time.sleep(600)
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_build_that_is_stopped_says_what_is_kept_and_ends_its_kernel(tmp_path, sees, name, seconds):
     command = [sys.executable, "-c", STOPPED, "build", STOP.format(name=name, seconds=seconds)]
-    env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}{os.pathsep}{ROOT / 'tests/book'}"}
     stopped = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=TIME_LIMIT)
     assert stopped.returncode == 130, stopped.stderr
     bar, message = stopped.stderr.rstrip().rsplit("\n", 1)
@@ -983,7 +983,7 @@ def test_build_that_is_stopped_says_what_is_kept_and_ends_its_kernel(tmp_path, s
 def test_build_that_ignores_ctrl_c_as_in_the_background_of_a_script_goes_on(tmp_path):
     ignored = f"import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n{STOPPED}"
     cell = "import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(1.5)"
-    env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}{os.pathsep}{ROOT / 'tests/book'}"}
     command = [sys.executable, "-c", ignored, "build", cell]
     run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=TIME_LIMIT)
     assert run.returncode == 0, run.stderr
