@@ -25,8 +25,7 @@ from ...compiled_steps import CompiledSteps
 from ...data import inputs_of
 from ...metrics import StepMetrics, recorded
 from ...process_group import ProcessGroup
-from .devices import cpu, gpu
-from .devices import num_gpus as count_gpus
+from .devices import cpu, find_gpus
 from .modules import Module
 from .pooling import register_max_pool_grad
 from .precision import apply_in_bfloat16, space_to_depth_conv
@@ -300,11 +299,6 @@ class Backend(backend.Backend):
 
         parts = jax.tree_util.tree_map_with_path(value, self._parts(names))
         self.state = self._replicated(self.state.replace(**parts))
-
-
-def find_gpus() -> list[jax.Device]:
-    """The GPUs of this process."""
-    return [gpu(i) for i in range(count_gpus())]
 
 
 def _checked_step(model: Module, state: TrainState, batch: Sequence[jax.Array]) -> tuple[Any, Params]:

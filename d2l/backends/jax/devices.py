@@ -23,6 +23,11 @@ def num_gpus() -> int:
         return 0
 
 
+def find_gpus() -> list[jax.Device]:
+    """All GPUs of this process; none where there is none."""
+    return [gpu(i) for i in range(num_gpus())]
+
+
 def try_gpu(i: int = 0) -> jax.Device:
     """The ``i``-th GPU if there is one, else the CPU."""
     return gpu(i) if i < num_gpus() else cpu()
@@ -30,7 +35,7 @@ def try_gpu(i: int = 0) -> jax.Device:
 
 def try_all_gpus() -> list[jax.Device]:
     """All GPUs; if there is none, the CPU."""
-    return [gpu(i) for i in range(num_gpus())] or [cpu()]
+    return find_gpus() or [cpu()]
 
 
 def get_seed() -> int:

@@ -16,8 +16,7 @@ from ...backend import Clip, OptimizerState, describe_devices, forward_once
 from ...checkpoint_file import check_fits, pack
 from ...machine import keep_freed_memory
 from ...metrics import StepMetrics, recorded
-from .devices import cpu, gpu
-from .devices import num_gpus as count_gpus
+from .devices import cpu, find_gpus
 from .modules import Module
 from .optimizers import SGD
 
@@ -280,11 +279,6 @@ class Backend(backend.Backend):
     def seed(self, seed: int) -> None:
         """``mx.random.seed``."""
         mx.random.seed(seed)
-
-
-def find_gpus() -> list[mx.Context]:
-    """The machine's GPUs."""
-    return [gpu(i) for i in range(count_gpus())]
 
 
 def _loss(model: Module, batch: Sequence[np.ndarray]) -> np.ndarray:

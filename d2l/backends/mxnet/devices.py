@@ -19,6 +19,11 @@ def num_gpus() -> int:
     return npx.num_gpus()
 
 
+def find_gpus() -> list[mx.Context]:
+    """All GPUs that can be used; none where there is none."""
+    return [gpu(i) for i in range(num_gpus())]
+
+
 def try_gpu(i: int = 0) -> mx.Context:
     """The ``i``-th GPU if there is one, else the CPU."""
     return gpu(i) if i < num_gpus() else cpu()
@@ -26,4 +31,4 @@ def try_gpu(i: int = 0) -> mx.Context:
 
 def try_all_gpus() -> list[mx.Context]:
     """All GPUs; if there is none, the CPU."""
-    return [gpu(i) for i in range(num_gpus())] or [cpu()]
+    return find_gpus() or [cpu()]

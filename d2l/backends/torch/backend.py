@@ -22,7 +22,7 @@ from ...metrics import StepMetrics, recorded
 from ...notebook import in_notebook
 from ...process_group import ProcessGroup
 from ...random_states import GeneratorKind
-from .devices import cpu, gpu
+from .devices import cpu, find_gpus
 from .devices import num_gpus as count_gpus
 from .modules import Module, evaluating
 from .optimizers import SGD
@@ -68,7 +68,7 @@ class Backend(backend.Backend):
 
     def choose_gpus(self, num_gpus: int) -> Sequence[torch.device]:
         """One: several take a process each."""
-        gpus = [gpu(i) for i in range(count_gpus())]
+        gpus = find_gpus()
         if not gpus or not num_gpus:
             return []
         if self.processes.world_size == 1:

@@ -18,6 +18,11 @@ def num_gpus() -> int:
     return torch.cuda.device_count()
 
 
+def find_gpus() -> list[torch.device]:
+    """All GPUs that can be used; none where there is none."""
+    return [gpu(i) for i in range(num_gpus())]
+
+
 def try_gpu(i: int = 0) -> torch.device:
     """The ``i``-th GPU if there is one, else the CPU."""
     return gpu(i) if i < num_gpus() else cpu()
@@ -25,4 +30,4 @@ def try_gpu(i: int = 0) -> torch.device:
 
 def try_all_gpus() -> list[torch.device]:
     """All GPUs; if there is none, the CPU."""
-    return [gpu(i) for i in range(num_gpus())] or [cpu()]
+    return find_gpus() or [cpu()]
