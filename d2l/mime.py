@@ -9,7 +9,7 @@ from .plotting import to_numpy
 
 # {"xlabel": str, "curves": {label: [[x, y], ...]}}, where a y that training has lost is null.
 CURVES_MIME = "application/vnd.d2l.curves+json"
-# What a run's last line says, by name: profile, epochs, device, metrics and so on.
+# What a run's last line says, by name: profile, epochs, device, precision, metrics and so on.
 RUN_MIME = "application/vnd.d2l.run+json"
 
 

@@ -26,7 +26,7 @@ from .devices import cpu, find_gpus
 from .devices import num_gpus as count_gpus
 from .modules import Module, evaluating
 from .optimizers import SGD
-from .precision import plain_float32
+from .precision import plain_float32, tf32_operations
 from .processes import process_group
 from .schedules import Schedule, Schedules, optimizer_and_schedules, schedulers_of
 
@@ -94,6 +94,13 @@ class Backend(backend.Backend):
             return cpu_has_bfloat16()
         with torch.cuda.device(self.device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
+
+    @property
+    def tf32(self) -> str:
+        """As ``torch.backends`` has it: convolutions, unless a user has set something else."""
+        is_nvidia = self.device.type == "cuda" and torch.version.hip is None
+        # The first GPUs with TensorFloat-32 are the first with bfloat16.
+        return tf32_operations() if is_nvidia and self.supports_bfloat16 else ""
 
     @property
     def more_gpus_advice(self) -> str:
