@@ -94,8 +94,8 @@ def _keep_equal_data(output: NotebookNode, stored: NotebookNode, section: str) -
     """Put stored data in the place of an output's that pass as equal, media type by media type."""
     data, old = output.get("data", {}), stored.get("data", {})
     for mime in data.keys() & old.keys():
-        alone = [[nbformat.v4.new_output("display_data", {mime: bundle[mime]})] for bundle in (data, old)]
-        if not differences(*alone, section):
+        now, before = (nbformat.v4.new_output("display_data", {mime: bundle[mime]}) for bundle in (data, old))
+        if not differences([now], [before], section):
             is_record = isinstance(data[mime], dict)  # which may have got more fields since
             data[mime] = {**data[mime], **old[mime]} if is_record else old[mime]
 

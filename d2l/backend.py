@@ -311,8 +311,8 @@ def describe_precision(precision: str, model: Module, backend: Backend) -> str:
     chosen = choose_precision(precision, model, backend)
     if chosen == "bfloat16":
         return chosen
-    kinds = [array.dtype for array in backend.model_state(model).values()]
-    kinds = [model.compute_dtype] if hasattr(model, "compute_dtype") else kinds
+    policy = getattr(model, "compute_dtype", None)
+    kinds = [policy] if policy else [array.dtype for array in backend.model_state(model).values()]
     found = {match[0] for kind in kinds if (match := re.search(r"b?float\d+", str(kind)))} or {"float32"}
     words = " and ".join(sorted(found))
     rounded = "float32" in found and chosen == "auto" and backend.tf32

@@ -29,7 +29,9 @@ def tf32_operations() -> str:
     """What PyTorch is to compute in TensorFloat-32: see `d2l.backend.Backend.tf32`."""
     matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn
     try:
-        allowed = conv.allow_tf32, matmul.allow_tf32
+        convolved, multiplied = conv.allow_tf32, matmul.allow_tf32
     except RuntimeError:  # as in `plain_float32`
-        allowed = conv.conv.fp32_precision == "tf32", matmul.fp32_precision == "tf32"
-    return {(True, True): "products", (True, False): "convolutions", (False, True): "matrix products"}.get(allowed, "")
+        convolved, multiplied = conv.conv.fp32_precision == "tf32", matmul.fp32_precision == "tf32"
+    if convolved:
+        return "products" if multiplied else "convolutions"
+    return "matrix products" if multiplied else ""
