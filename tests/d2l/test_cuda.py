@@ -17,7 +17,7 @@ from book.files import ROOT
 from d2l import torch as d2l
 from d2l.backends.torch import backend, cuda_graphs
 from d2l.backends.torch.cuda_graphs import MOST_KINDS
-from d2l.backends.torch.fused_layers import fused_layers
+from d2l.backends.torch.fused_layers import fused_layers, kernels
 from d2l.backends.torch.fused_optimizers import fused
 
 pytestmark = [pytest.mark.quick, pytest.mark.helper]
@@ -330,10 +330,12 @@ def fake_gpu(monkeypatch):
     monkeypatch.setattr(backend.Backend, "_is_cuda", True)
     monkeypatch.setattr(backend.Backend, "configure", configure)
     monkeypatch.setattr(backend, "CUDACapturer", Capturer)
+    monkeypatch.setattr(backend, "kernels", lambda device: (None, "it has no C compiler"))
     return capturers
 
 
-def test_fit_goes_the_way_of_a_gpu_and_comes_to_the_same_curves(fake_gpu, monkeypatch):
+@pytest.mark.fault("PyTorch on a GPU without a C compiler, which kernels in Triton need")
+def test_fit_goes_the_way_of_a_gpu_and_comes_to_the_same_curves(fake_gpu, monkeypatch, capsys):
     monkeypatch.setenv("D2L_PROFILE", "smoke")
     curves = []
     for on_gpu in (False, True):
@@ -344,6 +346,7 @@ def test_fit_goes_the_way_of_a_gpu_and_comes_to_the_same_curves(fake_gpu, monkey
         trainer.fit(model, d2l.FashionMNIST(batch_size=16))
         curves.append({name: [y for _, y in points] for name, points in model.board.curves.items()})
         assert "forward" not in vars(model.net)
+    assert capsys.readouterr().out.count("without kernels of their own, slower: it has no C compiler") == 1
     capturer = fake_gpu[0]
     assert capturer.captures == 2  # a step of training and one of validation
     for name, values in curves[0].items():
@@ -423,6 +426,12 @@ def test_kernels_compute_what_operations_do():
 @pytest.fixture
 def gpu():
     skip_without_gpu(d2l)
+
+
+def test_a_cpu_has_no_kernels():
+    module, reason = kernels(torch.device("cpu"))
+    assert module is None
+    assert reason
 
 
 @pytest.mark.usefixtures("gpu")

@@ -25,7 +25,7 @@ from ...random_states import GeneratorKind
 from .cuda_graphs import CUDACapturer, GraphedStep
 from .devices import cpu, find_gpus
 from .devices import num_gpus as count_gpus
-from .fused_layers import fused_layers
+from .fused_layers import fused_layers, kernels
 from .fused_optimizers import fused
 from .modules import Module, evaluating
 from .optimizers import SGD
@@ -113,10 +113,18 @@ class Backend(backend.Backend):
         """TensorFloat-32 off for ``"float32"``, and autocast on for ``"bfloat16"``, while it lasts."""
         with plain_float32() if precision == "float32" and self.gpus else nullcontext():
             model.autocast_device = self.device.type if precision == "bfloat16" else None
+            if self._graphed and model.autocast_device and any(isinstance(x, nn.Conv2d) for x in model.modules()):
+                self._check_kernels()
             try:
                 yield
             finally:
                 model.autocast_device, self._graphed = None, ()
+
+    def _check_kernels(self) -> None:
+        """Say so where convolutions are slower than they could be."""
+        _, reason = kernels(self.device)
+        if reason:
+            self.say(f"Convolutions run without kernels of their own, slower: {reason}")
 
     def place(self, batch: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """The batch on the device."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -10,12 +10,6 @@ from torch import nn
 from torch.nn.functional import conv2d, max_pool2d, pad
 
 from .modules import Module
-
-kernels: Any
-try:
-    from . import kernels
-except ModuleNotFoundError:  # Triton, which comes with PyTorch for NVIDIA's GPUs under Linux
-    kernels = None
 
 TENSOR_CORE_CHANNELS = 8  # as many as a GPU's tensor cores take at a time
 MOST_NUMBERS = 2**31  # in a tensor, for kernels that count them with 32 bits
@@ -59,18 +53,31 @@ def _run(net: nn.Sequential, X: Any) -> Any:
     return X
 
 
-def _has_kernels(Y: torch.Tensor) -> bool:
-    return kernels is not None and Y.is_cuda and Y.numel() < MOST_NUMBERS
+@cache
+def kernels(device: torch.device) -> tuple[Any, str]:
+    """The module of kernels, or ``None`` and why a GPU cannot run them, such as for want of a C compiler."""
+    try:
+        from . import kernels  # takes a while, and PyTorch has Triton for NVIDIA's GPUs under Linux only
+
+        images = torch.ones(1, 1, 1, 1, dtype=torch.bfloat16, device=device)
+        kernels.BiasReLU.apply(images, torch.ones(1, device=device))
+    except Exception as error:  # whatever Triton, a compiler or the driver may raise
+        return None, str(error).partition("\n")[0]
+    return kernels, ""
+
+
+def _kernels_for(Y: torch.Tensor) -> Any:
+    return kernels(Y.device)[0] if Y.is_cuda and Y.numel() < MOST_NUMBERS else None
 
 
 def _bias_relu(Y: torch.Tensor, bias: torch.Tensor) -> Any:
-    return kernels.BiasReLU.apply(Y, bias) if _has_kernels(Y) else torch.relu(Y + bias.to(Y.dtype)[:, None, None])
+    own = _kernels_for(Y)
+    return own.BiasReLU.apply(Y, bias) if own else torch.relu(Y + bias.to(Y.dtype)[:, None, None])
 
 
 def _bias_relu_pool(Y: torch.Tensor, bias: torch.Tensor, size: int, stride: int) -> Any:
-    if _has_kernels(Y):
-        return kernels.BiasReLUMaxPool.apply(Y, bias, size, stride)
-    return max_pool2d(_bias_relu(Y, bias), size, stride)
+    own = _kernels_for(Y)
+    return own.BiasReLUMaxPool.apply(Y, bias, size, stride) if own else max_pool2d(_bias_relu(Y, bias), size, stride)
 
 
 def is_observed(layer: nn.Module) -> bool:

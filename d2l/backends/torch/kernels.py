@@ -5,6 +5,9 @@ times forward and four times backward. Images are (n, channels, height, width) `
 ``channels_last``, and every sum is taken in ``float32``.
 """
 
+# Triton's functions are written as if they ran in Python, which they do not.
+# pyright: reportGeneralTypeIssues=false
+
 from typing import Any
 
 import torch
@@ -79,8 +82,8 @@ def _unpool(
     example, position = row // (height * width), row % (height * width)
     y, x = position // width, position % width
     total = tl.zeros((ROWS, COLUMNS), tl.float32)
-    # Each number is in so many windows at most, down and across: their gradients are looked up, and none is added to
-    # from two sides.
+    # A number is in so many windows at most, down and across. It looks up their gradients, so that no two programs add
+    # to one number.
     for i in tl.static_range((SIZE + STRIDE - 1) // STRIDE):
         for j in tl.static_range((SIZE + STRIDE - 1) // STRIDE):
             window_y, window_x = y // STRIDE - i, x // STRIDE - j
@@ -160,7 +163,7 @@ def _backward_through_relu(grad: torch.Tensor, out: torch.Tensor) -> tuple[torch
     grad = grad.contiguous(memory_format=torch.channels_last)
     grad_y = torch.empty_like(grad)
     rows, channels = _rows(grad), grad.shape[1]
-    sums = torch.empty(triton.cdiv(rows, SUM_ROWS), channels, device=grad.device)
+    sums = torch.empty(-(-rows // SUM_ROWS), channels, device=grad.device)
     constants = {"SUM_ROWS": SUM_ROWS, "rows_each": SUM_ROWS}
     _launch(_relu_backward, rows, channels, grad, out, grad_y, sums, rows, channels, **constants)
     return grad_y, sums.sum(0)
