@@ -13,12 +13,12 @@ CURVES_MIME = "application/vnd.d2l.curves+json"
 RUN_MIME = "application/vnd.d2l.run+json"
 
 
-def finite(value: Any) -> Any:
+def json_safe(value: Any) -> Any:
     """What JSON can hold of a value: numbers that are not finite, which it lacks, become ``None``."""
     if isinstance(value, Mapping):
-        return {name: finite(part) for name, part in value.items()}
+        return {name: json_safe(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [finite(part) for part in value]
+        return [json_safe(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

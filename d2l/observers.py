@@ -10,7 +10,7 @@ from . import validation
 from .backend import describe_devices, describe_precision
 from .checkpoint_file import quoted
 from .loaders import is_own, unwrapped
-from .mime import RUN_MIME, finite
+from .mime import RUN_MIME, json_safe
 from .notebook import in_notebook
 from .run_profile import current_profile
 
@@ -187,7 +187,7 @@ class Report(Observer):
         if not profile.full:
             line = f"{profile}: {line}"
         if in_notebook():
-            progress.output.show({"text/plain": line, RUN_MIME: finite(run)})
+            progress.output.show({"text/plain": line, RUN_MIME: json_safe(run)})
         else:
             print(line)
 
