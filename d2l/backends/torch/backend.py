@@ -25,7 +25,7 @@ from ...random_states import GeneratorKind
 from .cuda_graphs import CUDACapturer, GraphedStep
 from .devices import cpu, find_gpus
 from .devices import num_gpus as count_gpus
-from .fused_layers import fused_layers, kernels
+from .fused_layers import fused_layers, usable_kernels
 from .fused_optimizers import fused
 from .modules import Module, evaluating
 from .optimizers import SGD
@@ -118,11 +118,12 @@ class Backend(backend.Backend):
             try:
                 yield
             finally:
-                model.autocast_device, self._graphed = None, ()
+                model.autocast_device = None
+                self._graphed = ()
 
     def _check_kernels(self) -> None:
         """Say so where convolutions are slower than they could be."""
-        _, reason = kernels(self.device)
+        _, reason = usable_kernels(self.device)
         if reason:
             self.say(f"Convolutions run without kernels of their own, slower: {reason}")
 
