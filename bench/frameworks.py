@@ -226,8 +226,9 @@ class JAX(adapters.JAX):
         return lambda: float(multiply(a)[0, 0])
 
     def gpu_memory(self) -> int | None:
-        """Peak of the GPU's memory in bytes."""
-        return self.lib.devices()[0].memory_stats()["peak_bytes_in_use"] if self.d2l.num_gpus() else None
+        """Peak of the GPU's memory in bytes, if JAX measures it: not on Apple's."""
+        stats = self.d2l.try_gpu().memory_stats() or {}
+        return stats.get("peak_bytes_in_use")
 
     def loader(self, images: np.ndarray, labels: np.ndarray, train: bool) -> Iterable[Any]:
         """The plain recipe's batches."""
