@@ -20,6 +20,8 @@ from .process_group import ProcessGroup
 from .run_profile import current_profile
 from .validation import check_share, check_size, check_whole
 
+MakeBatch = Callable[..., tuple[Any, ...]]  # takes the examples of a batch from each tensor of a data set
+
 
 class DataModule(HyperParameters):
     """Base class of data sets.
@@ -77,7 +79,7 @@ class DataModule(HyperParameters):
             raise ValueError(f"tensors with different numbers of examples: {[len(tensor) for tensor in tensors]}")
         return self._loader(tensors, train, lambda *batch: batch)
 
-    def _loader(self, tensors: Sequence[Any], train: bool, make_batch: Callable[..., tuple[Any, ...]]) -> BatchLoader:
+    def _loader(self, tensors: Sequence[Any], train: bool, make_batch: MakeBatch) -> BatchLoader:
         """Batches that ``make_batch`` makes of the examples taken from each tensor.
 
         Raises:
@@ -92,6 +94,7 @@ class DataModule(HyperParameters):
         examples = len(tensors[0])
         tensors = [self._placed(tensor) for tensor in tensors]
         device, processes = self._device, self._processes
+        full = processes.shard(min(examples, self.batch_size))
 
         def order() -> Any:
             own = self._order(examples, train, device)
@@ -101,11 +104,10 @@ class DataModule(HyperParameters):
             return shared if isinstance(own, np.ndarray) else self._on_device(shared, device)
 
         def take(batch: Any) -> tuple[Any, ...]:
-            return make_batch(*(self._take(tensor, batch) for tensor in tensors))
+            return self._take_batch(tensors, batch, make_batch, full.stop - full.start)
 
         def example() -> tuple[Any, ...]:
-            part = processes.shard(min(examples, self.batch_size))
-            return make_batch(*(tensor[part] for tensor in tensors))
+            return make_batch(*(tensor[full] for tensor in tensors))
 
         return BatchLoader(examples, self.batch_size, processes, order, take, example)
 
@@ -139,6 +141,10 @@ class DataModule(HyperParameters):
         """Print a line to standard error, in one process."""
         if self._is_main():
             print_line(line)
+
+    def _take_batch(self, tensors: Sequence[Any], indices: Any, make_batch: MakeBatch, size: int) -> tuple[Any, ...]:
+        """The batch that ``make_batch`` makes of the examples with these indices; a full batch has ``size``."""
+        return make_batch(*(self._take(tensor, indices) for tensor in tensors))
 
     def _take(self, tensor: Any, indices: Any) -> Any:
         """The examples of a tensor that have these indices."""

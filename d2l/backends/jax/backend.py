@@ -25,8 +25,10 @@ from ...compiled_steps import CompiledSteps
 from ...data import inputs_of
 from ...metrics import StepMetrics, recorded
 from ...process_group import ProcessGroup
+from .compilation_cache import keep_compiled
 from .devices import cpu, find_gpus
-from .modules import Module
+from .modules import Classifier, Module
+from .padding import can_pad, first_examples, pad
 from .pooling import register_max_pool_grad
 from .precision import apply_in_bfloat16, space_to_depth_conv
 from .processes import gather, gather_batch, process_group, wait_shortly_at_exit
@@ -62,10 +64,14 @@ class Backend(backend.Backend):
         self.key: jax.Array | None = None
         self.mesh: Mesh | None = None  # the devices in use of all processes, while a model is trained on more than one
         self._forget_steps()
+        reason = keep_compiled() if self.gpus else None
+        if reason and self.processes.is_main:
+            self.say(reason)
 
     def _forget_steps(self) -> None:
         """Have steps compiled anew: what they do may have changed."""
         self._steps = CompiledSteps(self, self._compile)
+        self._sizes: dict[str, int] = {}  # examples that each is compiled for
 
     def process_group(self) -> ProcessGroup:
         """Those that have been joined when this package was imported, or before."""
@@ -93,8 +99,8 @@ class Backend(backend.Backend):
 
     def precision_context(self, model: Module, precision: str) -> AbstractContextManager[Any]:
         """Plain products for ``"float32"``, while it lasts."""
-        if not self.gpus and self.mesh is None:
-            register_max_pool_grad()
+        if self.gpus or self.mesh is None:
+            register_max_pool_grad("gpu" if self.gpus else "cpu")
         return jax.default_matmul_precision("float32") if precision == "float32" else nullcontext()
 
     @contextmanager
@@ -235,9 +241,10 @@ class Backend(backend.Backend):
         if not examples:
             return StepMetrics({}, 0, 0)
         self._model, self._clip = model, clip
-        step = self._steps.get(self._train, model, optimizer, self.state, batch)
+        batch, count = self._padded(self._train, model, batch)
+        step = self._steps.get(self._train, model, optimizer, self.state, batch, count)
         with _uninterrupted():
-            self.state, metrics = step(self.state, batch)
+            self.state, metrics = step(self.state, batch, count)
         return StepMetrics(self._local(metrics), examples, examples)
 
     def eval_step(self, model: Module, batch: Sequence[jax.Array]) -> StepMetrics:
@@ -246,8 +253,25 @@ class Backend(backend.Backend):
         if not examples:
             return StepMetrics({}, 0, 0)
         self._model = model
-        step = self._steps.get(self._evaluate, model, None, self.state, batch)
-        return StepMetrics(self._local(step(self.state, batch)), examples, examples)
+        batch, count = self._padded(self._evaluate, model, batch)
+        step = self._steps.get(self._evaluate, model, None, self.state, batch, count)
+        return StepMetrics(self._local(step(self.state, batch, count)), examples, examples)
+
+    def _padded(
+        self, step: Callable[..., Any], model: Module, batch: Sequence[jax.Array]
+    ) -> tuple[Sequence[jax.Array], np.int32 | None]:
+        """A batch of the size that a step has been compiled for, and how many of its examples count.
+
+        On a GPU, where compiling for a short last batch takes longer than an epoch of AlexNet. Dropout draws for the
+        examples that do not count, too: for the others, other numbers of the same distribution than it would draw for
+        the short batch. A batch that is not to be padded is given back with ``None``.
+        """
+        alone = self.gpus and self.mesh is None and not self.state.batch_stats
+        if not (alone and can_pad(model, Classifier, batch)):
+            return batch, None
+        count = len(batch[-1])
+        size = self._sizes[step.__name__] = max(count, self._sizes.get(step.__name__, 0))
+        return pad(batch, size), np.int32(count)
 
     def _compile(self, step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
         # A training step donates its old state's buffers to the new one; evaluation keeps the state.
@@ -256,8 +280,10 @@ class Backend(backend.Backend):
         compiled.trace(*arguments)
         return compiled
 
-    def _train(self, state: TrainState, batch: Sequence[jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
-        with recorded() as metrics:
+    def _train(
+        self, state: TrainState, batch: Sequence[jax.Array], count: np.int32 | None
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        with recorded() as metrics, first_examples(batch, count):
             value, grads = _checked_step(self._model, state, batch)
         if self._clip is not None:
             grads = self._clip(grads)
@@ -268,8 +294,8 @@ class Backend(backend.Backend):
         new_state = with_loss(state, loss).apply_gradients(grads=grads, **changed).replace(tx=state.tx)
         return new_state, _upcast_metrics(metrics)
 
-    def _evaluate(self, state: TrainState, batch: Sequence[jax.Array]) -> dict[str, jax.Array]:
-        with recorded() as metrics:
+    def _evaluate(self, state: TrainState, batch: Sequence[jax.Array], count: np.int32 | None) -> dict[str, jax.Array]:
+        with recorded() as metrics, first_examples(batch, count):
             self._model.validation_step(state.params, batch, state)
         return _upcast_metrics(metrics)
 

@@ -1,5 +1,6 @@
 """Data sets whose batches are arrays of JAX."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -7,7 +8,9 @@ import numpy as np
 from jax import numpy as jnp
 
 from ... import datasets
-from .devices import get_key, get_seed
+from ...datasets import MakeBatch
+from .devices import get_key, get_seed, on_cpu
+from .padding import cut
 
 
 class DataModule(datasets.DataModule):
@@ -26,6 +29,16 @@ class DataModule(datasets.DataModule):
     def _is_main(self) -> bool:
         # Asked of a process by itself, JAX would find its devices, after which it joins no others.
         return not jax.distributed.is_initialized() or jax.process_index() == 0
+
+    def _take_batch(
+        self, tensors: Sequence[jax.Array], indices: np.ndarray, make_batch: MakeBatch, size: int
+    ) -> tuple[jax.Array, ...]:
+        # A short batch is cut from a full one: a GPU's compiler would take seconds for programs of its own.
+        short = 0 if on_cpu(tensors[0]) else size - len(indices)
+        if not short:
+            return super()._take_batch(tensors, indices, make_batch, size)
+        batch = super()._take_batch(tensors, np.pad(indices, (0, short)), make_batch, size)
+        return tuple(cut(batch, len(indices)))
 
     def _take(self, tensor: jax.Array, indices: np.ndarray) -> jax.Array:
         return _taken(tensor, indices)
@@ -47,7 +60,7 @@ class FashionMNIST(datasets.FashionMNIST, DataModule):
     def _make_batch(
         self, rows: jax.Array, columns: jax.Array, images: jax.Array, labels: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        return _scaled_and_resized(rows, columns, images), labels.astype(jnp.int32)
+        return _scaled_and_resized(rows, columns, images, labels)
 
 
 class ImageFolder(datasets.ImageFolder, DataModule):
@@ -57,7 +70,7 @@ class ImageFolder(datasets.ImageFolder, DataModule):
     """
 
     def _make_batch(self, pixels: jax.Array, shifts: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return _scaled_and_shifted(pixels, shifts), labels.astype(jnp.int32)
+        return _scaled_and_shifted(pixels, shifts, labels)
 
 
 @jax.jit
@@ -66,11 +79,14 @@ def _taken(tensor: jax.Array, indices: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def _scaled_and_resized(rows: jax.Array, columns: jax.Array, images: jax.Array) -> jax.Array:
+def _scaled_and_resized(
+    rows: jax.Array, columns: jax.Array, images: jax.Array, labels: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     with jax.default_matmul_precision("float32"):  # a GPU would round the pixels to TensorFloat-32
-        return jnp.einsum("rh,bhw,cw->brc", rows, images.astype(jnp.float32) / 255, columns)[..., None]
+        X = jnp.einsum("rh,bhw,cw->brc", rows, images.astype(jnp.float32) / 255, columns)[..., None]
+    return X, labels.astype(jnp.int32)
 
 
 @jax.jit
-def _scaled_and_shifted(pixels: jax.Array, shifts: jax.Array) -> jax.Array:
-    return pixels.astype(jnp.float32) / 255 + shifts[:, None, None]
+def _scaled_and_shifted(pixels: jax.Array, shifts: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return pixels.astype(jnp.float32) / 255 + shifts[:, None, None], labels.astype(jnp.int32)

@@ -42,6 +42,11 @@ def try_all_gpus() -> list[jax.Device]:
     return find_gpus() or [cpu()]
 
 
+def on_cpu(array: jax.Array) -> bool:
+    """Whether an array is in the memory of the CPU."""
+    return {device.platform for device in array.devices()} == {"cpu"}
+
+
 def get_seed() -> int:
     """A random number to seed with, from Python's own random state."""
     return random.randrange(10**6)
