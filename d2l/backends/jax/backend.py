@@ -64,7 +64,8 @@ class Backend(backend.Backend):
         self.key: jax.Array | None = None
         self.mesh: Mesh | None = None  # the devices in use of all processes, while a model is trained on more than one
         self._forget_steps()
-        reason = keep_compiled() if self.gpus else None
+        on_gpus = any(gpu.platform != "cpu" for gpu in self.gpus)
+        reason = keep_compiled() if on_gpus else None
         if reason and self.processes.is_main:
             self.say(reason)
 
@@ -263,8 +264,9 @@ class Backend(backend.Backend):
         """A batch of the size that a step has been compiled for, and how many of its examples count.
 
         On a GPU, where compiling for a short last batch takes longer than an epoch of AlexNet. Dropout draws for the
-        examples that do not count, too: for the others, other numbers of the same distribution than it would draw for
-        the short batch. A batch that is not to be padded is given back with ``None``.
+        examples that do not count, too, and for the others what it would draw without these: JAX draws each number
+        from its place in the array (``jax_threefry_partitionable``). A batch that is not to be padded comes back with
+        ``None``.
         """
         alone = self.gpus and self.mesh is None and not self.state.batch_stats
         if not (alone and can_pad(model, Classifier, batch)):
