@@ -184,8 +184,7 @@ class Backend(backend.Backend):
     def init(self, model: Module, batch: Sequence[jax.Array]) -> None:
         """Draw parameters, which are in ``state`` from now on, for an optimizer to see, too."""
         self.set_training(model, True)
-        params_key, dropout_key = jax.random.split(self.key)
-        variables = self._draw_variables(model, inputs_of(batch), {"params": params_key, "dropout": dropout_key})
+        variables, dropout_key = self._draw_variables(model, inputs_of(batch))
         if "params" not in variables:
             raise ValueError(f"{type(model).__name__} has no parameters: make its layers in setup()")
         if not all(map(np.size, jax.tree.leaves(variables["params"]))):  # later versions of JAX would go on
@@ -198,12 +197,17 @@ class Backend(backend.Backend):
             dropout_rng=dropout_key,
         )
 
-    def _draw_variables(self, model: Module, inputs: Sequence[jax.Array], keys: Mapping[str, jax.Array]) -> Params:
-        """The model's variables. A GPU's operations take longer to be compiled one by one than all together."""
-        if self.gpus:
+    def _draw_variables(self, model: Module, inputs: Sequence[jax.Array]) -> tuple[Params, jax.Array]:
+        """The model's variables, and a key for dropout."""
+
+        def draw(inputs: Sequence[jax.Array], key: jax.Array | None) -> tuple[Params, jax.Array]:
+            params_key, dropout_key = jax.random.split(key)
+            return model.apply_init(inputs, key={"params": params_key, "dropout": dropout_key}), dropout_key
+
+        if self.gpus:  # whose operations take longer to be compiled one by one than all together
             with suppress(Exception):  # what cannot be compiled runs as it is, and an error of its own comes again
-                return jax.jit(model.apply_init)(inputs, key=keys)
-        return model.apply_init(inputs, key=keys)
+                return jax.jit(draw)(inputs, self.key)
+        return draw(inputs, self.key)
 
     def _apply_fn(self, model: Module) -> Callable[..., Any]:
         """The model's ``apply``, in ``bfloat16`` where that is asked for or fast.
