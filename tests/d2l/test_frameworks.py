@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from contract.adapters import EXTRAS, NAMES, PIXELS
 from contract.examples import Loaders, Watched, batches_of, made, shape_of_images, spoilt, step_length, tiny, ys
-from contract.fixtures import adapter
+from contract.fixtures import adapter, skip_without_gpu
 from photographs import write_folder, write_shards
 from processes import TIME_LIMIT
 
@@ -1689,12 +1689,8 @@ def test_mxnet_parameters_are_the_layers_or_the_arrays():
 # Speed, and what it must not change
 
 
-NO_GPU = "needs a GPU, and none is in use: D2L_TEST_GPUS=0 in the environment lets these tests have the first one"
-
-
 def on_gpu(fw):
-    if not fw.d2l.num_gpus():
-        pytest.skip(NO_GPU)
+    skip_without_gpu(fw.d2l)
     return fw
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,11 @@ from ...metrics import StepMetrics, recorded
 from ...notebook import in_notebook
 from ...process_group import ProcessGroup
 from ...random_states import GeneratorKind
+from .cuda_graphs import CUDACapturer, GraphedStep
 from .devices import cpu, find_gpus
 from .devices import num_gpus as count_gpus
+from .fused_layers import fused_layers, kernels
+from .fused_optimizers import fused
 from .modules import Module, evaluating
 from .optimizers import SGD
 from .precision import plain_float32
@@ -59,6 +62,7 @@ class Backend(backend.Backend):
     def __init__(self, num_gpus: int):
         super().__init__(num_gpus)
         self._parallel: DistributedDataParallel | None = None
+        self._graphed: Sequence[GraphedStep] = ()  # take steps of training and validation, on one of NVIDIA's GPUs
         self._schedules: Sequence[Schedule] = ()  # of the optimizer, for the trainer to step
         self._found: tuple[Any, dict[str, LRScheduler]] | None = None  # an optimizer, and its schedulers
 
@@ -109,10 +113,18 @@ class Backend(backend.Backend):
         """TensorFloat-32 off for ``"float32"``, and autocast on for ``"bfloat16"``, while it lasts."""
         with plain_float32() if precision == "float32" and self.gpus else nullcontext():
             model.autocast_device = self.device.type if precision == "bfloat16" else None
+            if self._graphed and model.autocast_device and any(isinstance(x, nn.Conv2d) for x in model.modules()):
+                self._check_kernels()
             try:
                 yield
             finally:
-                model.autocast_device = None
+                model.autocast_device, self._graphed = None, ()
+
+    def _check_kernels(self) -> None:
+        """Say so where convolutions are slower than they could be."""
+        _, reason = kernels(self.device)
+        if reason:
+            self.say(f"Convolutions run without kernels of their own, slower: {reason}")
 
     def place(self, batch: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """The batch on the device."""
@@ -140,6 +152,12 @@ class Backend(backend.Backend):
         optimizer, self._schedules = optimizer_and_schedules(configured_by(model), source)
         self._found = self._parallel = None
         check_optimizer(self, model, optimizer)
+        if self._is_cuda and self.processes.world_size == 1:
+            capturer = CUDACapturer(self.device)
+            self._graphed = (
+                GraphedStep(self._train_step, "training_step", capturer, lambda line: self.say(line)),
+                GraphedStep(self._eval_step, "validation_step", capturer, lambda _: None),  # it takes little of a run
+            )
         groups = getattr(optimizer, "param_groups", ())  # one written by hand has them where it likes
         optimized = [parameter for group in groups for parameter in group["params"]]
         # A model may have tensors that are no parameters, too.
@@ -161,12 +179,31 @@ class Backend(backend.Backend):
             for buffer in model.buffers():
                 distributed.broadcast(buffer, 0)
 
+    @property
+    def _is_cuda(self) -> bool:
+        """Whether models are trained on GPUs of NVIDIA's: for others, nothing is captured or fused."""
+        return self.device.type == "cuda" and torch.version.cuda is not None
+
     def train_step(
         self, model: Module, optimizer: Any, batch: Sequence[torch.Tensor], clip: Clip | None
     ) -> StepMetrics:
-        """One step. Of several processes, each takes it with the gradients of the whole batch."""
+        """One step. Of several processes, each takes it with the gradients of the whole batch.
+
+        On one of NVIDIA's GPUs it is one CUDA graph after the first few steps, where it can be captured.
+        """
+        step = self._graphed[0] if self._graphed else self._train_step
+        return step(model, optimizer, batch, clip)
+
+    def eval_step(self, model: Module, batch: Sequence[torch.Tensor]) -> StepMetrics:
+        """One step without gradients, as a CUDA graph where `train_step` takes its as one."""
+        step = self._graphed[1] if self._graphed else self._eval_step
+        return step(model, None, batch, None)
+
+    def _train_step(
+        self, model: Module, optimizer: Any, batch: Sequence[torch.Tensor], clip: Clip | None
+    ) -> StepMetrics:
         total = None
-        with recorded() as metrics:
+        with recorded() as metrics, self._fused_layers(model):
             if self.processes.world_size == 1:
                 loss = _loss(model, batch)
             else:
@@ -174,11 +211,21 @@ class Backend(backend.Backend):
         optimizer.zero_grad()
         loss.backward()
         # Optimizers written by hand change parameters in place.
-        with torch.no_grad():
+        with torch.no_grad(), fused(optimizer) if self._is_cuda else nullcontext():
             if clip is not None:
                 clip(model)
             optimizer.step()
         return StepMetrics(metrics, total=total)
+
+    def _eval_step(self, model: Module, _: Any, batch: Sequence[torch.Tensor], __: Any) -> StepMetrics:
+        with recorded() as metrics, torch.no_grad(), self._fused_layers(model):
+            model.validation_step(batch)
+        return StepMetrics(metrics)
+
+    def _fused_layers(self, model: Module) -> AbstractContextManager[None]:
+        """Layers as a CUDA graph has them; without one, Python would be slower to start their kernels than the GPU."""
+        graphed = self._graphed and model.autocast_device and not self._graphed[0].is_refused
+        return fused_layers(model) if graphed else nullcontext()
 
     def _share_of_loss(self, model: Module, batch: Sequence[torch.Tensor]) -> tuple[torch.Tensor, int]:
         """This process's share of the whole batch's loss, times the number of processes; and the whole batch's size.
@@ -195,12 +242,6 @@ class Backend(backend.Backend):
         counting.wait()
         total = int(examples)
         return loss * (self.processes.world_size * len(batch[-1]) / max(total, 1)), total
-
-    def eval_step(self, model: Module, batch: Sequence[torch.Tensor]) -> StepMetrics:
-        """One step without gradients."""
-        with recorded() as metrics, torch.no_grad():
-            model.validation_step(batch)
-        return StepMetrics(metrics)
 
     def model_state(self, model: Module) -> dict[str, torch.Tensor]:
         """``model.state_dict()``."""
