@@ -29,7 +29,7 @@ from .fused_layers import fused_layers, usable_kernels
 from .fused_optimizers import fused
 from .modules import Module, evaluating
 from .optimizers import SGD
-from .precision import plain_float32
+from .precision import plain_float32, tf32_operations
 from .processes import process_group
 from .schedules import Schedule, Schedules, optimizer_and_schedules, schedulers_of
 
@@ -105,6 +105,13 @@ class Backend(backend.Backend):
     def supports_bfloat16(self) -> bool:
         """Whether the device has instructions for it."""
         return has_bfloat16(self.device) if self.gpus else cpu_has_bfloat16()
+
+    @property
+    def tf32(self) -> str:
+        """As ``torch.backends`` has it: convolutions, unless a user has set something else."""
+        is_nvidia = self.device.type == "cuda" and torch.version.hip is None
+        # The first GPUs with TensorFloat-32 are the first with bfloat16.
+        return tf32_operations() if is_nvidia and self.supports_bfloat16 else ""
 
     @property
     def more_gpus_advice(self) -> str:
