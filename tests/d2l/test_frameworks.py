@@ -2117,7 +2117,7 @@ def test_numbers_of_numpy_are_whole_numbers_too(fw, sample, full_run, capsys):
 )
 def test_jaxs_gradient_of_pooling_goes_to_the_first_of_equals(kind, shape, window, strides, padding):
     fw = adapter("jax")
-    module_of(fw, "pooling").register_max_pool_grad()
+    module_of(fw, "pooling").register_max_pool_grad("cpu")
     jnp, lax = fw.lib.numpy, fw.lib.lax
     computation, worst, best = {"max": (lax.max, -np.inf, np.argmax), "min": (lax.min, np.inf, np.argmin)}[kind]
     rng = np.random.default_rng(0)
