@@ -25,11 +25,11 @@ from ...random_states import GeneratorKind
 from .cuda_graphs import CUDACapturer, GraphedStep
 from .devices import WITH_STREAMS, cpu, find_gpus, has_bfloat16, rng_state, set_rng_state
 from .devices import num_gpus as count_gpus
-from .fused_layers import fused_layers, kernels
+from .fused_layers import fused_layers, usable_kernels
 from .fused_optimizers import fused
 from .modules import Module, evaluating
 from .optimizers import SGD
-from .precision import plain_float32
+from .precision import plain_float32, tf32_operations
 from .processes import process_group
 from .schedules import Schedule, Schedules, optimizer_and_schedules, schedulers_of
 
@@ -107,6 +107,13 @@ class Backend(backend.Backend):
         return has_bfloat16(self.device) if self.gpus else cpu_has_bfloat16()
 
     @property
+    def tf32(self) -> str:
+        """As ``torch.backends`` has it: convolutions, unless a user has set something else."""
+        is_nvidia = self.device.type == "cuda" and torch.version.hip is None
+        # The first GPUs with TensorFloat-32 are the first with bfloat16.
+        return tf32_operations() if is_nvidia and self.supports_bfloat16 else ""
+
+    @property
     def more_gpus_advice(self) -> str:
         """How to start a process for each GPU."""
         processes = min(count_gpus(), self.requested_gpus)
@@ -125,11 +132,12 @@ class Backend(backend.Backend):
             try:
                 yield
             finally:
-                model.autocast_device, self._graphed = None, ()
+                model.autocast_device = None
+                self._graphed = ()
 
     def _check_kernels(self) -> None:
         """Say so where convolutions are slower than they could be."""
-        _, reason = kernels(self.device)
+        _, reason = usable_kernels(self.device)
         if reason:
             self.say(f"Convolutions run without kernels of their own, slower: {reason}")
 
