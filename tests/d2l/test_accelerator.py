@@ -157,7 +157,7 @@ def test_pytorch_trains_on_an_accelerator_of_any_kind_as_on_the_cpu(tmp_path):
     assert told["operators"] == "1"
     assert (told["layer"], told["loss"]) == ("torch.bfloat16", "torch.float32")
     ends = [line.rsplit(" on ", 1)[1] for line in lines if " examples/s on " in line]
-    assert ends == ["toy", "cpu", "toy"]
+    assert ends == ["toy in float32", "cpu in float32", "toy in bfloat16"]
 
 
 @needs_toy
