@@ -36,7 +36,7 @@ def run_child(module: str, *arguments: str, timeout: float | None = None, **envi
     return json.loads(run.stdout.splitlines()[-1])
 
 
-def announced(module: str, *arguments: str, **environment: str | None) -> Any:
+def announced(module: str, *arguments: str, **environment: Any) -> Any:
     """`run_child`, with a line before it that says what is measured."""
     print("$", module, *arguments, flush=True)
     return run_child(module, *arguments, **environment)
@@ -54,7 +54,7 @@ class Countdown:
         self._expected = list(expected)
         self._end = time.monotonic() + limit
 
-    def __call__(self, module: str, *arguments: str, **environment: str | None) -> Any:
+    def __call__(self, module: str, *arguments: str, **environment: Any) -> Any:
         """Run the next measurement; raises as `run_child` does, also where the limit is over."""
         left = max(0.0, self._end - time.monotonic())
         seconds = round(min(left, sum(self._expected)))

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def traced(events: list[tuple[str, dict[str, Any], float]], programs: dict[str, 
         for instruction, origin in re.findall(r'^\s*(?:ROOT )?%?(\S+) = .*metadata=\{op_name="([^"]*)"', text, re.M):
             for key in (program, ""):
                 origins.setdefault((key, _as_kernel(instruction)), origin)
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
     for name, facts, nanoseconds in events:
         program, instruction = facts.get("hlo_module", ""), _as_kernel(facts.get("hlo_op", name))
         origin = origins.get((program, instruction)) or origins.get(("", instruction), instruction)

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from typing import Any
 
 from .frameworks import ADAPTERS, run_cells
@@ -50,10 +50,10 @@ def measure(tab: str, section: str = "alexnet") -> dict[str, Any]:
 
     d2l.Trainer = Profiled
     trainer = run_cells(tab, section, until="trainer")["trainer"]
-    parts: Counter[str] = Counter()
+    parts: dict[str, float] = defaultdict(float)
     for name, spent in kernels.items():
         parts[part_of(name)] += spent / trainer.num_train_batches
-    return {"seconds": seconds[-1] / trainer.num_train_batches, "parts": dict(parts)}
+    return {"seconds": seconds[-1] / trainer.num_train_batches, "parts": parts}
 
 
 if __name__ == "__main__":

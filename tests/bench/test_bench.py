@@ -355,12 +355,8 @@ def test_measurement_that_takes_too_long_is_ended():
         child.run_child("frameworks", "pytorch", timeout=0.01)
 
 
-@pytest.mark.slow
-def test_measuring_a_gpu_without_one_says_in_a_line_what_is_needed():
-    run = subprocess.run([sys.executable, "-m", "bench", "gpu"], cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode != 0
-    assert run.stderr.splitlines()[-1].startswith("error: gpu needs a GPU that a framework installed here can use")
-    assert run.stdout == ""
+def test_gpus_that_a_framework_can_use_are_counted_in_a_process_of_its_own():
+    assert child.run_child("frameworks", "pytorch", CUDA_VISIBLE_DEVICES="") == 0
 
 
 SIDE = {"images": 60_000, "first_epoch": 3.0, "epoch": 1.5, "memory": 2e9, "gpu_memory": 1e9, "batches": 50_000.0}
@@ -373,12 +369,12 @@ CANNED = {
 
 @pytest.fixture
 def measuring(monkeypatch, tmp_path):
-    """Runs ``python -m bench gpu`` where JAX alone has a GPU, with results that are given; what is run, and as what."""
-    main, runs = importlib.import_module("bench.__main__"), []
+    """``python -m bench gpu`` with results that are given: its module, what it runs, and whose GPUs there are."""
+    gpus, main, runs = {"pytorch": 0, "jax": 1}, importlib.import_module("bench.__main__"), []
 
     def run_child(module, *arguments, timeout=None, **environment):
         if module == "frameworks":
-            return int(arguments == ("jax",))
+            return gpus[arguments[0]]
         runs.append((module, *arguments))
         folder = environment.get("JAX_COMPILATION_CACHE_DIR")
         if folder:
@@ -386,7 +382,7 @@ def measuring(monkeypatch, tmp_path):
         return CANNED[module]
 
     monkeypatch.setattr(sys, "argv", ["bench", "gpu"])
-    monkeypatch.setattr(main, "is_installed", lambda tab: tab in ("pytorch", "jax"))
+    monkeypatch.setattr(main, "is_installed", gpus.__contains__)
     monkeypatch.setattr(main, "version", lambda module: "1.0")
     monkeypatch.setattr(main, "hardware", lambda: "a machine, one GPU")
     for module, name, value in [
@@ -397,11 +393,11 @@ def measuring(monkeypatch, tmp_path):
         (report, "REPORT", tmp_path / "README.md"),
     ]:
         monkeypatch.setattr(module, name, value)
-    return main, runs
+    return main, runs, gpus
 
 
 def test_all_of_a_gpu_is_measured_by_one_command(measuring, tmp_path, capsys):
-    main, runs = measuring
+    main, runs, _ = measuring
     assert main.main() == 0
     first, again = runs.pop(2), runs.pop(2)
     assert first == again, "the second process has what the first has compiled"
@@ -416,3 +412,11 @@ def test_all_of_a_gpu_is_measured_by_one_command(measuring, tmp_path, capsys):
     assert "| jax | full | 10 | 16.0 | 16.0 | 0.900 |" in said
     assert "| the step, not profiled | 3.00 |" in said
     assert "| the step, not profiled | 3.00 |" in (tmp_path / "README.md").read_text("utf-8")
+
+
+def test_measuring_a_gpu_without_one_says_in_a_line_what_is_needed(measuring, tmp_path, capsys):
+    main, runs, gpus = measuring
+    gpus["jax"] = 0
+    with pytest.raises(SystemExit, match=r"^error: gpu needs a GPU that a framework installed here can use; [^\n]*$"):
+        main.main()
+    assert (runs, list(tmp_path.iterdir()), capsys.readouterr().out) == ([], [], "")
