@@ -54,7 +54,7 @@ class Torch(adapters.Torch):
 
     def __init__(self):
         super().__init__()
-        self.device = self.lib.device("cuda" if self.lib.cuda.is_available() else "cpu")
+        self.device = self.d2l.try_gpu()
         self.dtype = precision(self.d2l)
 
     def product(self, n: int) -> Callable[[], Any]:
@@ -63,8 +63,9 @@ class Torch(adapters.Torch):
         return lambda: (a @ a)[0, 0].item()
 
     def gpu_memory(self) -> int | None:
-        """Peak of the GPU's memory in bytes."""
-        return self.lib.cuda.max_memory_allocated() if self.device.type == "cuda" else None
+        """Peak of the GPU's memory in bytes, if PyTorch measures it: not on Apple's."""
+        peak = getattr(self.lib.get_device_module(self.device), "max_memory_allocated", None)
+        return None if peak is None else peak()
 
     def loader(self, images: np.ndarray, labels: np.ndarray, train: bool) -> Iterable[Any]:
         """The plain recipe's batches."""
@@ -228,8 +229,9 @@ class JAX(adapters.JAX):
         return lambda: float(multiply(a)[0, 0])
 
     def gpu_memory(self) -> int | None:
-        """Peak of the GPU's memory in bytes."""
-        return self.lib.devices()[0].memory_stats()["peak_bytes_in_use"] if self.d2l.num_gpus() else None
+        """Peak of the GPU's memory in bytes, if JAX measures it: not on Apple's."""
+        stats = self.d2l.try_gpu().memory_stats() or {}
+        return stats.get("peak_bytes_in_use")
 
     def loader(self, images: np.ndarray, labels: np.ndarray, train: bool) -> Iterable[Any]:
         """The plain recipe's batches."""

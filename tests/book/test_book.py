@@ -1097,7 +1097,21 @@ def test_current_recording_is_shown_with_its_provenance(tmp_path, monkeypatch):
     assert "val_acc 0.9 after 10 of 10 epochs" in shown
     assert "Recorded on 2026-01-31 in 1,234 s on a processor, 2 cores, no GPU; torch 2.13.0" in shown
     assert "earlier version" not in shown
+    assert "computed in" not in shown  # runs recorded before they said it
     assert "smoke run" not in shown
+
+
+def test_provenance_has_what_the_runs_say_that_they_computed_in(tmp_path, monkeypatch):
+    section = small_section("fit()", "fit()", "fit()", "fit()")
+    recorded(section, tmp_path, monkeypatch)
+    path = recordings.recording_path(section)
+    notebook = nbformat.read(path, as_version=4)
+    odd = [{"precision": 5}, 5]
+    for cell, run_data in zip(notebook.cells, [{"precision": "float32"}, {"precision": "bfloat16"}, *odd], strict=True):
+        cell.outputs = [nbformat.v4.new_output("display_data", {RUN_MIME: run_data, "text/plain": "val_acc 0.9"})]
+    nbformat.write(notebook, path)
+    shown = str(show_results(smoke_outputs(section)).code_cells[0].outputs)
+    assert "on a processor, 2 cores, no GPU; computed in bfloat16 and float32; torch 2.13.0" in shown
 
 
 def test_recording_of_other_cells_is_not_shown_and_named_stale(tmp_path, monkeypatch, capsys):

@@ -17,7 +17,7 @@ from book.files import ROOT
 from d2l import torch as d2l
 from d2l.backends.torch import backend, cuda_graphs
 from d2l.backends.torch.cuda_graphs import MOST_KINDS
-from d2l.backends.torch.fused_layers import fused_layers, kernels
+from d2l.backends.torch.fused_layers import fused_layers, usable_kernels
 from d2l.backends.torch.fused_optimizers import fused
 
 pytestmark = [pytest.mark.quick, pytest.mark.helper]
@@ -330,7 +330,7 @@ def fake_gpu(monkeypatch):
     monkeypatch.setattr(backend.Backend, "_is_cuda", True)
     monkeypatch.setattr(backend.Backend, "configure", configure)
     monkeypatch.setattr(backend, "CUDACapturer", Capturer)
-    monkeypatch.setattr(backend, "kernels", lambda device: (None, "it has no C compiler"))
+    monkeypatch.setattr(backend, "usable_kernels", lambda device: (None, "it has no C compiler"))
     return capturers
 
 
@@ -429,7 +429,7 @@ def gpu():
 
 
 def test_a_cpu_has_no_kernels():
-    module, reason = kernels(torch.device("cpu"))
+    module, reason = usable_kernels(torch.device("cpu"))
     assert module is None
     assert reason
 

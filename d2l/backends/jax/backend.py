@@ -64,7 +64,8 @@ class Backend(backend.Backend):
         self.key: jax.Array | None = None
         self.mesh: Mesh | None = None  # the devices in use of all processes, while a model is trained on more than one
         self._forget_steps()
-        reason = keep_compiled() if self.gpus else None
+        on_gpus = any(gpu.platform != "cpu" for gpu in self.gpus)
+        reason = keep_compiled() if on_gpus else None
         if reason and self.processes.is_main:
             self.say(reason)
 
@@ -96,6 +97,13 @@ class Backend(backend.Backend):
         """Whether the device is a GPU of NVIDIA's that computes in it."""
         major = getattr(self.device, "compute_capability", "").partition(".")[0]  # such as 9.0
         return major.isdecimal() and int(major) >= 8
+
+    @property
+    def tf32(self) -> str:
+        """All products, unless a user has asked for another precision of them."""
+        # The first GPUs with TensorFloat-32 are the first with bfloat16.
+        is_plain = jax.config.jax_default_matmul_precision in ("float32", "highest")
+        return "products" if self.supports_bfloat16 and not is_plain else ""
 
     def precision_context(self, model: Module, precision: str) -> AbstractContextManager[Any]:
         """Plain products for ``"float32"``, while it lasts."""
@@ -183,8 +191,7 @@ class Backend(backend.Backend):
     def init(self, model: Module, batch: Sequence[jax.Array]) -> None:
         """Draw parameters, which are in ``state`` from now on, for an optimizer to see, too."""
         self.set_training(model, True)
-        params_key, dropout_key = jax.random.split(self.key)
-        variables = self._draw_variables(model, inputs_of(batch), {"params": params_key, "dropout": dropout_key})
+        variables, dropout_key = self._draw_variables(model, inputs_of(batch))
         if "params" not in variables:
             raise ValueError(f"{type(model).__name__} has no parameters: make its layers in setup()")
         if not all(map(np.size, jax.tree.leaves(variables["params"]))):  # later versions of JAX would go on
@@ -197,12 +204,17 @@ class Backend(backend.Backend):
             dropout_rng=dropout_key,
         )
 
-    def _draw_variables(self, model: Module, inputs: Sequence[jax.Array], keys: Mapping[str, jax.Array]) -> Params:
-        """The model's variables. A GPU's operations take longer to be compiled one by one than all together."""
-        if self.gpus:
+    def _draw_variables(self, model: Module, inputs: Sequence[jax.Array]) -> tuple[Params, jax.Array]:
+        """The model's variables, and a key for dropout."""
+
+        def draw(inputs: Sequence[jax.Array], key: jax.Array | None) -> tuple[Params, jax.Array]:
+            params_key, dropout_key = jax.random.split(key)
+            return model.apply_init(inputs, key={"params": params_key, "dropout": dropout_key}), dropout_key
+
+        if self.gpus:  # whose operations take longer to be compiled one by one than all together
             with suppress(Exception):  # what cannot be compiled runs as it is, and an error of its own comes again
-                return jax.jit(model.apply_init)(inputs, key=keys)
-        return model.apply_init(inputs, key=keys)
+                return jax.jit(draw)(inputs, self.key)
+        return draw(inputs, self.key)
 
     def _apply_fn(self, model: Module) -> Callable[..., Any]:
         """The model's ``apply``, in ``bfloat16`` where that is asked for or fast.
@@ -263,8 +275,9 @@ class Backend(backend.Backend):
         """A batch of the size that a step has been compiled for, and how many of its examples count.
 
         On a GPU, where compiling for a short last batch takes longer than an epoch of AlexNet. Dropout draws for the
-        examples that do not count, too: for the others, other numbers of the same distribution than it would draw for
-        the short batch. A batch that is not to be padded is given back with ``None``.
+        examples that do not count, too, and for the others what it would draw without these: JAX draws each number
+        from its place in the array (``jax_threefry_partitionable``). A batch that is not to be padded comes back with
+        ``None``.
         """
         alone = self.gpus and self.mesh is None and not self.state.batch_stats
         if not (alone and can_pad(model, Classifier, batch)):

@@ -1,6 +1,7 @@
 """Data sets whose batches are arrays of JAX."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -21,7 +22,7 @@ class DataModule(datasets.DataModule):
 
     def _order(self, n: int, shuffle: bool, device: jax.Device | None) -> np.ndarray:
         # On the host, where a slice of it is not compiled anew for each place.
-        return np.asarray(jax.random.permutation(get_key(), n)) if shuffle else np.arange(n)
+        return np.asarray(_permutation(get_seed(), n)) if shuffle else np.arange(n)
 
     def _draw_seed(self) -> int:
         return get_seed()
@@ -71,6 +72,11 @@ class ImageFolder(datasets.ImageFolder, DataModule):
 
     def _make_batch(self, pixels: jax.Array, shifts: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
         return _scaled_and_shifted(pixels, shifts, labels)
+
+
+@partial(jax.jit, static_argnums=1)
+def _permutation(seed: int, n: int) -> jax.Array:
+    return jax.random.permutation(jax.random.PRNGKey(seed), n)
 
 
 @jax.jit

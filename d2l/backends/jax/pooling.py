@@ -11,7 +11,6 @@ from jax import lax
 from jax import numpy as jnp
 from jax.interpreters import mlir
 
-
 MOST_SLICES = 64  # of a window; of more, compiling them one by one takes too long
 
 
