@@ -209,7 +209,8 @@ def copied_repository() -> Iterator[Path]:
         for name in (name for name in names if (ROOT / name).is_file()):
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
-        subprocess.run(["git", "init", "--quiet"], cwd=copy, env=own_environment(), check=True)  # its tests list files
+        for command in (["init", "--quiet"], ["add", "--all"]):  # its tests list the files that git knows
+            subprocess.run(["git", *command], cwd=copy, env=own_environment(), check=True)
         yield copy
 
 

@@ -33,7 +33,7 @@ from book.cache import cached_notebook, forget
 from book.compile import TOOLS, compile_sections, compile_source, source_notebook
 from book.errors import BookError
 from book.execute import cell_code, helper_code, run, run_code, with_outputs
-from book.files import BUILD, NOTEBOOKS, ROOT, atomic_write
+from book.files import BUILD, NOTEBOOKS, ROOT, atomic_write, write_notebook
 from book.frameworks import is_installed
 from book.handout import hand_out
 from book.kernel import _asked_again
@@ -1546,3 +1546,14 @@ def test_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path):
         atomic_write("new and then half a character \ud800", path)
     assert [file.name for file in tmp_path.iterdir()] == ["table.md"]
     assert path.read_text() == "old"
+
+
+def test_notebook_is_written_if_it_is_another_than_the_one_there(tmp_path):
+    """Only a page whose notebook was written is rendered again."""
+    path = tmp_path / "a.ipynb"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("Text.", id="a")])
+    assert write_notebook(notebook, path)
+    assert not write_notebook(nbformat.read(path, as_version=4), path)
+    notebook.cells[0].source = "Another text."
+    assert write_notebook(notebook, path)
+    assert nbformat.read(path, as_version=4) == notebook

@@ -2142,6 +2142,22 @@ def test_jaxs_gradient_of_pooling_goes_to_the_first_of_equals(kind, shape, windo
     assert np.allclose(fw.lib.jit(fw.lib.grad(weighted))(X), expected[inside], atol=1e-5)
 
 
+@pytest.mark.parametrize(("platform", "target", "scatters"), [("cpu", "cpu", True), ("gpu", "cuda", False)])
+def test_jaxs_gradient_of_pooling_is_computed_as_is_fastest_on_each_platform(platform, target, scatters):
+    """By a scatter example by example on a CPU, and without any on a GPU, where one takes longer than slices."""
+    fw = adapter("jax")
+    jax = fw.lib
+    from flax import linen
+    from jax import export
+
+    module_of(fw, "pooling").register_max_pool_grad(platform)
+    gradient = jax.jit(jax.grad(lambda X: linen.max_pool(X, (3, 3), (2, 2)).sum()))
+    images = jax.ShapeDtypeStruct((2, 9, 9, 1), np.float32)
+    program = export.export(gradient, platforms=[target])(images).mlir_module()
+    assert ("stablehlo.scatter" in program) == scatters
+    assert "stablehlo.select_and_scatter" not in program
+
+
 @pytest.mark.parametrize(("siblings", "threads"), [("0\n", "{}"), ("0-1\n", "None"), ("0,8\n", "None")])
 @pytest.mark.parametrize("processors", [None, 1])
 def test_mxnet_uses_every_core_that_it_may(tmp_path, siblings, threads, processors):
