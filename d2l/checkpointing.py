@@ -213,6 +213,9 @@ class Checkpointing(Observer):
         rank = trainer.processes.rank
         if rank < len(state.random):  # else the run has more processes now, and this one a new state
             self._epoch_random, resumed_random = state.epoch_random[rank], state.random[rank]
+            own = trainer.random_states.get()
+            for saved in filter(None, (self._epoch_random, resumed_random)):
+                check_alike(checkpoint.path, saved["framework"], own["framework"], "random/framework")
         else:
             self._epoch_random = resumed_random = trainer.random_states.get()
         trainer.random_states.set(resumed_random)
