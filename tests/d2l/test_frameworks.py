@@ -22,6 +22,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from contract import fixtures
 from contract.adapters import EXTRAS, NAMES, PIXELS
 from contract.examples import Loaders, Watched, batches_of, made, shape_of_images, spoilt, step_length, tiny, ys
 from contract.fixtures import adapter, skip_without_gpu
@@ -181,6 +182,25 @@ def test_missing_framework_names_its_extra():
     for name, line in zip(NAMES, lines, strict=True):
         assert line.startswith(f"ImportError {name} ")
         assert f"pip install '.[{EXTRAS[name]}]' in the folder of this project's repository" in line
+
+
+@pytest.mark.parametrize(
+    ("message", "outcome"),
+    [
+        ("jax is not installed here: pip install '.[jax]' in the folder", pytest.skip.Exception),
+        ("cannot import name 'Params' from 'd2l.backends.jax.train_state'", ImportError),
+    ],
+)
+def test_tests_are_skipped_for_a_missing_framework_and_not_for_a_helper_that_cannot_be_imported(
+    monkeypatch, message, outcome
+):
+    def fail():
+        raise ImportError(message)
+
+    monkeypatch.setitem(fixtures.ADAPTERS, "jax", fail)
+    with pytest.raises((ImportError, pytest.skip.Exception)) as caught:
+        adapter("jax")
+    assert caught.type is outcome
 
 
 # Data
@@ -1924,6 +1944,25 @@ def test_processors_bfloat16_is_for_full_runs_of_classifiers(
     fw.d2l.Trainer(max_epochs=1).fit(Watched(), Loaders(batches, batches))
     assert seen and set(seen) == {expected}
     assert not rewritten[name]()
+
+
+@pytest.mark.parametrize(
+    ("make_layer", "shape"),
+    [
+        (lambda nn: nn.Linear(8, 4), (3, 8)),
+        (lambda nn: nn.ConvTranspose2d(3, 4, 2), (2, 3, 5, 5)),
+        (lambda nn: nn.Conv2d(3, 4, 2), (3, 5, 5)),  # an image without a batch around it
+    ],
+)
+def test_pytorchs_layers_that_cannot_be_fused_run_as_they_are(make_layer, shape):
+    fw = adapter("torch")
+    torch, model = fw.lib, fw.d2l.Classifier()
+    model.net = torch.nn.Sequential(make_layer(torch.nn), torch.nn.ReLU())
+    X = torch.randn(shape)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = model.net(X)
+        with module_of(fw, "fused_layers").fused_layers(model):
+            assert torch.equal(model.net(X), expected)
 
 
 def test_pytorchs_loss_is_of_float32_outputs_of_bfloat16_layers(full_run):
