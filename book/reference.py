@@ -67,7 +67,11 @@ def renew_references(sections: list[Compiled], write: bool) -> None:
 
 
 def compare(section: Executed) -> Renewal:
-    """What an execution of a section changes in its reference; cells that pass as equal keep their stored outputs."""
+    """What an execution of a section changes in its reference; what passes as equal keeps its stored outputs.
+
+    So do curves and numbers of a cell that prints other words: rounded as on another machine, they would make
+    recordings those of an earlier helper.
+    """
     path = reference_path(section)
     if not path.exists():
         return Renewal(path, section.notebook, [[f"{section}: has no reference yet"]])
@@ -75,12 +79,25 @@ def compare(section: Executed) -> Renewal:
     changes = []
     for old, new in _pairs(_code_cells(nbformat.read(path, as_version=4)), _code_cells(notebook)):
         code = list(difflib.unified_diff(old.source.splitlines(), new.source.splitlines(), n=1, lineterm=""))[2:]
-        lines = code + differences(new.outputs, old.outputs, Path(section.name).name)
+        name = Path(section.name).name
+        lines = code + differences(new.outputs, old.outputs, name)
         if lines:
             changes.append([f"{section}, In [{new.execution_count or old.execution_count}]:", *lines, ""])
+            for output, stored in zip(new.outputs, old.outputs, strict=False):
+                _keep_equal_data(output, stored, name)
         else:
             new.outputs = old.outputs
     return Renewal(path, notebook, changes)
+
+
+def _keep_equal_data(output: NotebookNode, stored: NotebookNode, section: str) -> None:
+    """Put stored data in the place of an output's that pass as equal, media type by media type."""
+    data, old = output.get("data", {}), stored.get("data", {})
+    for mime in data.keys() & old.keys():
+        now, before = (nbformat.v4.new_output("display_data", {mime: bundle[mime]}) for bundle in (data, old))
+        if not differences([now], [before], section):
+            is_record = isinstance(data[mime], dict)  # which may have got more fields since
+            data[mime] = {**data[mime], **old[mime]} if is_record else old[mime]
 
 
 def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:

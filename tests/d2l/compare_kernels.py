@@ -13,13 +13,13 @@ from d2l.backends.torch.kernels import BiasReLU, BiasReLUMaxPool
 DEVICE = sys.argv[1]
 GEOMETRIES = [
     # shape, size and stride of the pooling
-    ((2, 96, 13, 13), (3, 2)),
+    ((1, 48, 9, 9), (3, 2)),
     ((3, 6, 10, 9), (2, 2)),
     ((2, 20, 11, 8), (3, 1)),
-    ((1, 256, 7, 7), (3, 2)),
+    ((1, 256, 5, 5), (3, 2)),
     ((2, 16, 9, 9), (3, 3)),
     ((2, 8, 8, 8), (2, 3)),
-    ((3, 48, 9, 9), None),
+    ((1, 48, 9, 9), None),
     ((2, 5, 4, 7), None),
 ]
 

@@ -763,6 +763,9 @@ class PlainBackend(Backend):
         model.validation_step(batch)
         return StepMetrics({})
 
+    def model_state(self, model):
+        return {}
+
 
 class PlainTrainer(trainer.Trainer):
     """A trainer on such a machine."""
@@ -877,7 +880,7 @@ def test_result_in_a_notebook_carries_its_numbers(shown, monkeypatch):
     run = result[RUN_MIME]
     assert run["metrics"] == {"train_loss": 7.0, "val_loss": 2.0}
     assert (run["epochs"], run["max_epochs"], run["examples_per_epoch"]) == (2, 4, 4)
-    assert (run["profile"], run["device"]) == ("smoke run", "cpu")
+    assert (run["profile"], run["device"], run["precision"]) == ("smoke run", "cpu", "float32")
     assert result["text/plain"].startswith("smoke run: train_loss 7.000, val_loss 2.000")
 
 

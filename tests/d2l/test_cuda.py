@@ -17,7 +17,7 @@ from book.files import ROOT
 from d2l import torch as d2l
 from d2l.backends.torch import backend, cuda_graphs
 from d2l.backends.torch.cuda_graphs import MOST_KINDS
-from d2l.backends.torch.fused_layers import fused_layers, kernels
+from d2l.backends.torch.fused_layers import fused_layers, usable_kernels
 from d2l.backends.torch.fused_optimizers import fused
 
 pytestmark = [pytest.mark.quick, pytest.mark.helper]
@@ -165,7 +165,11 @@ def more_momentum(run):
     run.optimizer.param_groups[0]["momentum"] = 0.5
 
 
-@pytest.mark.parametrize("between", [bend, freeze, new_weights, more_momentum])
+def other_state(run):
+    run.optimizer.load_state_dict(copy.deepcopy(run.optimizer.state_dict()))
+
+
+@pytest.mark.parametrize("between", [bend, freeze, new_weights, more_momentum, other_state])
 def test_a_changed_setting_is_heeded(both, between):
     run = both(Net(), between=between)
     assert run.capturer.captures == 2
@@ -237,6 +241,23 @@ def hooked():
     return model
 
 
+class Momentum:
+    """An optimizer written by hand, which keeps new tensors from step to step."""
+
+    def __init__(self, params):
+        self.params = list(params)
+        self.velocities = [torch.zeros_like(x) for x in self.params]
+
+    def zero_grad(self):
+        for x in self.params:
+            x.grad = None
+
+    def step(self):
+        for i, x in enumerate(self.params):
+            self.velocities[i] = 0.9 * self.velocities[i] + x.grad
+            x -= 0.1 * self.velocities[i]
+
+
 def rms(params):
     return torch.optim.RMSprop(params, lr=0.001)
 
@@ -253,6 +274,7 @@ def rms(params):
         (AsksTrainer, None, False, "asks for trainer.epoch"),
         (hooked, None, False, "a layer has a hook"),
         (Net, rms, False, "RMSprop is none of"),
+        (Net, Momentum, False, "change again and again"),
         (Net, None, True, "waits for the GPU"),
     ],
 )
@@ -330,7 +352,7 @@ def fake_gpu(monkeypatch):
     monkeypatch.setattr(backend.Backend, "_is_cuda", True)
     monkeypatch.setattr(backend.Backend, "configure", configure)
     monkeypatch.setattr(backend, "CUDACapturer", Capturer)
-    monkeypatch.setattr(backend, "kernels", lambda device: (None, "it has no C compiler"))
+    monkeypatch.setattr(backend, "usable_kernels", lambda device: (None, "it has no C compiler"))
     return capturers
 
 
@@ -429,7 +451,7 @@ def gpu():
 
 
 def test_a_cpu_has_no_kernels():
-    module, reason = kernels(torch.device("cpu"))
+    module, reason = usable_kernels(torch.device("cpu"))
     assert module is None
     assert reason
 

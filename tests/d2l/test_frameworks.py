@@ -29,6 +29,7 @@ from photographs import write_folder, write_shards
 from processes import TIME_LIMIT
 
 from d2l import data, machine
+from d2l.backend import describe_precision
 from d2l.compiled_steps import CompiledSteps
 from d2l.decoding import decode
 from d2l.lazy_init import initialize
@@ -1010,13 +1011,15 @@ def test_lazy_layers_get_their_shapes_and_then_the_weights_that_are_asked_for(fw
 def test_last_line_states_the_results(fw, monkeypatch, capsys, profile, beginning):
     monkeypatch.setenv("D2L_PROFILE", profile)
     model = tiny(fw)
-    fw.d2l.Trainer(max_epochs=3).fit(model, Loaders(batches_of(fw, [8, 4]), batches_of(fw, [8])))
+    trainer = fw.d2l.Trainer(max_epochs=3)
+    trainer.fit(model, Loaders(batches_of(fw, [8, 4]), batches_of(fw, [8])))
     line = capsys.readouterr().out.splitlines()[-1]
     last = {label: points[-1][1] for label, points in model.board.curves.items()}
     metrics = ", ".join(f"{label} {last[label]:.3f}" for label in ("train_loss", "val_loss", "val_acc"))
     epochs = 2 if profile == "smoke" else 3
-    run = rf"after {epochs} of 3 epochs, each of 12 examples; [\d,]+ examples/s on cpu"
-    assert re.match(rf"{beginning}{re.escape(metrics)} {run}", line), line
+    run = rf"after {epochs} of 3 epochs, each of 12 examples; [\d,]+ examples/s on cpu(\(0\))?"
+    precision = "bfloat16" if profile == "full" and trainer.backend.supports_bfloat16 else "float32"
+    assert re.fullmatch(rf"{beginning}{re.escape(metrics)} {run} in {precision}", line), line
 
 
 def test_more_gpus_than_there_are_is_said_and_trains_on_the_cpu(fw, capsys, monkeypatch):
@@ -1961,6 +1964,102 @@ def test_settings_of_the_process_are_those_asked_for_during_fit_and_those_of_bef
         assert before != plain
 
 
+def on_recent_gpu(fw, monkeypatch):
+    """A trainer's backend that takes the CPU for a GPU of NVIDIA's with bfloat16 and TensorFloat-32."""
+    kind, backend = fw.d2l.Trainer.backend_type, fw.d2l.Trainer(max_epochs=1).backend
+    if fw.name == "tensorflow":
+        monkeypatch.setattr(kind, "on_gpu", True)
+        monkeypatch.setattr(fw.lib.config, "list_physical_devices", lambda kind: [kind])
+        details = {"compute_capability": (8, 0)}
+        monkeypatch.setattr(fw.lib.config.experimental, "get_device_details", lambda device: details)
+    else:
+        monkeypatch.setattr(kind, "supports_bfloat16", fw.name != "mxnet")
+        monkeypatch.setattr(kind, "device", SimpleNamespace(type="cuda"))
+    return backend
+
+
+@pytest.mark.parametrize("profile", ["full", "smoke"])
+def test_rounding_to_tensorfloat_is_said_where_the_framework_does_it_unasked(fw, full_run, monkeypatch, profile):
+    monkeypatch.setenv("D2L_PROFILE", profile)
+    backend, (weight, _) = on_recent_gpu(fw, monkeypatch), batches_of(fw, [4])[0]
+    unasked = {"torch": " with TF32 convolutions", "mxnet": ""}.get(fw.name, " with TF32 products")
+    model = tiny(fw) if fw.name == "tensorflow" else object()
+    monkeypatch.setattr(type(backend), "model_state", lambda backend, model: {"weight": weight})
+    said = {precision: describe_precision(precision, model, backend) for precision in ("auto", "float32", "bfloat16")}
+    assert said == {
+        "auto": "float32" + (unasked if profile == "full" else ""),
+        "float32": "float32",
+        "bfloat16": "bfloat16",
+    }
+
+
+def test_rounding_to_tensorfloat_that_a_user_has_switched_off_is_not_said(monkeypatch):
+    fw = adapter("tensorflow")
+    backend = on_recent_gpu(fw, monkeypatch)
+    monkeypatch.setattr(fw.lib.config.experimental, "tensor_float_32_execution_enabled", lambda: False)
+    assert backend.tf32 == ""
+    fw = adapter("jax")
+    backend = on_recent_gpu(fw, monkeypatch)
+    assert backend.tf32 == "products"
+    with fw.lib.default_matmul_precision("highest"):
+        assert backend.tf32 == ""
+
+
+@pytest.mark.parametrize(("name", "capability"), [("tensorflow", {}), ("tensorflow", {"compute_capability": (7, 5)})])
+def test_gpus_without_tensorfloat_round_nothing_to_it(name, capability, monkeypatch):
+    fw = adapter(name)
+    backend = on_recent_gpu(fw, monkeypatch)
+    monkeypatch.setattr(fw.lib.config.experimental, "get_device_details", lambda device: capability)
+    assert backend.tf32 == ""
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("cudnn.allow_tf32 = False", ""),
+        ("cuda.matmul.allow_tf32 = True", "products"),
+        ("cudnn.allow_tf32, b.cuda.matmul.allow_tf32 = False, True", "matrix products"),
+        ("cuda.matmul.fp32_precision = 'tf32'", "products"),
+        ("cudnn.conv.fp32_precision = 'ieee'", ""),
+    ],
+)
+def test_pytorchs_own_settings_of_tensorfloat_are_what_is_said(setting, said, tmp_path):
+    """In processes of their own: settings by the newer name cannot be undone."""
+    adapter("torch")
+    script = f"""
+import torch
+from d2l.backends.torch.precision import tf32_operations
+b = torch.backends
+b.{setting}
+print(tf32_operations())
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stdout.strip() == said, run.stderr
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("torch", "float64"), ("tensorflow", "bfloat16")])
+def test_models_that_a_user_has_brought_to_another_dtype_are_said_to_compute_in_it(name, dtype, full_run, capsys):
+    fw = adapter(name)
+    (X, y), arguments = batches_of(fw, [4])[0], {"max_epochs": 1, "precision": "float32"}
+    if name == "tensorflow":
+        policy = fw.lib.keras.config.dtype_policy()
+        fw.lib.keras.config.set_dtype_policy("mixed_bfloat16")
+        try:
+            fw.d2l.Trainer(**arguments).fit(tiny(fw), Loaders([(X, y)], None))
+        finally:
+            fw.lib.keras.config.set_dtype_policy(policy)
+    else:
+        fw.d2l.Trainer(**arguments).fit(tiny(fw).double(), Loaders([(X.double(), y)], None))
+    assert capsys.readouterr().out.endswith(f" in {dtype}\n")
+
+
 def test_pytorchs_plain_float32_rounds_nothing_to_tensorfloat():
     fw = adapter("torch")
     from d2l.backends.torch.precision import plain_float32
@@ -2039,6 +2138,22 @@ def test_jaxs_gradient_of_pooling_goes_to_the_first_of_equals(kind, shape, windo
         return (Y.ravel() * jnp.array(weights)).sum()
 
     assert np.allclose(fw.lib.jit(fw.lib.grad(weighted))(X), expected[inside], atol=1e-5)
+
+
+@pytest.mark.parametrize(("platform", "target", "scatters"), [("cpu", "cpu", True), ("gpu", "cuda", False)])
+def test_jaxs_gradient_of_pooling_is_computed_as_is_fastest_on_each_platform(platform, target, scatters):
+    """By a scatter example by example on a CPU, and without any on a GPU, where one takes longer than slices."""
+    fw = adapter("jax")
+    jax = fw.lib
+    from flax import linen
+    from jax import export
+
+    module_of(fw, "pooling").register_max_pool_grad(platform)
+    gradient = jax.jit(jax.grad(lambda X: linen.max_pool(X, (3, 3), (2, 2)).sum()))
+    images = jax.ShapeDtypeStruct((2, 9, 9, 1), np.float32)
+    program = export.export(gradient, platforms=[target])(images).mlir_module()
+    assert ("stablehlo.scatter" in program) == scatters
+    assert "stablehlo.select_and_scatter" not in program
 
 
 @pytest.mark.parametrize(("siblings", "threads"), [("0\n", "{}"), ("0-1\n", "None"), ("0,8\n", "None")])

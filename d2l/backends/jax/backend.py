@@ -98,6 +98,13 @@ class Backend(backend.Backend):
         major = getattr(self.device, "compute_capability", "").partition(".")[0]  # such as 9.0
         return major.isdecimal() and int(major) >= 8
 
+    @property
+    def tf32(self) -> str:
+        """All products, unless a user has asked for another precision of them."""
+        # The first GPUs with TensorFloat-32 are the first with bfloat16.
+        is_plain = jax.config.jax_default_matmul_precision in ("float32", "highest")
+        return "products" if self.supports_bfloat16 and not is_plain else ""
+
     def precision_context(self, model: Module, precision: str) -> AbstractContextManager[Any]:
         """Plain products for ``"float32"``, while it lasts."""
         if self.gpus or self.mesh is None:

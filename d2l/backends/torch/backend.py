@@ -23,13 +23,13 @@ from ...notebook import in_notebook
 from ...process_group import ProcessGroup
 from ...random_states import GeneratorKind
 from .cuda_graphs import CUDACapturer, GraphedStep
-from .devices import cpu, find_gpus
+from .devices import WITH_STREAMS, cpu, find_gpus, has_bfloat16, rng_state, set_rng_state
 from .devices import num_gpus as count_gpus
-from .fused_layers import fused_layers, kernels
+from .fused_layers import fused_layers, usable_kernels
 from .fused_optimizers import fused
 from .modules import Module, evaluating
 from .optimizers import SGD
-from .precision import plain_float32
+from .precision import plain_float32, tf32_operations
 from .processes import process_group
 from .schedules import Schedule, Schedules, optimizer_and_schedules, schedulers_of
 
@@ -77,13 +77,18 @@ class Backend(backend.Backend):
             return []
         if self.processes.world_size == 1:
             return gpus[:1]
+        if gpus[0].type not in WITH_STREAMS:
+            raise ValueError(
+                f"processes cannot exchange gradients on this kind of GPU, {gpus[0].type}: start one process, or train "
+                "with num_gpus=0"
+            )
         here = int(os.environ["LOCAL_RANK"])
         if here >= len(gpus):
             raise ValueError(
                 f"this machine has {len(gpus)} GPUs and more processes than that: "
                 f"start them with torchrun --nproc-per-node={len(gpus)}, or train with num_gpus=0"
             )
-        torch.cuda.set_device(gpus[here])
+        torch.accelerator.set_device_index(gpus[here])
         return [gpus[here]]
 
     @property
@@ -92,12 +97,21 @@ class Backend(backend.Backend):
         return cpu()
 
     @property
+    def device_name(self) -> str:
+        """Such as ``cuda``, ``mps`` or ``cpu``: a process has one of a kind."""
+        return self.device.type
+
+    @property
     def supports_bfloat16(self) -> bool:
         """Whether the device has instructions for it."""
-        if not self.gpus:
-            return cpu_has_bfloat16()
-        with torch.cuda.device(self.device):
-            return torch.cuda.is_bf16_supported(including_emulation=False)
+        return has_bfloat16(self.device) if self.gpus else cpu_has_bfloat16()
+
+    @property
+    def tf32(self) -> str:
+        """As ``torch.backends`` has it: convolutions, unless a user has set something else."""
+        is_nvidia = self.device.type == "cuda" and torch.version.hip is None
+        # The first GPUs with TensorFloat-32 are the first with bfloat16.
+        return tf32_operations() if is_nvidia and self.supports_bfloat16 else ""
 
     @property
     def more_gpus_advice(self) -> str:
@@ -118,18 +132,19 @@ class Backend(backend.Backend):
             try:
                 yield
             finally:
-                model.autocast_device, self._graphed = None, ()
+                model.autocast_device = None
+                self._graphed = ()
 
     def _check_kernels(self) -> None:
         """Say so where convolutions are slower than they could be."""
-        _, reason = kernels(self.device)
+        _, reason = usable_kernels(self.device)
         if reason:
             self.say(f"Convolutions run without kernels of their own, slower: {reason}")
 
     def place(self, batch: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """The batch on the device."""
         device = self.device
-        return [x.to(device, non_blocking=True) for x in batch]
+        return [x.to(device, non_blocking=device.type in WITH_STREAMS) for x in batch]
 
     def attach(self, model: Module) -> None:
         """Bring the model to the device."""
@@ -311,15 +326,15 @@ class Backend(backend.Backend):
 
     def rng_state(self) -> list[list[int]]:
         """The bytes of the CPU's generator and of each GPU's in use."""
-        states = torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in self.gpus)
+        states = torch.get_rng_state(), *map(rng_state, self.gpus)
         return [state.tolist() for state in states]
 
     def load_rng_state(self, state: list[list[int]]) -> None:
-        """Set these generators; those of more GPUs are left alone."""
+        """Set these generators; those of more GPUs, or of another kind, are left alone."""
         cpu_state, *gpu_states = (torch.tensor(numbers, dtype=torch.uint8) for numbers in state)
         torch.set_rng_state(cpu_state)
         for device, gpu_state in zip(self.gpus, gpu_states, strict=False):  # the run may have been on a CPU
-            torch.cuda.set_rng_state(gpu_state, device)
+            set_rng_state(device, gpu_state)
 
     def seed(self, seed: int) -> None:
         """``torch.manual_seed``."""

@@ -5,14 +5,22 @@ from typing import Any
 
 import torch
 
-from ... import datasets
+from ... import datasets, validation
 
 
 class DataModule(datasets.DataModule):
     """Base class of data sets: see `d2l.datasets.DataModule`."""
 
     def _on_device(self, tensor: Any, device: torch.device | None) -> torch.Tensor:
-        return torch.as_tensor(tensor, device=device)
+        try:
+            return torch.as_tensor(tensor, device=device)
+        except TypeError as error:
+            if "support float64" not in str(error):
+                raise
+            raise RuntimeError(
+                f"{type(self).__name__} has {validation.describe(tensor)}, and {device} has no "
+                "float64: give float32, or train with num_gpus=0"
+            ) from error
 
     def _order(self, n: int, shuffle: bool, device: torch.device | None) -> torch.Tensor:
         return torch.randperm(n, device=device) if shuffle else torch.arange(n, device=device)

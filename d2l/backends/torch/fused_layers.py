@@ -54,7 +54,7 @@ def _run(net: nn.Sequential, X: Any) -> Any:
 
 
 @cache
-def kernels(device: torch.device) -> tuple[Any, str]:
+def usable_kernels(device: torch.device) -> tuple[Any, str]:
     """The module of kernels, or ``None`` and why a GPU cannot run them, such as for want of a C compiler."""
     try:
         from . import kernels  # takes a while, and PyTorch has Triton for NVIDIA's GPUs under Linux only
@@ -67,7 +67,7 @@ def kernels(device: torch.device) -> tuple[Any, str]:
 
 
 def _kernels_for(Y: torch.Tensor) -> Any:
-    return kernels(Y.device)[0] if Y.is_cuda and Y.numel() < MOST_NUMBERS else None
+    return usable_kernels(Y.device)[0] if Y.is_cuda and Y.numel() < MOST_NUMBERS else None
 
 
 def _bias_relu(Y: torch.Tensor, bias: torch.Tensor) -> Any:
