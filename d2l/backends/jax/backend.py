@@ -291,7 +291,7 @@ class Backend(backend.Backend):
         return compiled
 
     def _train(
-        self, state: TrainState, batch: Sequence[jax.Array], count: np.int32 | None
+        self, state: TrainState, batch: Sequence[jax.Array], count: np.int32 | None = None
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         with recorded() as metrics, first_examples(batch, count):
             value, grads = _checked_step(self._model, state, batch)
