@@ -25,7 +25,7 @@ import pytest
 from contract import fixtures
 from contract.adapters import EXTRAS, NAMES, PIXELS
 from contract.examples import Loaders, Watched, batches_of, made, shape_of_images, spoilt, step_length, tiny, ys
-from contract.fixtures import adapter, skip_without_gpu
+from contract.fixtures import adapter, skip_with_gpu, skip_without_gpu
 from photographs import write_folder, write_shards
 from processes import TIME_LIMIT
 
@@ -1042,8 +1042,8 @@ def test_last_line_states_the_results(fw, monkeypatch, capsys, profile, beginnin
     assert re.fullmatch(rf"{beginning}{re.escape(metrics)} {run} in {precision}", line), line
 
 
-def test_more_gpus_than_there_are_is_said_and_trains_on_the_cpu(fw, capsys, monkeypatch):
-    monkeypatch.setattr(fw.d2l, "num_gpus", lambda: 0)
+def test_more_gpus_than_there_are_is_said_and_trains_on_the_cpu(fw, capsys):
+    skip_with_gpu(fw.d2l)
     trainer = fw.d2l.Trainer(max_epochs=1, num_gpus=7)
     said = capsys.readouterr().out
     assert "num_gpus=7" in said
@@ -1059,8 +1059,8 @@ def test_no_gpu_asked_for_is_no_matter(fw, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_devices_of_a_machine_without_gpu(fw, monkeypatch):
-    monkeypatch.setattr(fw.d2l, "num_gpus", lambda: 0)
+def test_devices_of_a_machine_without_gpu(fw):
+    skip_with_gpu(fw.d2l)
     described = [str(device) for device in (fw.d2l.cpu(), fw.d2l.try_gpu(), fw.d2l.try_gpu(3))]
     if fw.name == "tensorflow":
         for device in (fw.d2l.cpu(), fw.d2l.try_gpu(3), *fw.d2l.try_all_gpus()):
