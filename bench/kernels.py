@@ -11,7 +11,7 @@ from typing import Any
 # are those of CUDA kernels and Triton's, of PyTorch's operators, and of what JAX traced, with its way to there: what is
 # transposed is a gradient. Layers without parameters have no name of their own in that way.
 PATTERNS = {
-    "images": r"scaled_and_resized|_order\b|aten::index\b|index_elementwise|vectorized_gather|/gather",
+    "images": r"scaled_and_resized|_permutation\b|aten::index\b|index_elementwise|vectorized_gather|/gather",
     "pooling, backward": r"pool\w*backward|unpool|select_and_scatter|transpose\(jvp.*/net/(?!layers_)(?!.*relu)",
     "pooling, forward": r"pool|reduce_window",
     "layout": r"nhwctonchw|nchwtonhwc|nocast.*direct_copy|(^|\s)copy[._]|transpose_fusion|wrapped_(copy|transpose)",

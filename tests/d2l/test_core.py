@@ -1007,6 +1007,13 @@ class TestFigures:
         (line,) = plt.gca().lines
         np.testing.assert_array_equal(line.get_ydata(), [3, 4])
 
+    def test_plot_takes_numbers_of_16_bits(self):
+        """As a model on a GPU gives them: NumPy has no ``bfloat16``."""
+        torch = pytest.importorskip("torch", reason="needs PyTorch")
+        plotting.plot(torch.tensor([1.5, 4, 9], dtype=torch.bfloat16))
+        (line,) = plt.gca().lines
+        np.testing.assert_array_equal(line.get_ydata(), [1.5, 4, 9])
+
     def test_plot_replaces_what_the_axes_held(self):
         _, axes = plt.subplots()
         for _ in range(2):

@@ -22,6 +22,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from contract import fixtures
 from contract.adapters import EXTRAS, NAMES, PIXELS
 from contract.examples import Loaders, Watched, batches_of, made, shape_of_images, spoilt, step_length, tiny, ys
 from contract.fixtures import adapter, skip_without_gpu
@@ -183,6 +184,25 @@ def test_missing_framework_names_its_extra():
         assert f"pip install '.[{EXTRAS[name]}]' in the folder of this project's repository" in line
 
 
+@pytest.mark.parametrize(
+    ("message", "outcome"),
+    [
+        ("jax is not installed here: pip install '.[jax]' in the folder", pytest.skip.Exception),
+        ("cannot import name 'Params' from 'd2l.backends.jax.train_state'", ImportError),
+    ],
+)
+def test_tests_are_skipped_for_a_missing_framework_and_not_for_a_helper_that_cannot_be_imported(
+    monkeypatch, message, outcome
+):
+    def fail():
+        raise ImportError(message)
+
+    monkeypatch.setitem(fixtures.ADAPTERS, "jax", fail)
+    with pytest.raises((ImportError, pytest.skip.Exception)) as caught:
+        adapter("jax")
+    assert caught.type is outcome
+
+
 # Data
 
 
@@ -341,7 +361,7 @@ def test_image_batches_are_those_of_the_decoder_and_its_random_numbers(fw, folde
     dataset = folder(write=write)
     monkeypatch.setattr(dataset, "_draw_seed", lambda: 7)
     loader = dataset.get_dataloader(train)
-    expected = list(dataclasses.replace(loader, make_batch=lambda *arrays: arrays))
+    expected = list(dataclasses.replace(loader, collate=lambda *arrays: arrays))
     assert [len(labels) for *_, labels in expected] == ([5, 5, 5, 3] if train else [5, 1])
     for (X, y), (pixels, shifts, labels) in zip(loader, expected, strict=True):
         assert tuple(X.shape) == ((len(y), 32, 32, 3) if fw.channel_axis == 3 else (len(y), 3, 32, 32))
@@ -500,15 +520,15 @@ def test_image_batches_are_made_on_the_trainers_device(fw, folder, monkeypatch):
 
 def test_interrupted_training_on_images_leaves_no_thread(fw, folder):
     dataset = folder(train=12)
-    make_batch, made = dataset._make_batch, []
+    collate, made = dataset._collate, []
 
     def interrupted(*parts):
         made.append(parts)
         if len(made) == 3:
             signal.raise_signal(signal.SIGINT)
-        return make_batch(*parts)
+        return collate(*parts)
 
-    dataset._make_batch = interrupted
+    dataset._collate = interrupted
     trainer, model = fw.d2l.Trainer(max_epochs=2), fw.d2l.SoftmaxRegression(num_outputs=3, lr=0.02)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(model, dataset)
@@ -1826,8 +1846,10 @@ def test_trainer_has_batches_made_on_its_device_and_readers_have_theirs_as_befor
 
 def test_images_stay_small_until_they_are_in_a_batch(fw, sample, monkeypatch):
     data, kept = sample(batch_size=32, resize=(64, 64)), []
-    take = data._take
-    monkeypatch.setattr(data, "_take", lambda tensor, indices: kept.append(numbers(tensor)) or take(tensor, indices))
+    gather = data._gather
+    monkeypatch.setattr(
+        data, "_gather", lambda tensor, indices: kept.append(numbers(tensor)) or gather(tensor, indices)
+    )
     X, _ = next(iter(data.train_dataloader()))
     assert numbers(X).size == 32 * 64 * 64
     images, labels = kept
@@ -1922,6 +1944,25 @@ def test_processors_bfloat16_is_for_full_runs_of_classifiers(
     fw.d2l.Trainer(max_epochs=1).fit(Watched(), Loaders(batches, batches))
     assert seen and set(seen) == {expected}
     assert not rewritten[name]()
+
+
+@pytest.mark.parametrize(
+    ("make_layer", "shape"),
+    [
+        (lambda nn: nn.Linear(8, 4), (3, 8)),
+        (lambda nn: nn.ConvTranspose2d(3, 4, 2), (2, 3, 5, 5)),
+        (lambda nn: nn.Conv2d(3, 4, 2), (3, 5, 5)),  # an image without a batch around it
+    ],
+)
+def test_pytorchs_layers_that_cannot_be_fused_run_as_they_are(make_layer, shape):
+    fw = adapter("torch")
+    torch, model = fw.lib, fw.d2l.Classifier()
+    model.net = torch.nn.Sequential(make_layer(torch.nn), torch.nn.ReLU())
+    X = torch.randn(shape)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = model.net(X)
+        with module_of(fw, "fused_layers").fused_layers(model):
+            assert torch.equal(model.net(X), expected)
 
 
 def test_pytorchs_loss_is_of_float32_outputs_of_bfloat16_layers(full_run):

@@ -148,8 +148,8 @@ def test_one_program_makes_full_and_short_batches(monkeypatch):
     data = sample(monkeypatch, batch_size=96, resize=(56, 56))
     expected = [*data.val_dataloader()]
     monkeypatch.setattr(jax_data, "on_cpu", lambda array: False)
-    make, made = data._make_batch, []
-    monkeypatch.setattr(data, "_make_batch", lambda *arrays: made.append(len(arrays[-1])) or make(*arrays))
+    make, made = data._collate, []
+    monkeypatch.setattr(data, "_collate", lambda *arrays: made.append(len(arrays[-1])) or make(*arrays))
     batches = [*data.val_dataloader()]
     assert made == [96, 96] and [len(y) for _, y in batches] == [96, 32]
     for batch, one in zip(batches, expected, strict=True):
