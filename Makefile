@@ -16,7 +16,7 @@ help: ## List the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 book: .venv/installed ## From a bare clone to the page in _build/html: environment, data, notebooks, HTML
-	@$(BOOK) build
+	@$(BOOK) build $(TABS)
 
 test: .venv/installed ## Lint, spelling, types, unit tests, browser tests, and every notebook against its stored outputs
 	@$(LINT)

@@ -32,7 +32,7 @@ from book.__main__ import main
 from book.cache import cached_notebook, forget
 from book.compile import TOOLS, compile_sections, compile_source, source_notebook
 from book.errors import BookError
-from book.execute import cell_code, helper_code, run, run_code, with_outputs
+from book.execute import cell_code, has_to_run, helper_code, run, run_all, run_code, smoke_run, with_outputs
 from book.files import BUILD, NOTEBOOKS, ROOT, atomic_write
 from book.frameworks import is_installed
 from book.handout import hand_out
@@ -678,21 +678,23 @@ def test_prose_does_not_count_as_code_and_one_tab_does_not_touch_the_others(sect
 def test_a_section_is_run_again_when_its_code_or_the_helper_has_changed_and_for_nothing_else(tmp_path, monkeypatch):
     runs, helper = [], {"pytorch": "a", "jax": "a"}
 
-    def fake_run(section, profile):
-        runs.append((section.tab, profile))
-        executed = with_outputs(section, section.notebook)
-        executed.code_cells[-1].outputs = [nbformat.v4.new_output("stream", text=f"run {len(runs)}")]
-        return executed
+    def fake_run(clients, profile, ended, at_a_time):
+        for number, client in enumerate(clients):
+            runs.append(profile)
+            client.nb.cells[-1].outputs = [nbformat.v4.new_output("stream", text=f"run {len(runs)}")]
+            ended(number, None)
 
     def result(*cells, tab="pytorch", prose="Text."):
-        section = small_section(*cells)
+        section = dataclasses.replace(small_section(*cells), tab=tab)
         section.notebook.cells.insert(0, nbformat.v4.new_markdown_cell(prose))
-        shown = execute.run_cached(dataclasses.replace(section, tab=tab)).notebook
+        assert run_all([section] if has_to_run(section) else []) == []
+        shown = with_outputs(section, smoke_run(section)).notebook
         assert shown.cells[0].source == prose
         return shown.cells[-1].outputs[0].text
 
     monkeypatch.setattr(cache, "CACHE", tmp_path)
-    monkeypatch.setattr(execute, "run", fake_run)
+    monkeypatch.setattr(execute, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(execute, "run_clients", fake_run)
     monkeypatch.setattr(execute, "helper_code", helper.__getitem__)
     assert result("fit()") == result("fit()  # a comment", prose="Another text.") == "run 1"
     assert result("fit(lr=1)") == "run 2"
@@ -700,7 +702,7 @@ def test_a_section_is_run_again_when_its_code_or_the_helper_has_changed_and_for_
     helper["pytorch"] = "b"
     assert result("fit()") == "run 4"
     assert result("fit()", tab="jax") == "run 3"
-    assert runs == [(tab, "smoke") for tab in ("pytorch", "pytorch", "jax", "pytorch")]
+    assert runs == ["smoke"] * 4
 
 
 def test_helper_code_ignores_comments_and_other_tabs(tmp_path, monkeypatch):
@@ -831,18 +833,18 @@ KILL = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
 @pytest.fixture
 def small_book(tmp_path, monkeypatch):
     """The build's command, with files of its own: sections are given to it, and their page is a line of text."""
-    for name in ("execute.NOTEBOOKS", "cache.CACHE", "recordings.RECORDINGS", "pages.HTML"):
+    for name in ("execute.NOTEBOOKS", "cache.CACHE", "recordings.RECORDINGS", "regression.REFERENCES", "build.HTML"):
         monkeypatch.setattr(f"book.{name}", tmp_path / name.partition(".")[2].lower())
     page = tmp_path / "html" / "index.html"
     page.parent.mkdir()
-    monkeypatch.setattr("book.pages.render", lambda shown: page.write_text(f"{len(shown)} notebooks"))
-    monkeypatch.setattr("book.__main__.data", lambda: None)
-    monkeypatch.setattr("book.__main__.is_installed", lambda tab: True)
-    monkeypatch.setattr("book.handout.hand_out_all", lambda sections: None)
+    monkeypatch.setattr("book.build.render", lambda shown: page.write_text(f"{len(shown)} notebooks"))
+    monkeypatch.setattr("book.build.fetch_images", lambda: None)
+    monkeypatch.setattr("book.build.is_installed", lambda tab: True)
+    monkeypatch.setattr("book.build.hand_out_all", lambda sections: None)
     monkeypatch.setattr("sys.argv", ["book", "build"])
 
     def build(*sections: Compiled) -> int:
-        monkeypatch.setattr("book.__main__.compile_sections", lambda: sections)
+        monkeypatch.setattr("book.build.compile_sections", lambda: sections)
         return main()
 
     return build
@@ -946,37 +948,52 @@ import sys
 from book import __main__
 from test_book import Path, execute, small_section
 
-def build():
-    "Run one cell."
+def build(tabs):
+    "Run one cell, or cells of several sections beside each other."
     execute.NOTEBOOKS = Path.cwd()
-    execute.run(small_section(cell), "smoke")
+    execute.at_a_time = lambda: 2
+    sections = [small_section(cell) for cell in cells]
+    execute.run(*sections, "smoke") if len(sections) == 1 else execute.run_all(sections)
 
-cell = sys.argv.pop()
+_, verb, *cells = sys.argv
+sys.argv = ["book", verb]
 __main__.build = build
 sys.exit(__main__.main())
 """
 STOP = """
-import os, signal, time
-print(os.getpid(), file=open("../../kernel", "w"))
+import os, pathlib, signal, time
+pathlib.Path(f"../../kernel{{os.getpid()}}").touch()
+while len(list(pathlib.Path("../..").glob("kernel*"))) < {kernels}:
+    time.sleep(0.1)
 time.sleep({seconds})
 os.kill(os.getppid(), signal.{name})
+time.sleep(600)
+"""
+WAIT = """
+import os, pathlib, time
+pathlib.Path(f"../../kernel{os.getpid()}").touch()
 time.sleep(600)
 """
 
 
 @pytest.mark.fault("Ctrl-C or SIGTERM comes during the build")
+@pytest.mark.parametrize("beside", [0, 1])  # other notebooks that run at the time
 @pytest.mark.parametrize("seconds", [0, 0.95])  # nbclient looks at the kernel each full second
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_build_that_is_stopped_says_what_is_kept_and_ends_its_kernel(tmp_path, sees, name, seconds):
-    command = [sys.executable, "-c", STOPPED, "build", STOP.format(name=name, seconds=seconds)]
+def test_build_that_is_stopped_says_what_is_kept_and_ends_its_kernels(tmp_path, sees, name, seconds, beside):
+    cells = [STOP.format(name=name, seconds=seconds, kernels=beside + 1), *[WAIT] * 3 * beside]
+    command = [sys.executable, "-c", STOPPED, "build", *cells]
     env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}{os.pathsep}{ROOT / 'tests/book'}"}
     stopped = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=TIME_LIMIT)
     assert stopped.returncode == 130, stopped.stderr
     bar, message = stopped.stderr.rstrip().rsplit("\n", 1)
     assert "Traceback" not in bar
     assert message == "Interrupted: finished notebooks are kept, the next run goes on from there."
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "kernel").read_text()), 0)
+    kernels = [int(path.name.removeprefix("kernel")) for path in tmp_path.glob("kernel*")]
+    assert len(kernels) == beside + 1
+    for kernel in kernels:
+        with pytest.raises(ProcessLookupError):
+            os.kill(kernel, 0)
     sees(message)
 
 
@@ -1261,7 +1278,8 @@ def test_limits_may_be_parted_by_blanks_or_commas(monkeypatch):
 @pytest.mark.parametrize(
     ("verb", "handed_over"),
     [
-        *((verb, ()) for verb in ("build", "data", "notebooks", "slides", "lib")),
+        *((verb, ()) for verb in ("data", "notebooks", "slides", "lib")),
+        ("build", (["pytorch", "jax"],)),
         ("record", ("mxnet", ["epochs=1", "images=6000"], "lenet")),
         ("reference", (True,)),
         ("pdf", ("mxnet",)),
@@ -1269,7 +1287,7 @@ def test_limits_may_be_parted_by_blanks_or_commas(monkeypatch):
 )
 def test_every_verb_of_make_hands_over_its_variables(monkeypatch, verb, handed_over):
     text = (ROOT / "Makefile").read_text("utf-8")
-    words = {"TAB": "mxnet", "SECTION": "lenet", "LIMITS": "epochs=1 images=6000", "WRITE": "yes"}
+    words = {"TAB": "mxnet", "TABS": "pytorch jax", "SECTION": "lenet", "LIMITS": "epochs=1 images=6000", "WRITE": "yes"}
     for variable, value in words.items():
         text = text.replace(f"$({variable})", value)
     recipe = next(line for line in text.splitlines() if re.search(rf"\$\(BOOK\) {verb}\b", line))
