@@ -12,9 +12,6 @@ import os
 import queue
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +22,6 @@ import yaml
 from nbconvert.exporters import templateexporter
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from processes import TIME_LIMIT
 
 from book import __main__, cache, execute, pandoc, recordings
 from book.__main__ import main
@@ -38,7 +34,7 @@ from book.frameworks import is_installed
 from book.handout import hand_out
 from book.kernel import _asked_again
 from book.outputs import CHARACTERS, LINES, shortened
-from book.pages import HELPER, SHARED, SHARED_INPUTS, STEPS, STORED, TEXTS, _copy_in_place, render, repair
+from book.pages import HELPER, SHARED, SHARED_INPUTS, STEPS, STORED, TEXTS, _copy_in_place, render
 from book.recordings import load_recording, show_results
 from book.regression import numbers_hash, reference_path
 from book.section import Compiled, Executed
@@ -827,49 +823,6 @@ def test_figures_are_the_books_whatever_the_user_has_set_for_other_programs(tmp_
     assert run(section, "smoke").notebook.cells[1].outputs == expected
 
 
-KILL = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
-
-
-@pytest.fixture
-def small_book(tmp_path, monkeypatch):
-    """The build's command, with files of its own: sections are given to it, and their page is a line of text."""
-    for name in ("execute.NOTEBOOKS", "cache.CACHE", "recordings.RECORDINGS", "regression.REFERENCES", "build.HTML"):
-        monkeypatch.setattr(f"book.{name}", tmp_path / name.partition(".")[2].lower())
-    page = tmp_path / "html" / "index.html"
-    page.parent.mkdir()
-    monkeypatch.setattr("book.build.render", lambda shown: page.write_text(f"{len(shown)} notebooks"))
-    monkeypatch.setattr("book.build.fetch_images", lambda: None)
-    monkeypatch.setattr("book.build.is_installed", lambda tab: True)
-    monkeypatch.setattr("book.build.hand_out_all", lambda sections: None)
-    monkeypatch.setattr("sys.argv", ["book", "build"])
-
-    def build(*sections: Compiled) -> int:
-        monkeypatch.setattr("book.build.compile_sections", lambda: sections)
-        return main()
-
-    return build
-
-
-@pytest.mark.fault("A notebook's kernel is killed during the build")
-@pytest.mark.parametrize("last", ["the last good page", ""])
-def test_build_goes_on_past_a_killed_kernel_and_keeps_the_last_good_page(small_book, tmp_path, capsys, sees, last):
-    killed, whole = small_section("x = 1", KILL, "x"), small_section("x = 1", "print(x + 1)")
-    page = tmp_path / "html" / "index.html"
-    if last:
-        page.write_text(last)
-    assert small_book(killed, dataclasses.replace(whole, tab="jax")) == 1
-    said = capsys.readouterr().err
-    said = said[said.index("error: ") :]  # behind the progress bars
-    assert "pytorch chapter_test/small: the kernel died in cell 2 of 3" in said
-    state = "The last good page is kept" if last else "The page is built without their outputs"
-    assert f"1 of 2 notebooks failed. {state}: {page}" in said
-    assert page.read_text() == (last or "2 notebooks")
-    (run,) = (path for path in (tmp_path / "cache").rglob("*") if path.is_file())  # so the next build tries again
-    assert run.relative_to(tmp_path / "cache").parts[:2] == ("executed", "jax")
-    assert json.loads(run.read_text("utf-8"))["value"]["cells"][1]["outputs"][0]["text"] == "2\n"
-    sees(said)
-
-
 @pytest.mark.fault("A cell displays data that no notebook can hold")
 @pytest.mark.parametrize("data", ["{'text/plain': 5}", "{'text/plain': 'a', 'video/mp4': [1]}", "{'text/html': None}"])
 def test_output_that_no_notebook_can_hold_has_a_note_in_its_place(data, capsys, sees):
@@ -882,19 +835,6 @@ def test_output_that_no_notebook_can_hold_has_a_note_in_its_place(data, capsys, 
     nbformat.validate(notebook)
     assert "Traceback" not in capsys.readouterr().err
     sees(note.text)
-
-
-@pytest.mark.fault("The disk is full during the build")
-def test_build_on_a_full_disk_says_what_is_kept(small_book, tmp_path, monkeypatch, capsys, sees):
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", disk_full(tmp_path / "cache"))
-        assert small_book(small_section("print(1)")) == 1
-    said = capsys.readouterr().err.splitlines()[-1]
-    kept = "finished notebooks are kept, the next run goes on from there."
-    assert said == f"error: the disk is full. Make room on it: {kept}"
-    assert list((tmp_path / "cache").rglob("*.*")) == []
-    assert small_book(small_section("print(1)")) == 0
-    sees(said)
 
 
 @pytest.mark.parametrize("step", ["copytree", "rmtree"])
@@ -921,89 +861,6 @@ def test_pages_are_of_one_build_whenever_it_is_stopped(tmp_path, monkeypatch, st
     _copy_in_place(fresh, html)
     assert [(html / name).read_text() for name in "ab"] == ["fresh"] * 2
     assert {path.name for path in tmp_path.iterdir()} == {"html", "fresh"}
-
-
-@pytest.mark.fault("A build is killed between the two renames that put new pages in the place of the last ones")
-def test_build_killed_between_its_renames_is_made_good_by_the_next(small_book, tmp_path, capsys, sees):
-    html = tmp_path / "html"
-    copied = shutil.copytree(html, tmp_path / "html_copied")
-    (copied / "index.html").write_text("the new page")
-    html.rename(tmp_path / "html_last")
-    assert small_book(small_section("fail")) == 1  # of one that renders no pages, the last good ones are kept
-    said = capsys.readouterr().err
-    assert "The last good page is kept" in said
-    assert (html / "index.html").read_text() == "the new page" and not copied.exists()
-    sees(said[said.index("1 of 1 notebooks") :])
-
-
-@pytest.mark.parametrize("there", ["html_copied", "html_last"])
-def test_what_one_folder_has_left_is_not_taken_for_whole_pages(small_book, tmp_path, there):
-    (tmp_path / "html").rename(tmp_path / there)
-    repair(tmp_path / "html")
-    assert not (tmp_path / "html").exists()
-
-
-STOPPED = """
-import sys
-from book import __main__
-from test_book import Path, execute, small_section
-
-def build(tabs):
-    "Run one cell, or cells of several sections beside each other."
-    execute.NOTEBOOKS = Path.cwd()
-    execute.at_a_time = lambda: 2
-    sections = [small_section(cell) for cell in cells]
-    execute.run(*sections, "smoke") if len(sections) == 1 else execute.run_all(sections)
-
-_, verb, *cells = sys.argv
-sys.argv = ["book", verb]
-__main__.build = build
-sys.exit(__main__.main())
-"""
-STOP = """
-import os, pathlib, signal, time
-pathlib.Path(f"../../kernel{{os.getpid()}}").touch()
-while len(list(pathlib.Path("../..").glob("kernel*"))) < {kernels}:
-    time.sleep(0.1)
-time.sleep({seconds})
-os.kill(os.getppid(), signal.{name})
-time.sleep(600)
-"""
-WAIT = """
-import os, pathlib, time
-pathlib.Path(f"../../kernel{os.getpid()}").touch()
-time.sleep(600)
-"""
-
-
-@pytest.mark.fault("Ctrl-C or SIGTERM comes during the build")
-@pytest.mark.parametrize("beside", [0, 1])  # other notebooks that run at the time
-@pytest.mark.parametrize("seconds", [0, 0.95])  # nbclient looks at the kernel each full second
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_build_that_is_stopped_says_what_is_kept_and_ends_its_kernels(tmp_path, sees, name, seconds, beside):
-    cells = [STOP.format(name=name, seconds=seconds, kernels=beside + 1), *[WAIT] * 3 * beside]
-    command = [sys.executable, "-c", STOPPED, "build", *cells]
-    env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}{os.pathsep}{ROOT / 'tests/book'}"}
-    stopped = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=TIME_LIMIT)
-    assert stopped.returncode == 130, stopped.stderr
-    bar, message = stopped.stderr.rstrip().rsplit("\n", 1)
-    assert "Traceback" not in bar
-    assert message == "Interrupted: finished notebooks are kept, the next run goes on from there."
-    kernels = [int(path.name.removeprefix("kernel")) for path in tmp_path.glob("kernel*")]
-    assert len(kernels) == beside + 1
-    for kernel in kernels:
-        with pytest.raises(ProcessLookupError):
-            os.kill(kernel, 0)
-    sees(message)
-
-
-def test_build_that_ignores_ctrl_c_as_in_the_background_of_a_script_goes_on(tmp_path):
-    ignored = f"import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n{STOPPED}"
-    cell = "import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(1.5)"
-    env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}{os.pathsep}{ROOT / 'tests/book'}"}
-    command = [sys.executable, "-c", ignored, "build", cell]
-    run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=TIME_LIMIT)
-    assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.fault("A cell prints megabytes")
@@ -1287,7 +1144,13 @@ def test_limits_may_be_parted_by_blanks_or_commas(monkeypatch):
 )
 def test_every_verb_of_make_hands_over_its_variables(monkeypatch, verb, handed_over):
     text = (ROOT / "Makefile").read_text("utf-8")
-    words = {"TAB": "mxnet", "TABS": "pytorch jax", "SECTION": "lenet", "LIMITS": "epochs=1 images=6000", "WRITE": "yes"}
+    words = {
+        "TAB": "mxnet",
+        "TABS": "pytorch jax",
+        "SECTION": "lenet",
+        "LIMITS": "epochs=1 images=6000",
+        "WRITE": "yes",
+    }
     for variable, value in words.items():
         text = text.replace(f"$({variable})", value)
     recipe = next(line for line in text.splitlines() if re.search(rf"\$\(BOOK\) {verb}\b", line))
