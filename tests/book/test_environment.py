@@ -128,6 +128,7 @@ def test_environments_own_python_makes_no_other_and_removes_the_former_name(tool
     assert asked[1][-2:] == ["--yes", "d2l"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["uv"], indirect=True)
 def test_uv_is_called_with_these_arguments(tool, monkeypatch):
     assert call(monkeypatch, "book", "--tabs", "pytorch") == 0
@@ -137,6 +138,7 @@ def test_uv_is_called_with_these_arguments(tool, monkeypatch):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["uv"], indirect=True)
 @pytest.mark.fault("The packages cannot be installed")
 def test_failed_installation_is_tried_again(tool, tmp_path, monkeypatch, capsys, sees):
@@ -175,6 +177,7 @@ def test_make_asks_for_extras_that_there_are():
     assert named | set(FRAMEWORKS) == set(project["optional-dependencies"])
 
 
+@pytest.mark.slow
 def test_environment_is_installed_by_python_alone():
     """Without what is installed, as on a bare machine."""
     code = "import sys, book.environment as e; print(sorted({m.partition('.')[0] for m in sys.modules} - {'book'}))"
