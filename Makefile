@@ -56,7 +56,7 @@ record: environment ## Run one framework in full and keep its outputs: make reco
 reference: environment ## Show what changed since the outputs that make test compares with, ask, and renew them: make reference [WRITE=yes]
 	@$(BOOK) reference --write "$(WRITE)"
 
-bench: environment ## Measure training, data, imports and builds against plain recipes and the machine: make bench [PARTS="speed build"]
+bench: environment ## Measure training, data, imports and builds against plain recipes and the machine: make bench [PARTS=gpu]
 	@$(PYTHON) -m bench $(PARTS)
 
 chapters: environment ## Run the sections that the helper is tested with, and renew their table

@@ -3,8 +3,11 @@
 The plain recipe is how a tutorial would train the same model without the helper: images are resized one by one,
 in worker processes where the framework's loader has them, and steps run as the framework runs them unasked,
 eagerly (in JAX, whose tutorials do so, under ``jit``) and in ``float32``.
+
+``python -m bench.frameworks TAB`` prints how many GPUs a framework can use.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +54,7 @@ class Torch(adapters.Torch):
 
     def __init__(self):
         super().__init__()
-        self.device = self.lib.device("cuda" if self.lib.cuda.is_available() else "cpu")
+        self.device = self.d2l.try_gpu()
         self.dtype = precision(self.d2l)
 
     def product(self, n: int) -> Callable[[], Any]:
@@ -60,8 +63,9 @@ class Torch(adapters.Torch):
         return lambda: (a @ a)[0, 0].item()
 
     def gpu_memory(self) -> int | None:
-        """Peak of the GPU's memory in bytes."""
-        return self.lib.cuda.max_memory_allocated() if self.device.type == "cuda" else None
+        """Peak of the GPU's memory in bytes, if PyTorch measures it: not on Apple's."""
+        peak = getattr(self.lib.get_device_module(self.device), "max_memory_allocated", None)
+        return None if peak is None else peak()
 
     def loader(self, images: np.ndarray, labels: np.ndarray, train: bool) -> Iterable[Any]:
         """The plain recipe's batches."""
@@ -225,8 +229,9 @@ class JAX(adapters.JAX):
         return lambda: float(multiply(a)[0, 0])
 
     def gpu_memory(self) -> int | None:
-        """Peak of the GPU's memory in bytes."""
-        return self.lib.devices()[0].memory_stats()["peak_bytes_in_use"] if self.d2l.num_gpus() else None
+        """Peak of the GPU's memory in bytes, if JAX measures it: not on Apple's."""
+        stats = self.d2l.try_gpu().memory_stats() or {}
+        return stats.get("peak_bytes_in_use")
 
     def loader(self, images: np.ndarray, labels: np.ndarray, train: bool) -> Iterable[Any]:
         """The plain recipe's batches."""
@@ -285,3 +290,6 @@ class _Batches:
 
 
 ADAPTERS = {adapters.EXTRAS[adapter.name]: adapter for adapter in (Torch, TensorFlow, MXNet, JAX)}
+
+if __name__ == "__main__":
+    print(ADAPTERS[sys.argv[1]]().d2l.num_gpus())

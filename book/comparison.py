@@ -104,7 +104,7 @@ def _texts_by_kind(outputs: Sequence[Mapping]) -> dict[str, list[str]]:
             elif mime not in (CURVES_MIME, RUN_MIME):
                 text = _settled(value if isinstance(value, str) else json.dumps(value, sort_keys=True))
                 # The line below a training run has its numbers as data beside it.
-                texts[mime].append(NUMBER.sub("#", text) if RUN_MIME in data else text)
+                texts[mime].append(STANDING_ALONE.sub("#", text) if RUN_MIME in data else text)
         if "text" in output:
             texts[output["name"]].append(output["text"])
         if "ename" in output:

@@ -8,7 +8,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from d2l.mime import CURVES_MIME, RUN_MIME, finite
+from d2l.mime import CURVES_MIME, RUN_MIME, json_safe
 from d2l.run_profile import Profile
 
 from .rst import html_output
@@ -37,7 +37,8 @@ def script_element(board: dict[str, Any], run: dict[str, Any] | None = None) -> 
         board: The curves by their labels, and what they are drawn over.
         run: The run that drew them, if it is known: how far it went, and whether it was shortened.
     """
-    curves = {label: [[_short(x), _short(y)] for x, y in points] for label, points in finite(board["curves"]).items()}
+    drawn = json_safe(board["curves"])
+    curves = {label: [[_short(x), _short(y)] for x, y in points] for label, points in drawn.items()}
     page = {"xlabel": board.get("xlabel"), "curves": curves}
     if run is not None:
         page["run"] = {"epochs": run["epochs"], "note": _note(run)}

@@ -19,7 +19,7 @@ from .errors import BookError
 from .execute import cell_code, run, with_outputs
 from .files import ROOT, write_notebook
 from .frameworks import FRAMEWORKS, is_installed
-from .outputs import shortened
+from .outputs import truncated
 from .regression import numbers_hash
 from .section import Compiled, Executed, Section
 
@@ -113,7 +113,7 @@ def show(smoke: Executed, recorded: NotebookNode | None) -> Executed:
         for cell in cells[cells.index(trained[0]) :] if trained else []:
             cell.outputs = []
     for number, cell in enumerate(cells, 1):
-        cell.outputs, left_out = shortened(cell.outputs)
+        cell.outputs, left_out = truncated(cell.outputs)
         if left_out:
             print(f"{section}: cell {number} prints too much to be shown; {left_out:,} characters of it are left out")
     # Without training, what the section measured or computed has its note at the end.
@@ -128,13 +128,23 @@ def _command(section: Section) -> str:
     return f"make record TAB={section.tab} SECTION={Path(section.name).name}"
 
 
-def provenance(section: Section, recording: dict) -> str:
-    """One line on where a section's recording came from."""
-    versions = ", ".join(f"{name} {version}" for name, version in recording["versions"].items())
-    line = f"Recorded on {recording['date']} in {recording['seconds']:,} s on {recording['hardware']}; {versions}"
+def provenance(section: Executed, recording: dict) -> str:
+    """One line on where a section's recording came from, with what its runs say that they computed in."""
+    parts = [f"Recorded on {recording['date']} in {recording['seconds']:,} s on {recording['hardware']}"]
+    if precisions := _precisions(section):
+        parts.append(f"computed in {' and '.join(precisions)}")
+    parts.append(", ".join(f"{name} {version}" for name, version in recording["versions"].items()))
     if not is_current(section, recording):
-        line += "; with an earlier version of the helper"
-    return line
+        parts.append("with an earlier version of the helper")
+    return "; ".join(parts)
+
+
+def _precisions(section: Executed) -> list[str]:
+    """What a section's runs computed in; none of those recorded before runs said it."""
+    outputs = [output for cell in section.code_cells for output in cell.outputs]
+    runs = [(output.get("data") or {}).get(RUN_MIME) for output in outputs]
+    said = [run.get("precision") for run in runs if isinstance(run, dict)]
+    return sorted({precision for precision in said if isinstance(precision, str)})
 
 
 def hardware() -> str:

@@ -146,6 +146,14 @@ class Backend:
         return False
 
     @property
+    def tf32(self) -> str:
+        """What of ``float32`` the framework, unasked, computes on the device with factors rounded to TensorFloat-32.
+
+        ``"products"``, or some of them, such as ``"convolutions"``; empty if nothing.
+        """
+        return ""
+
+    @property
     def more_gpus_advice(self) -> str:
         """What to add to the line that says that fewer GPUs are in use than asked for."""
         return ""
@@ -293,6 +301,22 @@ def choose_precision(precision: str, model: Module, backend: Backend) -> str:
     if current_profile().smoke:
         return "float32"
     return "bfloat16" if isinstance(model, Classifier) and backend.supports_bfloat16 else "auto"
+
+
+def describe_precision(precision: str, model: Module, backend: Backend) -> str:
+    """What layers compute in with a trainer's ``precision``, such as ``bfloat16`` or ``float32 with TF32 products``.
+
+    What a user has done to the model counts: the dtype of its parameters, or Keras's policy, which differs from that.
+    """
+    chosen = choose_precision(precision, model, backend)
+    if chosen == "bfloat16":
+        return chosen
+    policy = getattr(model, "compute_dtype", None)
+    kinds = [policy] if policy else [array.dtype for array in backend.model_state(model).values()]
+    found = {match[0] for kind in kinds if (match := re.search(r"b?float\d+", str(kind)))} or {"float32"}
+    words = " and ".join(sorted(found))
+    rounded = "float32" in found and chosen == "auto" and backend.tf32
+    return f"{words} with TF32 {rounded}" if rounded else words
 
 
 def describe_devices(backend: Backend) -> str:

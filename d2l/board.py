@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 
 from .hyperparameters import HyperParameters
 from .metrics import AllReduce, WeightedMean, number
-from .mime import CURVES_MIME, finite
+from .mime import CURVES_MIME, json_safe
 from .notebook import Output, at_end_of_cell, in_notebook
 from .plotting import OF_BOARD, SVG_STYLE, Look, free_look, in_turn, look_of, looks, set_axes
 
@@ -187,7 +187,7 @@ class ProgressBoard(HyperParameters):
         if not in_notebook():
             self._draw_curves()
             return
-        data = {"xlabel": self.xlabel, "curves": finite(self.curves)}
+        data = {"xlabel": self.xlabel, "curves": json_safe(self.curves)}
         names = ", ".join(self.curves)
         self._output.show({"image/svg+xml": self._svg(), CURVES_MIME: data, "text/plain": f"{names} by {self.xlabel}"})
         end = time.monotonic()

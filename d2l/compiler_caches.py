@@ -40,6 +40,26 @@ def check_caches(say: Callable[[str], None]) -> None:
             say(f"{own} {wrong}: PyTorch keeps what it compiles in {os.environ[INDUCTOR]} in its place")
 
 
+def user_cache(name: str) -> Path:
+    """A folder for what a framework compiles, in this user's own cache folder; it is made if it is not there.
+
+    Raises:
+        OSError: It cannot be made, or others can put code into it; the message says so.
+    """
+    choices = os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~/.cache")
+    home = next(filter(os.path.isabs, choices), None)
+    if home is None:
+        raise FileNotFoundError("there is no home folder")
+    own = Path(home, "d2l")
+    own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (own, own / name):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        wrong = _not_ours(folder) if hasattr(os, "geteuid") else None
+        if wrong:
+            raise PermissionError(f"{folder} {wrong}")
+    return own / name
+
+
 def _inductor_folder() -> Path:
     """Where PyTorch has its own unasked."""
     try:

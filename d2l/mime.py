@@ -7,16 +7,16 @@ from typing import Any
 
 # {"xlabel": str, "curves": {label: [[x, y], ...]}}, where a y that training has lost is null.
 CURVES_MIME = "application/vnd.d2l.curves+json"
-# What a run's last line says, by name: profile, epochs, device, metrics and so on.
+# What a run's last line says, by name: profile, epochs, device, precision, metrics and so on.
 RUN_MIME = "application/vnd.d2l.run+json"
 
 
-def finite(value: Any) -> Any:
+def json_safe(value: Any) -> Any:
     """What JSON can hold of a value: numbers that are not finite, which it lacks, become ``None``."""
     if isinstance(value, Mapping):
-        return {name: finite(part) for name, part in value.items()}
+        return {name: json_safe(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [finite(part) for part in value]
+        return [json_safe(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

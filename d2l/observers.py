@@ -7,10 +7,10 @@ They are told in this order: `Report`, `Progress`, `BoardObserver`, a trainer's 
 from typing import TYPE_CHECKING, Any
 
 from . import validation
-from .backend import describe_devices
+from .backend import describe_devices, describe_precision
 from .checkpoint_file import quoted
 from .loaders import is_own, unwrapped
-from .mime import RUN_MIME, finite
+from .mime import RUN_MIME, json_safe
 from .notebook import in_notebook
 from .run_profile import current_profile
 
@@ -169,6 +169,7 @@ class Report(Observer):
         if error is not None or not self._has_epochs or not trainer.backend.processes.is_main:
             return
         profile, progress, device = current_profile(), trainer.progress, describe_devices(trainer.backend)
+        precision = describe_precision(trainer.precision, trainer.model, trainer.backend)
         final = trainer.model.board.last
         run = {
             "profile": str(profile),
@@ -177,15 +178,16 @@ class Report(Observer):
             "examples_per_epoch": progress.train_examples // trainer.num_epochs,
             "examples_per_second": progress.examples_per_second,
             "device": device,
+            "precision": precision,
             "metrics": final,
         }
         line = ", ".join(f"{quoted(label)} {value:.3f}" for label, value in final.items())
         line += f" after {run['epochs']} of {run['max_epochs']} epochs, each of {run['examples_per_epoch']:,} examples"
-        line += f"; {progress.examples_per_second:,.0f} examples/s on {device}"
+        line += f"; {progress.examples_per_second:,.0f} examples/s on {device} in {precision}"
         if not profile.full:
             line = f"{profile}: {line}"
         if in_notebook():
-            progress.output.show({"text/plain": line, RUN_MIME: finite(run)})
+            progress.output.show({"text/plain": line, RUN_MIME: json_safe(run)})
         else:
             print(line)
 

@@ -9,7 +9,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .mime import finite
+from .mime import json_safe
 from .observers import Observer
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _is_log(beginning: bytes) -> bool:
 
 def _as_line(values: Mapping[str, Any]) -> bytes:
     time = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return json.dumps(finite({"time": time, **values}), default=str).encode() + b"\n"
+    return json.dumps(json_safe({"time": time, **values}), default=str).encode() + b"\n"
 
 
 class LogObserver(Observer):

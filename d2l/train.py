@@ -261,6 +261,7 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
     """
     import numpy as np
 
+    from .backend import describe_precision
     from .installation import VERSION
     from .run_log import LogObserver
     from .run_profile import current_profile
@@ -308,8 +309,13 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
                 trainer.checkpointing is not None and reason is trainer.checkpointing.stop_reason
             )
             raise stopped from None
+        precision = describe_precision(trainer.precision, model, trainer.backend)
     log.write(
-        event="end", metrics=model.board.last, epochs=round(trainer.epochs_done), seconds=time.monotonic() - start
+        event="end",
+        metrics=model.board.last,
+        epochs=round(trainer.epochs_done),
+        seconds=time.monotonic() - start,
+        precision=precision,
     )
 
 

@@ -135,7 +135,7 @@ def load_groups() -> list[dict[str, Any]]:
 
 
 def try_all(only: str) -> None:
-    """Try the mutants with the word ``only`` in their name or file, all if it is empty, and renew the table.
+    """Try the mutants with the word ``only`` in their name or file, all if it is empty, and update the table.
 
     Interrupted, it keeps what it has found out.
 
@@ -209,7 +209,8 @@ def copied_repository() -> Iterator[Path]:
         for name in (name for name in names if (ROOT / name).is_file()):
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
-        subprocess.run(["git", "init", "--quiet"], cwd=copy, env=own_environment(), check=True)  # its tests list files
+        for command in (["init", "--quiet"], ["add", "--all"]):  # its tests list the files that git knows
+            subprocess.run(["git", *command], cwd=copy, env=own_environment(), check=True)
         yield copy
 
 
@@ -240,7 +241,7 @@ def stored() -> dict[str, Verdict]:
 
 
 def _store(found: dict[str, Verdict]) -> None:
-    """Put new verdicts beside those of earlier runs, without those of mutants that are no more; and renew the table."""
+    """Put new verdicts beside those of earlier runs, without those of mutants that are no more; update the table."""
     verdicts = stored() | found
     known = [mutant.name for mutant in load_mutants() if mutant.name in verdicts]
     text = json.dumps({name: dataclasses.asdict(verdicts[name]) for name in known}, indent=1, ensure_ascii=False)

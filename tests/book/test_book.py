@@ -29,11 +29,11 @@ from book.cache import cached_notebook, forget
 from book.compile import TOOLS, compile_sections, compile_source, source_notebook
 from book.errors import BookError
 from book.execute import cell_code, has_to_run, helper_code, run, run_all, run_code, smoke_run, with_outputs
-from book.files import BUILD, NOTEBOOKS, ROOT, atomic_write
+from book.files import BUILD, NOTEBOOKS, ROOT, atomic_write, write_notebook
 from book.frameworks import is_installed
 from book.handout import hand_out
 from book.kernel import _asked_again
-from book.outputs import CHARACTERS, LINES, shortened
+from book.outputs import CHARACTERS, LINES, truncated
 from book.pages import HELPER, SHARED, SHARED_INPUTS, STEPS, STORED, TEXTS, _copy_in_place, render
 from book.recordings import load_recording, show_results
 from book.regression import numbers_hash, reference_path
@@ -892,8 +892,8 @@ def test_text_is_cut_where_a_cell_has_had_its_share_and_pictures_stay():
         nbformat.v4.new_output("execute_result", {"text/plain": "x" * 2 * CHARACTERS}),
         nbformat.v4.new_output("stream", name="stderr", text="last\n" * 2 * LINES),
     )
-    assert shortened([few, picture]) == ([few, picture], 0)
-    shown, left_out = shortened([few, line, picture, many])
+    assert truncated([few, picture]) == ([few, picture], 0)
+    shown, left_out = truncated([few, line, picture, many])
     assert left_out == CHARACTERS + len(few.text) + len(many.text)
     assert [output.output_type for output in shown] == ["stream", "execute_result", "stream", "display_data"]
     assert shown[1].data["text/plain"] == "x" * (CHARACTERS - len(few.text))
@@ -920,7 +920,7 @@ def test_what_is_remembered_is_made_again_where_its_file_is_damaged(tmp_path, mo
 
 def test_traceback_is_cut_as_other_texts_are():
     error = nbformat.v4.new_output("error", ename="E", evalue="e", traceback=["first", "x\n" * LINES])
-    (shown, note), left_out = shortened([error])
+    (shown, note), left_out = truncated([error])
     assert (shown.ename, shown.traceback) == ("E", ["first\n" + "x\n" * (LINES - 1)])
     assert (note.text, left_out) == ("… 2 more characters\n", 2)
 
@@ -971,7 +971,21 @@ def test_current_recording_is_shown_with_its_provenance(tmp_path, monkeypatch):
     assert "val_acc 0.9 after 10 of 10 epochs" in shown
     assert "Recorded on 2026-01-31 in 1,234 s on a processor, 2 cores, no GPU; torch 2.13.0" in shown
     assert "earlier version" not in shown
+    assert "computed in" not in shown  # runs recorded before they said it
     assert "smoke run" not in shown
+
+
+def test_provenance_has_what_the_runs_say_that_they_computed_in(tmp_path, monkeypatch):
+    section = small_section("fit()", "fit()", "fit()", "fit()")
+    recorded(section, tmp_path, monkeypatch)
+    path = recordings.recording_path(section)
+    notebook = nbformat.read(path, as_version=4)
+    odd = [{"precision": 5}, 5]
+    for cell, run_data in zip(notebook.cells, [{"precision": "float32"}, {"precision": "bfloat16"}, *odd], strict=True):
+        cell.outputs = [nbformat.v4.new_output("display_data", {RUN_MIME: run_data, "text/plain": "val_acc 0.9"})]
+    nbformat.write(notebook, path)
+    shown = str(show_results(smoke_outputs(section)).code_cells[0].outputs)
+    assert "on a processor, 2 cores, no GPU; computed in bfloat16 and float32; torch 2.13.0" in shown
 
 
 def test_recording_of_other_cells_is_not_shown_and_named_stale(tmp_path, monkeypatch, capsys):
@@ -1323,10 +1337,10 @@ def test_pandoc_is_asked_once_for_a_text(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "CACHE", tmp_path)
     monkeypatch.setitem(templateexporter.default_filters, "convert_pandoc", lambda *text: asked.append(text) or "*x*")
     for _ in range(2):
-        with pandoc.remembered_pandoc():
+        with pandoc.cached_pandoc():
             convert = templateexporter.default_filters["convert_pandoc"]
             assert [convert("_x_", "markdown", "rst") for _ in range(2)] == ["*x*", "*x*"]
-    with pandoc.remembered_pandoc():
+    with pandoc.cached_pandoc():
         templateexporter.default_filters["convert_pandoc"]("_x_", "markdown", "html")
     assert asked == [("_x_", "markdown", "rst"), ("_x_", "markdown", "html")]
 
@@ -1413,3 +1427,14 @@ def test_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path):
         atomic_write("new and then half a character \ud800", path)
     assert [file.name for file in tmp_path.iterdir()] == ["table.md"]
     assert path.read_text() == "old"
+
+
+def test_notebook_is_written_if_it_is_another_than_the_one_there(tmp_path):
+    """Only a page whose notebook was written is rendered again."""
+    path = tmp_path / "a.ipynb"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("Text.", id="a")])
+    assert write_notebook(notebook, path)
+    assert not write_notebook(nbformat.read(path, as_version=4), path)
+    notebook.cells[0].source = "Another text."
+    assert write_notebook(notebook, path)
+    assert nbformat.read(path, as_version=4) == notebook

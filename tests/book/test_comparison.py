@@ -67,6 +67,17 @@ def run_with(loss: float) -> list[dict]:
     return [nbformat.v4.new_output("display_data", data={RUN_MIME: run, "text/plain": f"loss {loss}"})]
 
 
+def test_another_precision_differs_and_is_no_number_of_the_run(outputs):
+    test = copy.deepcopy(outputs)
+    line = data_of(test, RUN_MIME)["precision"]
+    assert line == "float32"
+    replace_text(test, "in float32", "in float64")
+    assert "+smoke run: train_loss #, val_loss #" in "\n".join(differences(test, outputs))
+    for precision in ("bfloat16", "float32 with TF32 convolutions"):
+        replace_text(test := copy.deepcopy(outputs), "in float32", f"in {precision}")
+        assert numbers(test) == numbers(outputs)
+
+
 def test_rounding_may_grow_where_networks_learn_fast_and_nowhere_else():
     assert not differences(run_with(2.0283), run_with(2.0211), "answers")
     assert differences(run_with(2.0283), run_with(2.0211), "alexnet")

@@ -79,6 +79,11 @@ def test_tables_of_layers_keep_their_look():
     assert safe.replace(';"', '"') == table
 
 
+def test_note_of_where_results_come_from_keeps_its_look():
+    note = '<p class="provenance">computed on two cores</p>'
+    assert data_shown({"text/html": note})["text/html"] == note
+
+
 @pytest.mark.parametrize(
     "html",
     [
@@ -193,6 +198,7 @@ def test_note_in_the_place_of_a_picture_says_why(sees):
         ("\\begin{align*}\na &= b \\\\[2pt]\n[c] &= d\n\\end{align*}", r"a & =b \\ {}[c] & =d"),
         (r"\begin{cases} x & \text{for}\: x > 0 \\ 0 & \text{else} \end{cases}",
          r"\begin{cases} x & \text{for}\: x>0 \\ 0 & \text{else} \end{cases}"),
+        (r"\left( \frac12 \right]", r"\left( \frac{1}{2}\right] "),
         (r"a \$", r"a\$ "),
         (":nowrap: x", "{}:nowrap:x"),
     ],

@@ -56,7 +56,9 @@ def test_model_in_numpy_learns(data, hidden, capsys):
     losses = [y for _, y in model.board.curves["train_loss"]]
     assert losses[-1] < losses[0] / 2
     assert model.board.last["val_acc"] > 0.5
-    assert "after 6 of 6 epochs, each of 256 examples" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "after 6 of 6 epochs, each of 256 examples" in said
+    assert said.endswith(" examples/s on cpu in float64\n")
 
 
 @in_numpy

@@ -763,6 +763,9 @@ class PlainBackend(Backend):
         model.validation_step(batch)
         return StepMetrics({})
 
+    def model_state(self, model):
+        return {}
+
 
 class PlainTrainer(trainer.Trainer):
     """A trainer on such a machine."""
@@ -877,7 +880,7 @@ def test_result_in_a_notebook_carries_its_numbers(shown, monkeypatch):
     run = result[RUN_MIME]
     assert run["metrics"] == {"train_loss": 7.0, "val_loss": 2.0}
     assert (run["epochs"], run["max_epochs"], run["examples_per_epoch"]) == (2, 4, 4)
-    assert (run["profile"], run["device"]) == ("smoke run", "cpu")
+    assert (run["profile"], run["device"], run["precision"]) == ("smoke run", "cpu", "float32")
     assert result["text/plain"].startswith("smoke run: train_loss 7.000, val_loss 2.000")
 
 
@@ -1003,6 +1006,13 @@ class TestFigures:
         plotting.plot([0, 1], [torch.tensor(3.0, requires_grad=True), torch.tensor(4.0)])
         (line,) = plt.gca().lines
         np.testing.assert_array_equal(line.get_ydata(), [3, 4])
+
+    def test_plot_takes_numbers_of_16_bits(self):
+        """As a model on a GPU gives them: NumPy has no ``bfloat16``."""
+        torch = pytest.importorskip("torch", reason="needs PyTorch")
+        plotting.plot(torch.tensor([1.5, 4, 9], dtype=torch.bfloat16))
+        (line,) = plt.gca().lines
+        np.testing.assert_array_equal(line.get_ydata(), [1.5, 4, 9])
 
     def test_plot_replaces_what_the_axes_held(self):
         _, axes = plt.subplots()

@@ -22,13 +22,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from contract import fixtures
 from contract.adapters import EXTRAS, NAMES, PIXELS
 from contract.examples import Loaders, Watched, batches_of, made, shape_of_images, spoilt, step_length, tiny, ys
-from contract.fixtures import adapter
+from contract.fixtures import adapter, skip_without_gpu
 from photographs import write_folder, write_shards
 from processes import TIME_LIMIT
 
 from d2l import data, machine
+from d2l.backend import describe_precision
 from d2l.compiled_steps import CompiledSteps
 from d2l.decoding import decode
 from d2l.lazy_init import initialize
@@ -180,6 +182,25 @@ def test_missing_framework_names_its_extra():
     for name, line in zip(NAMES, lines, strict=True):
         assert line.startswith(f"ImportError {name} ")
         assert f"pip install '.[{EXTRAS[name]}]' in the folder of this project's repository" in line
+
+
+@pytest.mark.parametrize(
+    ("message", "outcome"),
+    [
+        ("jax is not installed here: pip install '.[jax]' in the folder", pytest.skip.Exception),
+        ("cannot import name 'Params' from 'd2l.backends.jax.train_state'", ImportError),
+    ],
+)
+def test_tests_are_skipped_for_a_missing_framework_and_not_for_a_helper_that_cannot_be_imported(
+    monkeypatch, message, outcome
+):
+    def fail():
+        raise ImportError(message)
+
+    monkeypatch.setitem(fixtures.ADAPTERS, "jax", fail)
+    with pytest.raises((ImportError, pytest.skip.Exception)) as caught:
+        adapter("jax")
+    assert caught.type is outcome
 
 
 # Data
@@ -340,7 +361,7 @@ def test_image_batches_are_those_of_the_decoder_and_its_random_numbers(fw, folde
     dataset = folder(write=write)
     monkeypatch.setattr(dataset, "_draw_seed", lambda: 7)
     loader = dataset.get_dataloader(train)
-    expected = list(dataclasses.replace(loader, make_batch=lambda *arrays: arrays))
+    expected = list(dataclasses.replace(loader, collate=lambda *arrays: arrays))
     assert [len(labels) for *_, labels in expected] == ([5, 5, 5, 3] if train else [5, 1])
     for (X, y), (pixels, shifts, labels) in zip(loader, expected, strict=True):
         assert tuple(X.shape) == ((len(y), 32, 32, 3) if fw.channel_axis == 3 else (len(y), 3, 32, 32))
@@ -499,15 +520,15 @@ def test_image_batches_are_made_on_the_trainers_device(fw, folder, monkeypatch):
 
 def test_interrupted_training_on_images_leaves_no_thread(fw, folder):
     dataset = folder(train=12)
-    make_batch, made = dataset._make_batch, []
+    collate, made = dataset._collate, []
 
     def interrupted(*parts):
         made.append(parts)
         if len(made) == 3:
             signal.raise_signal(signal.SIGINT)
-        return make_batch(*parts)
+        return collate(*parts)
 
-    dataset._make_batch = interrupted
+    dataset._collate = interrupted
     trainer, model = fw.d2l.Trainer(max_epochs=2), fw.d2l.SoftmaxRegression(num_outputs=3, lr=0.02)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(model, dataset)
@@ -1010,13 +1031,15 @@ def test_lazy_layers_get_their_shapes_and_then_the_weights_that_are_asked_for(fw
 def test_last_line_states_the_results(fw, monkeypatch, capsys, profile, beginning):
     monkeypatch.setenv("D2L_PROFILE", profile)
     model = tiny(fw)
-    fw.d2l.Trainer(max_epochs=3).fit(model, Loaders(batches_of(fw, [8, 4]), batches_of(fw, [8])))
+    trainer = fw.d2l.Trainer(max_epochs=3)
+    trainer.fit(model, Loaders(batches_of(fw, [8, 4]), batches_of(fw, [8])))
     line = capsys.readouterr().out.splitlines()[-1]
     last = {label: points[-1][1] for label, points in model.board.curves.items()}
     metrics = ", ".join(f"{label} {last[label]:.3f}" for label in ("train_loss", "val_loss", "val_acc"))
     epochs = 2 if profile == "smoke" else 3
-    run = rf"after {epochs} of 3 epochs, each of 12 examples; [\d,]+ examples/s on cpu"
-    assert re.match(rf"{beginning}{re.escape(metrics)} {run}", line), line
+    run = rf"after {epochs} of 3 epochs, each of 12 examples; [\d,]+ examples/s on cpu(\(0\))?"
+    precision = "bfloat16" if profile == "full" and trainer.backend.supports_bfloat16 else "float32"
+    assert re.fullmatch(rf"{beginning}{re.escape(metrics)} {run} in {precision}", line), line
 
 
 def test_more_gpus_than_there_are_is_said_and_trains_on_the_cpu(fw, capsys, monkeypatch):
@@ -1689,12 +1712,8 @@ def test_mxnet_parameters_are_the_layers_or_the_arrays():
 # Speed, and what it must not change
 
 
-NO_GPU = "needs a GPU, and none is in use: D2L_TEST_GPUS=0 in the environment lets these tests have the first one"
-
-
 def on_gpu(fw):
-    if not fw.d2l.num_gpus():
-        pytest.skip(NO_GPU)
+    skip_without_gpu(fw.d2l)
     return fw
 
 
@@ -1827,8 +1846,10 @@ def test_trainer_has_batches_made_on_its_device_and_readers_have_theirs_as_befor
 
 def test_images_stay_small_until_they_are_in_a_batch(fw, sample, monkeypatch):
     data, kept = sample(batch_size=32, resize=(64, 64)), []
-    take = data._take
-    monkeypatch.setattr(data, "_take", lambda tensor, indices: kept.append(numbers(tensor)) or take(tensor, indices))
+    gather = data._gather
+    monkeypatch.setattr(
+        data, "_gather", lambda tensor, indices: kept.append(numbers(tensor)) or gather(tensor, indices)
+    )
     X, _ = next(iter(data.train_dataloader()))
     assert numbers(X).size == 32 * 64 * 64
     images, labels = kept
@@ -1925,6 +1946,25 @@ def test_processors_bfloat16_is_for_full_runs_of_classifiers(
     assert not rewritten[name]()
 
 
+@pytest.mark.parametrize(
+    ("make_layer", "shape"),
+    [
+        (lambda nn: nn.Linear(8, 4), (3, 8)),
+        (lambda nn: nn.ConvTranspose2d(3, 4, 2), (2, 3, 5, 5)),
+        (lambda nn: nn.Conv2d(3, 4, 2), (3, 5, 5)),  # an image without a batch around it
+    ],
+)
+def test_pytorchs_layers_that_cannot_be_fused_run_as_they_are(make_layer, shape):
+    fw = adapter("torch")
+    torch, model = fw.lib, fw.d2l.Classifier()
+    model.net = torch.nn.Sequential(make_layer(torch.nn), torch.nn.ReLU())
+    X = torch.randn(shape)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = model.net(X)
+        with module_of(fw, "fused_layers").fused_layers(model):
+            assert torch.equal(model.net(X), expected)
+
+
 def test_pytorchs_loss_is_of_float32_outputs_of_bfloat16_layers(full_run):
     fw, seen = adapter("torch"), []
 
@@ -1963,6 +2003,102 @@ def test_settings_of_the_process_are_those_asked_for_during_fit_and_those_of_bef
             fw.fit(Watched(max_epochs=1, precision=precision), tiny(fw), Loaders(batches, batches))
         assert (during, setting(fw.lib)) == ([plain, before], before)
         assert before != plain
+
+
+def on_recent_gpu(fw, monkeypatch):
+    """A trainer's backend that takes the CPU for a GPU of NVIDIA's with bfloat16 and TensorFloat-32."""
+    kind, backend = fw.d2l.Trainer.backend_type, fw.d2l.Trainer(max_epochs=1).backend
+    if fw.name == "tensorflow":
+        monkeypatch.setattr(kind, "on_gpu", True)
+        monkeypatch.setattr(fw.lib.config, "list_physical_devices", lambda kind: [kind])
+        details = {"compute_capability": (8, 0)}
+        monkeypatch.setattr(fw.lib.config.experimental, "get_device_details", lambda device: details)
+    else:
+        monkeypatch.setattr(kind, "supports_bfloat16", fw.name != "mxnet")
+        monkeypatch.setattr(kind, "device", SimpleNamespace(type="cuda"))
+    return backend
+
+
+@pytest.mark.parametrize("profile", ["full", "smoke"])
+def test_rounding_to_tensorfloat_is_said_where_the_framework_does_it_unasked(fw, full_run, monkeypatch, profile):
+    monkeypatch.setenv("D2L_PROFILE", profile)
+    backend, (weight, _) = on_recent_gpu(fw, monkeypatch), batches_of(fw, [4])[0]
+    unasked = {"torch": " with TF32 convolutions", "mxnet": ""}.get(fw.name, " with TF32 products")
+    model = tiny(fw) if fw.name == "tensorflow" else object()
+    monkeypatch.setattr(type(backend), "model_state", lambda backend, model: {"weight": weight})
+    said = {precision: describe_precision(precision, model, backend) for precision in ("auto", "float32", "bfloat16")}
+    assert said == {
+        "auto": "float32" + (unasked if profile == "full" else ""),
+        "float32": "float32",
+        "bfloat16": "bfloat16",
+    }
+
+
+def test_rounding_to_tensorfloat_that_a_user_has_switched_off_is_not_said(monkeypatch):
+    fw = adapter("tensorflow")
+    backend = on_recent_gpu(fw, monkeypatch)
+    monkeypatch.setattr(fw.lib.config.experimental, "tensor_float_32_execution_enabled", lambda: False)
+    assert backend.tf32 == ""
+    fw = adapter("jax")
+    backend = on_recent_gpu(fw, monkeypatch)
+    assert backend.tf32 == "products"
+    with fw.lib.default_matmul_precision("highest"):
+        assert backend.tf32 == ""
+
+
+@pytest.mark.parametrize(("name", "capability"), [("tensorflow", {}), ("tensorflow", {"compute_capability": (7, 5)})])
+def test_gpus_without_tensorfloat_round_nothing_to_it(name, capability, monkeypatch):
+    fw = adapter(name)
+    backend = on_recent_gpu(fw, monkeypatch)
+    monkeypatch.setattr(fw.lib.config.experimental, "get_device_details", lambda device: capability)
+    assert backend.tf32 == ""
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("cudnn.allow_tf32 = False", ""),
+        ("cuda.matmul.allow_tf32 = True", "products"),
+        ("cudnn.allow_tf32, b.cuda.matmul.allow_tf32 = False, True", "matrix products"),
+        ("cuda.matmul.fp32_precision = 'tf32'", "products"),
+        ("cudnn.conv.fp32_precision = 'ieee'", ""),
+    ],
+)
+def test_pytorchs_own_settings_of_tensorfloat_are_what_is_said(setting, said, tmp_path):
+    """In processes of their own: settings by the newer name cannot be undone."""
+    adapter("torch")
+    script = f"""
+import torch
+from d2l.backends.torch.precision import tf32_operations
+b = torch.backends
+b.{setting}
+print(tf32_operations())
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stdout.strip() == said, run.stderr
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("torch", "float64"), ("tensorflow", "bfloat16")])
+def test_models_that_a_user_has_brought_to_another_dtype_are_said_to_compute_in_it(name, dtype, full_run, capsys):
+    fw = adapter(name)
+    (X, y), arguments = batches_of(fw, [4])[0], {"max_epochs": 1, "precision": "float32"}
+    if name == "tensorflow":
+        policy = fw.lib.keras.config.dtype_policy()
+        fw.lib.keras.config.set_dtype_policy("mixed_bfloat16")
+        try:
+            fw.d2l.Trainer(**arguments).fit(tiny(fw), Loaders([(X, y)], None))
+        finally:
+            fw.lib.keras.config.set_dtype_policy(policy)
+    else:
+        fw.d2l.Trainer(**arguments).fit(tiny(fw).double(), Loaders([(X.double(), y)], None))
+    assert capsys.readouterr().out.endswith(f" in {dtype}\n")
 
 
 def test_pytorchs_plain_float32_rounds_nothing_to_tensorfloat():
@@ -2022,7 +2158,7 @@ def test_numbers_of_numpy_are_whole_numbers_too(fw, sample, full_run, capsys):
 )
 def test_jaxs_gradient_of_pooling_goes_to_the_first_of_equals(kind, shape, window, strides, padding):
     fw = adapter("jax")
-    module_of(fw, "pooling").register_max_pool_grad()
+    module_of(fw, "pooling").register_max_pool_grad("cpu")
     jnp, lax = fw.lib.numpy, fw.lib.lax
     computation, worst, best = {"max": (lax.max, -np.inf, np.argmax), "min": (lax.min, np.inf, np.argmin)}[kind]
     rng = np.random.default_rng(0)
@@ -2043,6 +2179,22 @@ def test_jaxs_gradient_of_pooling_goes_to_the_first_of_equals(kind, shape, windo
         return (Y.ravel() * jnp.array(weights)).sum()
 
     assert np.allclose(fw.lib.jit(fw.lib.grad(weighted))(X), expected[inside], atol=1e-5)
+
+
+@pytest.mark.parametrize(("platform", "target", "scatters"), [("cpu", "cpu", True), ("gpu", "cuda", False)])
+def test_jaxs_gradient_of_pooling_is_computed_as_is_fastest_on_each_platform(platform, target, scatters):
+    """By a scatter example by example on a CPU, and without any on a GPU, where one takes longer than slices."""
+    fw = adapter("jax")
+    jax = fw.lib
+    from flax import linen
+    from jax import export
+
+    module_of(fw, "pooling").register_max_pool_grad(platform)
+    gradient = jax.jit(jax.grad(lambda X: linen.max_pool(X, (3, 3), (2, 2)).sum()))
+    images = jax.ShapeDtypeStruct((2, 9, 9, 1), np.float32)
+    program = export.export(gradient, platforms=[target])(images).mlir_module()
+    assert ("stablehlo.scatter" in program) == scatters
+    assert "stablehlo.select_and_scatter" not in program
 
 
 @pytest.mark.parametrize(("siblings", "threads"), [("0\n", "{}"), ("0-1\n", "None"), ("0,8\n", "None")])

@@ -114,6 +114,7 @@ def test_trains_in_every_framework_and_logs_what_it_prints(name, capsys):
         for label in ("train_loss", "val_loss", "val_acc")
     }
     assert end["epochs"] == EPOCHS and end["seconds"] > 0
+    assert end["precision"] == "float32"
     printed = re.findall(r"(\w+_\w+) (\d\.\d{3})", capsys.readouterr().out.splitlines()[-1])
     assert printed == [(label, f"{value:.3f}") for label, value in end["metrics"].items()]
 
@@ -585,7 +586,7 @@ def options_for(**given):
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        ("num_gpus=4: 1 GPU in use, training on cuda:0", "--devices 4: 1 GPU in use, training on cuda:0"),
+        ("num_gpus=4: 1 GPU in use, training on cuda", "--devices 4: 1 GPU in use, training on cuda"),
         (
             "start it with torchrun --nproc-per-node=4 SCRIPT.py",
             "start it with torchrun --nproc-per-node=4 -m d2l.train",

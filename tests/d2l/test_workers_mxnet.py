@@ -210,7 +210,7 @@ def test_model_with_arrays_or_an_optimizer_of_its_own_trains_on_one_device(fw, f
         "devices take parameters of layers and a gluon.Trainer\n"
     )
     assert said.startswith(message if devices > 1 else "smoke run:")
-    assert said.endswith("examples/s on cpu(1)\n")
+    assert said.endswith("examples/s on cpu(1) in float32\n")
     assert np.allclose(to_numpy(trainer.model.w).ravel(), [2, -3.4], atol=0.1)
 
     class OwnOptimizer(fw.d2l.LinearRegression):

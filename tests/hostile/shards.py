@@ -215,6 +215,7 @@ def wrong_ends() -> Iterator[Shard]:
     yield Shard("a member behind half an end", body + bytes(BLOCK) + whole, "something other than a member")
     yield Shard("a word behind the end", whole + b"x", "something other than a member")
     yield Shard("a header that is none", body + b"x" * BLOCK + whole, "something other than a member")
+    yield Shard("zeros behind no header", body + b"x" * BLOCK + bytes(BLOCK), "something other than a member")
     yield Shard("a disk's zeros behind the end", whole, "may not have been written to its end", 1 << 21)
     yield Shard("a disk's zeros without number", whole, "may not have been written to its end", 1 << 36)
     yield Shard("a disk's zeros in a member", body[: 4 * BLOCK], "may not have been written to its end", 1 << 30)

@@ -5,6 +5,7 @@ Others, drawn at random, are real changes of the code, and every file has tests 
 
 import ast
 import json
+import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,7 @@ from book.errors import BookError
 from book.files import ROOT
 from qa import mutants, random_defects
 from qa.__main__ import main
-from qa.mutants import TABLE, Mutant, Verdict, load_mutants, stored, table, try_all, try_out
+from qa.mutants import TABLE, Mutant, Verdict, copied_repository, load_mutants, stored, table, try_all, try_out
 from qa.places import replaced
 from qa.random_defects import Change, changes_bytecode, chosen_tests, draw, try_change, try_random
 
@@ -106,6 +107,14 @@ def test_test_that_caught_a_defect_last_time_is_run_first(monkeypatch, last, fir
     wrong = Mutant("another unit", ("d2l/layer_table.py",), "", '"KiB"', '"kB"', ("tests/d2l/test_layers.py",))
     monkeypatch.setattr(mutants, "stored", lambda: {wrong.name: Verdict(f"tests/d2l/test_layers.py::{last}", 1)})
     assert try_out(wrong).caught_by == f"tests/d2l/test_layers.py::{first}"
+
+
+def test_git_knows_the_files_of_a_copy():
+    """Tests that list them would fail there without any defect."""
+    listed = ["git", "ls-files", "tests/qa"]
+    with copied_repository() as copy:
+        known = subprocess.run(listed, cwd=copy, capture_output=True, text=True, check=True).stdout.split()
+    assert "tests/qa/test_mutants.py" in known
 
 
 def test_defect_without_a_place_is_named():

@@ -25,10 +25,12 @@ from ...compiled_steps import CompiledSteps
 from ...data import inputs_of
 from ...metrics import StepMetrics, recorded
 from ...process_group import ProcessGroup
+from .compilation_cache import keep_compiled
 from .devices import cpu, find_gpus
-from .modules import Module
+from .modules import Classifier, Module
+from .padding import can_pad, first_examples, pad
 from .pooling import register_max_pool_grad
-from .precision import apply_in_bfloat16, space_to_depth_conv
+from .precision import apply_in_bfloat16, compute_capability, products_are_plain, space_to_depth_conv
 from .processes import gather, gather_batch, process_group, wait_shortly_at_exit
 from .train_state import REST, WEIGHTS, Params, TrainState, by_name, like, name_of, with_loss
 
@@ -62,10 +64,15 @@ class Backend(backend.Backend):
         self.key: jax.Array | None = None
         self.mesh: Mesh | None = None  # the devices in use of all processes, while a model is trained on more than one
         self._forget_steps()
+        on_gpus = any(gpu.platform != "cpu" for gpu in self.gpus)
+        reason = keep_compiled() if on_gpus else None
+        if reason and self.processes.is_main:
+            self.say(reason)
 
     def _forget_steps(self) -> None:
         """Have steps compiled anew: what they do may have changed."""
         self._steps = CompiledSteps(self, self._compile)
+        self._sizes: dict[str, int] = {}  # examples that each is compiled for
 
     def process_group(self) -> ProcessGroup:
         """Those that have been joined when this package was imported, or before."""
@@ -88,13 +95,17 @@ class Backend(backend.Backend):
     @property
     def supports_bfloat16(self) -> bool:
         """Whether the device is a GPU of NVIDIA's that computes in it."""
-        major = getattr(self.device, "compute_capability", "").partition(".")[0]  # such as 9.0
-        return major.isdecimal() and int(major) >= 8
+        return compute_capability(self.device) >= 8
+
+    @property
+    def tf32(self) -> str:
+        """All products, on the GPUs that have bfloat16, unless a user has asked for plain ones."""
+        return "products" if self.supports_bfloat16 and not products_are_plain() else ""
 
     def precision_context(self, model: Module, precision: str) -> AbstractContextManager[Any]:
         """Plain products for ``"float32"``, while it lasts."""
-        if not self.gpus and self.mesh is None:
-            register_max_pool_grad()
+        if self.gpus or self.mesh is None:
+            register_max_pool_grad("gpu" if self.gpus else "cpu")
         return jax.default_matmul_precision("float32") if precision == "float32" else nullcontext()
 
     @contextmanager
@@ -177,8 +188,7 @@ class Backend(backend.Backend):
     def init(self, model: Module, batch: Sequence[jax.Array]) -> None:
         """Draw parameters, which are in ``state`` from now on, for an optimizer to see, too."""
         self.set_training(model, True)
-        params_key, dropout_key = jax.random.split(self.key)
-        variables = self._draw_variables(model, inputs_of(batch), {"params": params_key, "dropout": dropout_key})
+        variables, dropout_key = self._draw_variables(model, inputs_of(batch))
         if "params" not in variables:
             raise ValueError(f"{type(model).__name__} has no parameters: make its layers in setup()")
         if not all(map(np.size, jax.tree.leaves(variables["params"]))):  # later versions of JAX would go on
@@ -191,12 +201,17 @@ class Backend(backend.Backend):
             dropout_rng=dropout_key,
         )
 
-    def _draw_variables(self, model: Module, inputs: Sequence[jax.Array], keys: Mapping[str, jax.Array]) -> Params:
-        """The model's variables. A GPU's operations take longer to be compiled one by one than all together."""
-        if self.gpus:
+    def _draw_variables(self, model: Module, inputs: Sequence[jax.Array]) -> tuple[Params, jax.Array]:
+        """The model's variables, and a key for dropout."""
+
+        def draw(inputs: Sequence[jax.Array], key: jax.Array | None) -> tuple[Params, jax.Array]:
+            params_key, dropout_key = jax.random.split(key)
+            return model.apply_init(inputs, key={"params": params_key, "dropout": dropout_key}), dropout_key
+
+        if self.gpus:  # whose operations take longer to be compiled one by one than all together
             with suppress(Exception):  # what cannot be compiled runs as it is, and an error of its own comes again
-                return jax.jit(model.apply_init)(inputs, key=keys)
-        return model.apply_init(inputs, key=keys)
+                return jax.jit(draw)(inputs, self.key)
+        return draw(inputs, self.key)
 
     def _apply_fn(self, model: Module) -> Callable[..., Any]:
         """The model's ``apply``, in ``bfloat16`` where that is asked for or fast.
@@ -235,9 +250,10 @@ class Backend(backend.Backend):
         if not examples:
             return StepMetrics({}, 0, 0)
         self._model, self._clip = model, clip
-        step = self._steps.get(self._train, model, optimizer, self.state, batch)
+        batch, count = self._padded(self._train, model, batch)
+        step = self._steps.get(self._train, model, optimizer, self.state, batch, count)
         with _uninterrupted():
-            self.state, metrics = step(self.state, batch)
+            self.state, metrics = step(self.state, batch, count)
         return StepMetrics(self._local(metrics), examples, examples)
 
     def eval_step(self, model: Module, batch: Sequence[jax.Array]) -> StepMetrics:
@@ -246,8 +262,26 @@ class Backend(backend.Backend):
         if not examples:
             return StepMetrics({}, 0, 0)
         self._model = model
-        step = self._steps.get(self._evaluate, model, None, self.state, batch)
-        return StepMetrics(self._local(step(self.state, batch)), examples, examples)
+        batch, count = self._padded(self._evaluate, model, batch)
+        step = self._steps.get(self._evaluate, model, None, self.state, batch, count)
+        return StepMetrics(self._local(step(self.state, batch, count)), examples, examples)
+
+    def _padded(
+        self, step: Callable[..., Any], model: Module, batch: Sequence[jax.Array]
+    ) -> tuple[Sequence[jax.Array], np.int32 | None]:
+        """A batch of the size that a step has been compiled for, and how many of its examples count.
+
+        On a GPU, where compiling for a short last batch takes longer than an epoch of AlexNet. Dropout draws for the
+        examples that do not count, too, and for the others what it would draw without these: JAX draws each number
+        from its place in the array (``jax_threefry_partitionable``). A batch that is not to be padded comes back with
+        ``None``.
+        """
+        alone = self.gpus and self.mesh is None and not self.state.batch_stats
+        if not (alone and can_pad(model, Classifier, batch)):
+            return batch, None
+        count = len(batch[-1])
+        size = self._sizes[step.__name__] = max(count, self._sizes.get(step.__name__, 0))
+        return pad(batch, size), np.int32(count)
 
     def _compile(self, step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
         # A training step donates its old state's buffers to the new one; evaluation keeps the state.
@@ -256,8 +290,10 @@ class Backend(backend.Backend):
         compiled.trace(*arguments)
         return compiled
 
-    def _train(self, state: TrainState, batch: Sequence[jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
-        with recorded() as metrics:
+    def _train(
+        self, state: TrainState, batch: Sequence[jax.Array], count: np.int32 | None = None
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        with recorded() as metrics, first_examples(batch, count):
             value, grads = _checked_step(self._model, state, batch)
         if self._clip is not None:
             grads = self._clip(grads)
@@ -268,8 +304,8 @@ class Backend(backend.Backend):
         new_state = with_loss(state, loss).apply_gradients(grads=grads, **changed).replace(tx=state.tx)
         return new_state, _upcast_metrics(metrics)
 
-    def _evaluate(self, state: TrainState, batch: Sequence[jax.Array]) -> dict[str, jax.Array]:
-        with recorded() as metrics:
+    def _evaluate(self, state: TrainState, batch: Sequence[jax.Array], count: np.int32 | None) -> dict[str, jax.Array]:
+        with recorded() as metrics, first_examples(batch, count):
             self._model.validation_step(state.params, batch, state)
         return _upcast_metrics(metrics)
 

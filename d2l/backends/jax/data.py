@@ -1,5 +1,7 @@
 """Data sets whose batches are arrays of JAX."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -7,7 +9,9 @@ import numpy as np
 from jax import numpy as jnp
 
 from ... import datasets
-from .devices import get_key, get_seed
+from ...datasets import Collate
+from .devices import get_key, get_seed, on_cpu
+from .padding import cut
 
 
 class DataModule(datasets.DataModule):
@@ -16,9 +20,9 @@ class DataModule(datasets.DataModule):
     def _on_device(self, tensor: Any, device: jax.Device | None) -> jax.Array:
         return jax.device_put(tensor, device)
 
-    def _order(self, n: int, shuffle: bool, device: jax.Device | None) -> np.ndarray:
+    def _sample_indices(self, n: int, shuffle: bool, device: jax.Device | None) -> np.ndarray:
         # On the host, where a slice of it is not compiled anew for each place.
-        return np.asarray(jax.random.permutation(get_key(), n)) if shuffle else np.arange(n)
+        return np.asarray(_permutation(get_seed(), n)) if shuffle else np.arange(n)
 
     def _draw_seed(self) -> int:
         return get_seed()
@@ -27,8 +31,18 @@ class DataModule(datasets.DataModule):
         # Asked of a process by itself, JAX would find its devices, after which it joins no others.
         return not jax.distributed.is_initialized() or jax.process_index() == 0
 
-    def _take(self, tensor: jax.Array, indices: np.ndarray) -> jax.Array:
-        return _taken(tensor, indices)
+    def _gather_batch(
+        self, tensors: Sequence[jax.Array], indices: np.ndarray, collate: Collate, size: int
+    ) -> tuple[jax.Array, ...]:
+        # A short batch is cut from a full one: a GPU's compiler would take seconds for programs of its own.
+        short = 0 if on_cpu(tensors[0]) else size - len(indices)
+        if not short:
+            return super()._gather_batch(tensors, indices, collate, size)
+        batch = super()._gather_batch(tensors, np.pad(indices, (0, short)), collate, size)
+        return tuple(cut(batch, len(indices)))
+
+    def _gather(self, tensor: jax.Array, indices: np.ndarray) -> jax.Array:
+        return _gathered(tensor, indices)
 
 
 class SyntheticRegressionData(datasets.SyntheticRegressionData, DataModule):
@@ -44,10 +58,10 @@ class FashionMNIST(datasets.FashionMNIST, DataModule):
     See `d2l.datasets.FashionMNIST`.
     """
 
-    def _make_batch(
+    def _collate(
         self, rows: jax.Array, columns: jax.Array, images: jax.Array, labels: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        return _scaled_and_resized(rows, columns, images), labels.astype(jnp.int32)
+        return _scaled_and_resized(rows, columns, images, labels)
 
 
 class ImageFolder(datasets.ImageFolder, DataModule):
@@ -56,21 +70,29 @@ class ImageFolder(datasets.ImageFolder, DataModule):
     See `d2l.datasets.ImageFolder`.
     """
 
-    def _make_batch(self, pixels: jax.Array, shifts: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return _scaled_and_shifted(pixels, shifts), labels.astype(jnp.int32)
+    def _collate(self, pixels: jax.Array, shifts: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return _scaled_and_shifted(pixels, shifts, labels)
+
+
+@partial(jax.jit, static_argnums=1)
+def _permutation(seed: int, n: int) -> jax.Array:
+    return jax.random.permutation(jax.random.PRNGKey(seed), n)
 
 
 @jax.jit
-def _taken(tensor: jax.Array, indices: jax.Array) -> jax.Array:
+def _gathered(tensor: jax.Array, indices: jax.Array) -> jax.Array:
     return tensor[indices]
 
 
 @jax.jit
-def _scaled_and_resized(rows: jax.Array, columns: jax.Array, images: jax.Array) -> jax.Array:
+def _scaled_and_resized(
+    rows: jax.Array, columns: jax.Array, images: jax.Array, labels: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     with jax.default_matmul_precision("float32"):  # a GPU would round the pixels to TensorFloat-32
-        return jnp.einsum("rh,bhw,cw->brc", rows, images.astype(jnp.float32) / 255, columns)[..., None]
+        X = jnp.einsum("rh,bhw,cw->brc", rows, images.astype(jnp.float32) / 255, columns)[..., None]
+    return X, labels.astype(jnp.int32)
 
 
 @jax.jit
-def _scaled_and_shifted(pixels: jax.Array, shifts: jax.Array) -> jax.Array:
-    return pixels.astype(jnp.float32) / 255 + shifts[:, None, None]
+def _scaled_and_shifted(pixels: jax.Array, shifts: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return pixels.astype(jnp.float32) / 255 + shifts[:, None, None], labels.astype(jnp.int32)

@@ -1,8 +1,12 @@
 """The devices of JAX, and keys for its random functions."""
 
 import random
+from contextlib import suppress
 
 import jax
+
+# NVIDIA's and AMD's together; Apple's, as jax-metal and jax-mps name them. Nothing has been run but on NVIDIA's.
+GPU_PLATFORMS = ("gpu", "METAL", "mps")
 
 
 def cpu() -> jax.Device:
@@ -12,20 +16,20 @@ def cpu() -> jax.Device:
 
 def gpu(i: int = 0) -> jax.Device:
     """The ``i``-th GPU of this process."""
-    return jax.local_devices(backend="gpu")[i]
+    return (find_gpus() or jax.local_devices(backend="gpu"))[i]  # where there is none, JAX says so
 
 
 def num_gpus() -> int:
     """Number of GPUs that this process can use."""
-    try:
-        return len(jax.local_devices(backend="gpu"))
-    except RuntimeError:  # how JAX says that there are none
-        return 0
+    return len(find_gpus())
 
 
 def find_gpus() -> list[jax.Device]:
     """All GPUs of this process; none where there is none."""
-    return [gpu(i) for i in range(num_gpus())]
+    for platform in GPU_PLATFORMS:
+        with suppress(RuntimeError):  # how JAX says that there are none
+            return jax.local_devices(backend=platform)
+    return []
 
 
 def try_gpu(i: int = 0) -> jax.Device:
@@ -36,6 +40,11 @@ def try_gpu(i: int = 0) -> jax.Device:
 def try_all_gpus() -> list[jax.Device]:
     """All GPUs; if there is none, the CPU."""
     return find_gpus() or [cpu()]
+
+
+def on_cpu(array: jax.Array) -> bool:
+    """Whether an array is in the memory of the CPU."""
+    return {device.platform for device in array.devices()} == {"cpu"}
 
 
 def get_seed() -> int:

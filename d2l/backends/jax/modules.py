@@ -13,6 +13,7 @@ from jax import numpy as jnp
 
 from ... import modules, validation
 from ...board import ProgressBoard
+from .padding import example_mask
 from .train_state import Params, TrainState
 
 
@@ -150,7 +151,7 @@ class Classifier(modules.Classifier, Module):
         losses = optax.softmax_cross_entropy_with_integer_labels(Y_hat, Y)
         # A number that is no class gives nan, but for negative ones, which count from the last class.
         losses = jnp.where(Y >= 0, losses, jnp.nan)
-        return (losses.mean() if averaged else losses), updates
+        return (losses.mean(where=example_mask()) if averaged else losses), updates
 
     def accuracy(
         self,
@@ -166,7 +167,7 @@ class Classifier(modules.Classifier, Module):
         Y_hat = state.apply_fn(variables, *X, rngs={"dropout": state.dropout_rng})
         _, likeliest = jax.lax.top_k(Y_hat.reshape(-1, Y_hat.shape[-1]), min(top, Y_hat.shape[-1]))
         correct = (likeliest == Y.reshape(-1, 1)).any(axis=1).astype(jnp.float32)
-        return correct.mean() if averaged else correct
+        return correct.mean(where=example_mask()) if averaged else correct
 
     def layer_summary(self, X_shape: Sequence[int], key: jax.Array | None = None) -> None:
         """Print the shape of each layer's output for an input of shape ``X_shape``.

@@ -95,6 +95,14 @@ class Backend(backend.Backend):
         """Whether the processor has instructions for it."""
         return not self.on_gpu and cpu_has_bfloat16()
 
+    @property
+    def tf32(self) -> str:
+        """All products, unless a user has switched it off, on NVIDIA's GPUs from compute capability 8.0 on."""
+        if not (self.on_gpu and tf.config.experimental.tensor_float_32_execution_enabled()):
+            return ""
+        details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+        return "products" if details.get("compute_capability", (0, 0)) >= (8, 0) else ""
+
     @contextmanager
     def precision_context(self, model: Module, precision: str) -> Iterator[None]:
         """TensorFloat-32 off for ``"float32"``, and the rewriting of graphs on for ``"bfloat16"``, while it lasts."""

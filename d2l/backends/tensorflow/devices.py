@@ -16,7 +16,7 @@ def gpu(i: int = 0) -> Any:
 
 
 def num_gpus() -> int:
-    """Number of GPUs that can be used."""
+    """Number of GPUs that can be used; of Apple's, where the plugin tensorflow-metal is, which has not been tried."""
     return len(tf.config.list_physical_devices("GPU"))
 
 

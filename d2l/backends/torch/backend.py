@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,14 @@ from ...metrics import StepMetrics, recorded
 from ...notebook import in_notebook
 from ...process_group import ProcessGroup
 from ...random_states import GeneratorKind
-from .devices import cpu, find_gpus
+from .cuda_graphs import CUDACapturer, GraphedStep
+from .devices import WITH_STREAMS, cpu, find_gpus, has_bfloat16, rng_state, set_rng_state
 from .devices import num_gpus as count_gpus
+from .fused_layers import fused_layers, usable_kernels
+from .fused_optimizers import fused
 from .modules import Module, evaluating
 from .optimizers import SGD
-from .precision import plain_float32
+from .precision import plain_float32, tf32_operations
 from .processes import process_group
 from .schedules import Schedule, Schedules, optimizer_and_schedules, schedulers_of
 
@@ -59,6 +62,7 @@ class Backend(backend.Backend):
     def __init__(self, num_gpus: int):
         super().__init__(num_gpus)
         self._parallel: DistributedDataParallel | None = None
+        self._graphed: Sequence[GraphedStep] = ()  # take steps of training and validation, on one of NVIDIA's GPUs
         self._schedules: Sequence[Schedule] = ()  # of the optimizer, for the trainer to step
         self._found: tuple[Any, dict[str, LRScheduler]] | None = None  # an optimizer, and its schedulers
 
@@ -73,13 +77,18 @@ class Backend(backend.Backend):
             return []
         if self.processes.world_size == 1:
             return gpus[:1]
+        if gpus[0].type not in WITH_STREAMS:
+            raise ValueError(
+                f"processes cannot exchange gradients on this kind of GPU, {gpus[0].type}: start one process, or train "
+                "with num_gpus=0"
+            )
         here = int(os.environ["LOCAL_RANK"])
         if here >= len(gpus):
             raise ValueError(
                 f"this machine has {len(gpus)} GPUs and more processes than that: "
                 f"start them with torchrun --nproc-per-node={len(gpus)}, or train with num_gpus=0"
             )
-        torch.cuda.set_device(gpus[here])
+        torch.accelerator.set_device_index(gpus[here])
         return [gpus[here]]
 
     @property
@@ -88,12 +97,21 @@ class Backend(backend.Backend):
         return cpu()
 
     @property
+    def device_name(self) -> str:
+        """Such as ``cuda``, ``mps`` or ``cpu``: a process has one of a kind."""
+        return self.device.type
+
+    @property
     def supports_bfloat16(self) -> bool:
         """Whether the device has instructions for it."""
-        if not self.gpus:
-            return cpu_has_bfloat16()
-        with torch.cuda.device(self.device):
-            return torch.cuda.is_bf16_supported(including_emulation=False)
+        return has_bfloat16(self.device) if self.gpus else cpu_has_bfloat16()
+
+    @property
+    def tf32(self) -> str:
+        """As ``torch.backends`` has it: convolutions, unless a user has set something else."""
+        is_nvidia = self.device.type == "cuda" and torch.version.hip is None
+        # The first GPUs with TensorFloat-32 are the first with bfloat16.
+        return tf32_operations() if is_nvidia and self.supports_bfloat16 else ""
 
     @property
     def more_gpus_advice(self) -> str:
@@ -109,15 +127,24 @@ class Backend(backend.Backend):
         """TensorFloat-32 off for ``"float32"``, and autocast on for ``"bfloat16"``, while it lasts."""
         with plain_float32() if precision == "float32" and self.gpus else nullcontext():
             model.autocast_device = self.device.type if precision == "bfloat16" else None
+            if self._graphed and model.autocast_device and any(isinstance(x, nn.Conv2d) for x in model.modules()):
+                self._check_kernels()
             try:
                 yield
             finally:
                 model.autocast_device = None
+                self._graphed = ()
+
+    def _check_kernels(self) -> None:
+        """Say so where convolutions are slower than they could be."""
+        _, reason = usable_kernels(self.device)
+        if reason:
+            self.say(f"Convolutions run without kernels of their own, slower: {reason}")
 
     def place(self, batch: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """The batch on the device."""
         device = self.device
-        return [x.to(device, non_blocking=True) for x in batch]
+        return [x.to(device, non_blocking=device.type in WITH_STREAMS) for x in batch]
 
     def attach(self, model: Module) -> None:
         """Bring the model to the device."""
@@ -140,6 +167,12 @@ class Backend(backend.Backend):
         optimizer, self._schedules = optimizer_and_schedules(configured_by(model), source)
         self._found = self._parallel = None
         check_optimizer(self, model, optimizer)
+        if self._is_cuda and self.processes.world_size == 1:
+            capturer = CUDACapturer(self.device)
+            self._graphed = (
+                GraphedStep(self._train_step, "training_step", capturer, lambda line: self.say(line)),
+                GraphedStep(self._eval_step, "validation_step", capturer, lambda _: None),  # it takes little of a run
+            )
         groups = getattr(optimizer, "param_groups", ())  # one written by hand has them where it likes
         optimized = [parameter for group in groups for parameter in group["params"]]
         # A model may have tensors that are no parameters, too.
@@ -161,12 +194,31 @@ class Backend(backend.Backend):
             for buffer in model.buffers():
                 distributed.broadcast(buffer, 0)
 
+    @property
+    def _is_cuda(self) -> bool:
+        """Whether models are trained on GPUs of NVIDIA's: for others, nothing is captured or fused."""
+        return self.device.type == "cuda" and torch.version.cuda is not None
+
     def train_step(
         self, model: Module, optimizer: Any, batch: Sequence[torch.Tensor], clip: Clip | None
     ) -> StepMetrics:
-        """One step. Of several processes, each takes it with the gradients of the whole batch."""
+        """One step. Of several processes, each takes it with the gradients of the whole batch.
+
+        On one of NVIDIA's GPUs it is one CUDA graph after the first few steps, where it can be captured.
+        """
+        step = self._graphed[0] if self._graphed else self._train_step
+        return step(model, optimizer, batch, clip)
+
+    def eval_step(self, model: Module, batch: Sequence[torch.Tensor]) -> StepMetrics:
+        """One step without gradients, as a CUDA graph where `train_step` takes its as one."""
+        step = self._graphed[1] if self._graphed else self._eval_step
+        return step(model, None, batch, None)
+
+    def _train_step(
+        self, model: Module, optimizer: Any, batch: Sequence[torch.Tensor], clip: Clip | None
+    ) -> StepMetrics:
         total = None
-        with recorded() as metrics:
+        with recorded() as metrics, self._fused_layers(model):
             if self.processes.world_size == 1:
                 loss = _loss(model, batch)
             else:
@@ -174,11 +226,21 @@ class Backend(backend.Backend):
         optimizer.zero_grad()
         loss.backward()
         # Optimizers written by hand change parameters in place.
-        with torch.no_grad():
+        with torch.no_grad(), fused(optimizer) if self._is_cuda else nullcontext():
             if clip is not None:
                 clip(model)
             optimizer.step()
         return StepMetrics(metrics, total=total)
+
+    def _eval_step(self, model: Module, _: Any, batch: Sequence[torch.Tensor], __: Any) -> StepMetrics:
+        with recorded() as metrics, torch.no_grad(), self._fused_layers(model):
+            model.validation_step(batch)
+        return StepMetrics(metrics)
+
+    def _fused_layers(self, model: Module) -> AbstractContextManager[None]:
+        """Layers as a CUDA graph has them; without one, Python would be slower to start their kernels than the GPU."""
+        graphed = self._graphed and model.autocast_device and not self._graphed[0].is_refused
+        return fused_layers(model) if graphed else nullcontext()
 
     def _share_of_loss(self, model: Module, batch: Sequence[torch.Tensor]) -> tuple[torch.Tensor, int]:
         """This process's share of the whole batch's loss, times the number of processes; and the whole batch's size.
@@ -195,12 +257,6 @@ class Backend(backend.Backend):
         counting.wait()
         total = int(examples)
         return loss * (self.processes.world_size * len(batch[-1]) / max(total, 1)), total
-
-    def eval_step(self, model: Module, batch: Sequence[torch.Tensor]) -> StepMetrics:
-        """One step without gradients."""
-        with recorded() as metrics, torch.no_grad():
-            model.validation_step(batch)
-        return StepMetrics(metrics)
 
     def model_state(self, model: Module) -> dict[str, torch.Tensor]:
         """``model.state_dict()``."""
@@ -270,15 +326,15 @@ class Backend(backend.Backend):
 
     def rng_state(self) -> list[list[int]]:
         """The bytes of the CPU's generator and of each GPU's in use."""
-        states = torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in self.gpus)
+        states = torch.get_rng_state(), *map(rng_state, self.gpus)
         return [state.tolist() for state in states]
 
     def load_rng_state(self, state: list[list[int]]) -> None:
-        """Set these generators; those of more GPUs are left alone."""
+        """Set these generators; those of more GPUs, or of another kind, are left alone."""
         cpu_state, *gpu_states = (torch.tensor(numbers, dtype=torch.uint8) for numbers in state)
         torch.set_rng_state(cpu_state)
         for device, gpu_state in zip(self.gpus, gpu_states, strict=False):  # the run may have been on a CPU
-            torch.cuda.set_rng_state(gpu_state, device)
+            set_rng_state(device, gpu_state)
 
     def seed(self, seed: int) -> None:
         """``torch.manual_seed``."""

@@ -5,16 +5,24 @@ from typing import Any
 
 import torch
 
-from ... import datasets
+from ... import datasets, validation
 
 
 class DataModule(datasets.DataModule):
     """Base class of data sets: see `d2l.datasets.DataModule`."""
 
     def _on_device(self, tensor: Any, device: torch.device | None) -> torch.Tensor:
-        return torch.as_tensor(tensor, device=device)
+        try:
+            return torch.as_tensor(tensor, device=device)
+        except TypeError as error:
+            if "support float64" not in str(error):
+                raise
+            raise RuntimeError(
+                f"{type(self).__name__} has {validation.describe(tensor)}, and {device} has no "
+                "float64: give float32, or train with num_gpus=0"
+            ) from error
 
-    def _order(self, n: int, shuffle: bool, device: torch.device | None) -> torch.Tensor:
+    def _sample_indices(self, n: int, shuffle: bool, device: torch.device | None) -> torch.Tensor:
         return torch.randperm(n, device=device) if shuffle else torch.arange(n, device=device)
 
     def _draw_seed(self) -> int:
@@ -38,7 +46,7 @@ class FashionMNIST(datasets.FashionMNIST, DataModule):
     See `d2l.datasets.FashionMNIST`.
     """
 
-    def _make_batch(
+    def _collate(
         self, rows: torch.Tensor, columns: torch.Tensor, images: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         X = images.float() / 255
@@ -51,7 +59,7 @@ class ImageFolder(datasets.ImageFolder, DataModule):
     See `d2l.datasets.ImageFolder`.
     """
 
-    def _make_batch(
+    def _collate(
         self, pixels: torch.Tensor, shifts: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         X = pixels.permute(0, 3, 1, 2).contiguous().float() / 255

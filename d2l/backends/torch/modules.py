@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -76,7 +76,8 @@ class Classifier(modules.Classifier, Module):
     def loss(self, Y_hat: torch.Tensor, Y: torch.Tensor, averaged: bool = True) -> torch.Tensor:
         """Cross-entropy of the logits ``Y_hat`` (..., classes) against the class numbers ``Y`` (...).
 
-        A number that is no class is an error on a CPU. On a GPU, which the process would lose by it, it gives nan.
+        A number that is no class is an error on a CPU. On a GPU it gives nan: the process would lose an NVIDIA one by
+        it, and Apple's pass over it.
         """
         try:
             return _cross_entropy(Y_hat.reshape(-1, Y_hat.shape[-1]), Y.reshape(-1), averaged)
@@ -102,7 +103,7 @@ class Classifier(modules.Classifier, Module):
             # Lazy layers take no shape from an input that a later layer refuses: a copy is asked first.
             lazy = any(map(nn.parameter.is_lazy, self.net.parameters()))
             net = _copied(self.net) if lazy else self.net
-            with torch.random.fork_rng(self._cuda_devices()) if lazy else nullcontext():
+            with self._forked_rng() if lazy else nullcontext():
                 for layer in net:
                     Y = layer(X)
                     yield layer, X, Y
@@ -110,9 +111,11 @@ class Classifier(modules.Classifier, Module):
             if lazy:
                 self.net(first)
 
-    def _cuda_devices(self) -> list[torch.device]:
-        """The GPUs that its parameters are on."""
-        return list({parameter.device for parameter in self.parameters() if parameter.is_cuda})
+    def _forked_rng(self) -> AbstractContextManager[Any]:
+        """Have the random states of the CPU, and of the GPU that its parameters are on, afterwards as they are now."""
+        gpus = {parameter.device for parameter in self.parameters() if parameter.device.type not in ("cpu", "meta")}
+        kind = next((gpu.type for gpu in gpus), "cuda")  # which has to be one, also of no devices
+        return torch.random.fork_rng(gpus, device_type=kind)
 
     def _count_parameters(self, layer: nn.Module) -> int:
         return sum(parameter.numel() for parameter in layer.parameters() if parameter.requires_grad)
@@ -127,7 +130,7 @@ def _cross_entropy(Y_hat: torch.Tensor, Y: torch.Tensor, averaged: bool) -> torc
     """The loss of the logits (n, classes) and the class numbers (n,)."""
     reduction = "mean" if averaged else "none"
     cross_entropy = partial(nn.functional.cross_entropy, Y_hat, reduction=reduction, ignore_index=NO_LABEL)
-    if not Y.is_cuda:
+    if Y.device.type == "cpu":
         return cross_entropy(Y)
     is_class = (Y >= 0) & (Y_hat.shape[-1] > Y)
     lost = torch.where(is_class, 0.0, torch.nan)

@@ -23,3 +23,15 @@ def plain_float32() -> Iterator[None]:
     finally:
         for switches, value in zip(backends, kept, strict=True):
             setattr(switches, name, value)
+
+
+def tf32_operations() -> str:
+    """What PyTorch is to compute in TensorFloat-32: see `d2l.backend.Backend.tf32`."""
+    matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn
+    try:
+        convolved, multiplied = conv.allow_tf32, matmul.allow_tf32
+    except RuntimeError:  # as in `plain_float32`
+        convolved, multiplied = conv.conv.fp32_precision == "tf32", matmul.fp32_precision == "tf32"
+    if convolved:
+        return "products" if multiplied else "convolutions"
+    return "matrix products" if multiplied else ""

@@ -8,7 +8,7 @@ import torch
 from torch import distributed
 
 from ...process_group import ProcessGroup
-from .devices import num_gpus
+from .devices import WITH_STREAMS, gpu, num_gpus
 
 
 def process_group() -> ProcessGroup:
@@ -27,9 +27,16 @@ def _join_processes() -> None:
     if os.environ["GROUP_WORLD_SIZE"] == "1":
         # Started anew on one machine, they find the store of those before them, whose addresses lead nowhere.
         store = distributed.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)  # pyright: ignore[reportPrivateImportUsage]
-    backend = "cpu:gloo,cuda:nccl" if num_gpus() else "gloo"
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
+    distributed.init_process_group(_backends(), store=store, rank=rank, world_size=count)
     atexit.register(distributed.destroy_process_group)
+
+
+def _backends() -> str:
+    """The libraries that processes exchange tensors through, on the CPU and, where it can, on the GPU."""
+    kind = gpu().type
+    if not num_gpus() or kind not in WITH_STREAMS:
+        return "gloo"
+    return f"cpu:gloo,{kind}:{distributed.get_default_backend_for_device(kind)}"
 
 
 def _all_reduce_sum(array: np.ndarray) -> np.ndarray:
