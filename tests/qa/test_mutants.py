@@ -156,7 +156,7 @@ def test_chance_draws_the_same_real_changes_for_the_same_seed():
     drawn = draw(50, 1)
     assert drawn == draw(50, 1)
     assert len(set(drawn)) == 50
-    assert set(drawn).isdisjoint(draw(10, 2))
+    assert len(set(drawn) & set(draw(50, 2))) < 10  # some are drawn twice, by chance
     for change in drawn:
         source = (ROOT / change.file).read_bytes()
         assert source[change.start : change.end].decode() == change.old != change.new
