@@ -2,89 +2,35 @@
 
 import argparse
 import sys
-from collections.abc import Collection
 from pathlib import Path
 
 from nbformat.sign import NotebookNotary
 
 from .commands import run_command
 from .compile import compile_sections
-from .errors import BookError
 from .files import NOTEBOOKS, ROOT, atomic_write
-from .frameworks import FRAMEWORKS, is_installed
+from .frameworks import chosen_tabs
 from .lock import alone
-from .section import Executed
-from .source import check_contents
 
 
+# Most of the commands import what they need only then, since it takes a second.
 @alone()
-def build() -> None:
-    """Compile, run what changed, render; go on past a section that fails and name it at the end."""
-    from .cache import forget, is_kept, keep
-    from .pages import HTML, WHOLE, inputs_hash, render, repair
+def build(tabs: list[str]) -> None:
+    """Make the pages, from stored outputs first, and run what changed, in all tabs or these."""
+    from .build import make_pages
 
-    repair(HTML)
-    page = HTML / "index.html"
-    inputs = [inputs_hash()]
-    if page.exists() and is_kept(WHOLE, inputs):
-        print(f"Nothing has changed. The page: {page}")
-        return
-    forget(WHOLE)
-    if not page.exists():
-        try:
-            data()
-        except BookError as error:
-            print(f"{error}\nThe build goes on without: it runs the notebooks on the sample in the package.")
-    shown, failures = results()
-    kept = failures and page.exists()
-    if not kept:
-        render(shown)
-    if failures:
-        state = "The last good page is kept" if kept else "The page is built without their outputs"
-        raise BookError("\n\n".join([*failures, f"{len(failures)} of {len(shown)} notebooks failed. {state}: {page}"]))
-    keep(WHOLE, inputs)
-    print(f"The page: {page}")
-
-
-def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> tuple[list[Executed], list[str]]:
-    """Compile and hand out every section of these tabs, and run those whose code has changed.
-
-    Returns:
-        Each section with the outputs to show, and a message for each that failed.
-    """
-    # Only now, since they take a second to import.
-    from .execute import run_cached, with_outputs
-    from .handout import hand_out_all
-    from .recordings import show_results
-
-    shown, failures = [], []
-    check_contents()
-    sections = [section for section in compile_sections() if section.tab in tabs]
-    hand_out_all(sections)
-    for section in sections:
-        smoke = with_outputs(section, section.notebook)
-        if is_installed(section.tab):
-            try:
-                smoke = run_cached(section)
-            except BookError as error:
-                failures.append(str(error))
-        elif section.code_cells:
-            print(f"{section}: not run, its framework is not installed here; what is recorded is shown")
-        shown.append(show_results(smoke))
-    return shown, failures
+    make_pages(chosen_tabs(tabs))
 
 
 @alone()
 def slides() -> None:
     """Make a deck of slides per section and framework, from the marks in the text."""
+    from .build import results
     from .handout import hand_out
     from .sanitize import Safe
     from .slides import deck
 
-    shown, failures = results()
-    if failures:
-        raise BookError("\n\n".join(failures))
-    for section in shown:
+    for section in results():
         if slides := deck(Safe(section)):
             hand_out(slides, Path("slides") / section.tab / f"{section.name}.ipynb")
             NotebookNotary().sign(slides)  # JupyterLab shows the pictures of trusted notebooks only
@@ -94,27 +40,21 @@ def slides() -> None:
 @alone()
 def pdf(tab: str) -> None:
     """Make a PDF of one framework's code, text and outputs, or one per framework."""
-    from .pdf import check_tools, chosen_tabs, make_pdf
+    from .build import results
+    from .pdf import check_tools, chosen_tab, make_pdf
 
-    tabs = chosen_tabs(tab)
+    tabs = chosen_tab(tab)
     check_tools()
-    shown, failures = results(tabs)
-    if failures:
-        raise BookError("\n\n".join(failures))
+    shown = results(tabs)
     for tab in tabs:
         print(f"The PDF: {make_pdf(shown, tab)}")
 
 
 def data() -> None:
     """Look for Fashion-MNIST, and fetch it if it is not here."""
-    from d2l.data import DataError, load_fashion_mnist
-    from d2l.run_profile import Profile
+    from .build import fetch_images
 
-    try:
-        load_fashion_mnist(ROOT / "data", Profile())
-    except DataError as error:
-        raise BookError(str(error)) from None
-    print("Fashion-MNIST is here, whole.")
+    fetch_images()
 
 
 @alone()
@@ -155,12 +95,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m book", description="Build the book from its Markdown sources.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     goes_on = "finished notebooks are kept, the next run goes on from there."
-    for command in (build, data, notebooks, slides, lib):
+    for command in (data, notebooks, slides, lib):
         commands.add_parser(command.__name__, help=command.__doc__).set_defaults(run=lambda args, run=command: run())
+    builder = commands.add_parser("build", help=build.__doc__)
+    builder.add_argument("tabs", nargs="*", help="such as pytorch jax")
+    builder.set_defaults(run=lambda args: build(args.tabs))
     for name in ("build", "slides"):
         commands.choices[name].set_defaults(interrupted=goes_on)
-    for name in ("build", "notebooks", "slides"):
-        commands.choices[name].set_defaults(at_work=alone)
     recorder = commands.add_parser("record", help=record.__doc__)
     recorder.add_argument("tab")
     recorder.add_argument("limits", nargs="*", help="such as epochs=1 images=6000")

@@ -54,6 +54,17 @@ def keep(name: str, made_from: Iterable[str], value: Any = None) -> None:
     _write(name, digest(made_from), value)
 
 
+def kept(name: str, made_from: Iterable[str]) -> Any:
+    """What `keep` or `cached` has kept under a name, made from the same; ``None`` if there is nothing."""
+    found = _read(_path(name))
+    return found.get("value") if found.get("key") == digest(made_from) else None
+
+
+def kept_notebook(name: str, made_from: Iterable[str]) -> NotebookNode | None:
+    """A notebook, as `kept` gives it."""
+    return cast(NotebookNode | None, nbformat.from_dict(kept(name, made_from)))
+
+
 def is_kept(name: str, made_from: Iterable[str]) -> bool:
     """Whether a result is there, made from the same."""
     return _read(_path(name)).get("key") == digest(made_from)

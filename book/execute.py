@@ -1,20 +1,69 @@
 """Run compiled notebooks, and keep their outputs as long as the code that made them is the same."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from tqdm import tqdm
 
-from .cache import cached_notebook, digest
+from d2l.machine import physical_memory, usable_processors
+
+from .cache import digest, is_kept, keep, kept_notebook
 from .errors import BookError
 from .files import NOTEBOOKS, ROOT
 from .frameworks import FRAMEWORKS
-from .kernel import Client
+from .kernel import Client, run_clients
 from .section import Compiled, Executed, Section
 from .stale import bare, bare_file, contents_hash, shows_code
+
+MEMORY = 4 * 2**30  # bytes that a smoke run may take; those of MXNet take the most
+
+
+class Run:
+    """A section in a fresh kernel.
+
+    Args:
+        on_cell: Called after each cell, in the thread that runs it.
+        on_progress: Called with the progress line that a cell shows, each time that it moves.
+    """
+
+    def __init__(
+        self,
+        section: Compiled,
+        on_cell: Callable[[], object],
+        on_progress: Callable[[str], object] = lambda line: None,
+    ):
+        self.section = section
+        self._notebook = copy.deepcopy(section.notebook)
+        self._done = 0
+        folder = (NOTEBOOKS / section.tab / section.name).parent
+        folder.mkdir(parents=True, exist_ok=True)
+
+        def count(**_: object) -> None:
+            self._done += 1
+            on_cell()
+
+        self.client = Client(self._notebook, folder, on_progress=on_progress, on_cell_executed=count)
+
+    def result(self, error: BaseException | None) -> Executed:
+        """The section with its outputs.
+
+        Args:
+            error: What the client has raised, if anything.
+
+        Raises:
+            BookError: A cell failed or the kernel died; names section, tab and cell, and has the traceback.
+        """
+        total = len(self.section.code_cells)
+        if isinstance(error, CellExecutionError):
+            raise BookError(f"{self.section}: cell {self._done} of {total} failed\n{error}")
+        if isinstance(error, RuntimeError):
+            raise BookError(f"{self.section}: the kernel died in cell {self._done + 1} of {total}: {error}")
+        if error:
+            raise error
+        return Executed(self.section.name, self.section.tab, self._notebook)
 
 
 def run(section: Compiled, profile: str) -> Executed:
@@ -24,35 +73,62 @@ def run(section: Compiled, profile: str) -> Executed:
         profile: The value of ``D2L_PROFILE`` to run under.
 
     Raises:
-        BookError: A cell failed or the kernel died; names section, tab and cell, and has the traceback.
+        BookError: See `Run.result`.
     """
-    notebook = copy.deepcopy(section.notebook)
-    folder = (NOTEBOOKS / section.tab / section.name).parent
-    folder.mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(section.code_cells), unit="cell", desc=str(section), bar_format=_BAR) as bar:
-        client = Client(notebook, folder, on_progress=bar.set_postfix_str, on_cell_executed=lambda **_: bar.update())
+        one = Run(section, bar.update, bar.set_postfix_str)
         try:
-            client.run(profile)
-        except CellExecutionError as error:
-            raise BookError(f"{section}: cell {bar.n} of {bar.total} failed\n{error}") from None
-        except RuntimeError as error:
-            raise BookError(f"{section}: the kernel died in cell {bar.n + 1} of {bar.total}: {error}") from None
+            one.client.run(profile)
+        except Exception as error:
+            one.result(error)
         bar.set_postfix_str("")
-    return Executed(section.name, section.tab, notebook)
+    return one.result(None)
 
 
-def run_cached(section: Compiled) -> Executed:
-    """The section's outputs of a smoke run, from the cache if its code and the helper's have not changed.
+def run_all(sections: Sequence[Compiled]) -> list[str]:
+    """Give sections their smoke runs, some at a time, and keep the outputs, for `smoke_run`, as each ends.
 
-    Raises:
-        BookError: See `run`.
+    Returns:
+        A message for each that failed, see `Run.result`; the others run all the same.
     """
-    if not section.code_cells:
-        return with_outputs(section, section.notebook)
+    failures = []
+    names, total = [_run_name(section) for section in sections], sum(len(section.code_cells) for section in sections)
+    with tqdm(total=total, unit="cell", smoothing=0, bar_format=_BAR_OF_ALL) as bar:
+
+        def one_cell() -> None:
+            with bar.get_lock():
+                bar.update()
+
+        def ended(number: int, error: BaseException | None) -> None:
+            try:
+                keep(*names[number], runs[number].result(error).notebook)
+            except BookError as failure:
+                failures.append(str(failure))
+
+        runs = [Run(section, one_cell) for section in sections]
+        run_clients([one.client for one in runs], "smoke", ended, at_a_time())
+    return failures
+
+
+def at_a_time() -> int:
+    """How many notebooks run beside each other: two, where there are processors and memory for two."""
+    return max(1, int(min(2, usable_processors(), physical_memory() / MEMORY)))
+
+
+def has_to_run(section: Section) -> bool:
+    """Whether a section has code, and none of its runs had all of today's: its own and the helper's."""
+    return bool(section.code_cells) and not is_kept(*_run_name(section))
+
+
+def smoke_run(section: Section) -> NotebookNode | None:
+    """A section's notebook as its last smoke run left it, if its code and the helper's are the same since."""
+    return kept_notebook(*_run_name(section))
+
+
+def _run_name(section: Section) -> tuple[str, list[str]]:
+    """The name of a section's smoke run in the cache, and what it is made from."""
     code = run_code(section)
-    name = f"executed/{section.tab}/{section.name}-{code[:16]}"  # of several states of the code, since a run takes long
-    executed = cached_notebook(name, [code], lambda: run(section, "smoke").notebook)
-    return with_outputs(section, executed)
+    return f"executed/{section.tab}/{section.name}-{code[:16]}", [code]  # of several states of the code: runs take long
 
 
 def with_outputs(section: Section, executed: NotebookNode) -> Executed:
@@ -101,3 +177,4 @@ def run_code(section: Section) -> str:
 
 
 _BAR = "{desc}: {n_fmt}/{total_fmt} cells [{elapsed}{postfix}]"
+_BAR_OF_ALL = "Notebooks: {n_fmt}/{total_fmt} cells [{elapsed}, {remaining} left]"

@@ -1,7 +1,10 @@
 """The frameworks of the book. Whoever has to know one by name takes it from here: build, pages, tests, measurements."""
 
 import importlib.util
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from .errors import BookError
 
 
 @dataclass(frozen=True)
@@ -60,3 +63,15 @@ FRAMEWORKS = {
 def is_installed(tab: str) -> bool:
     """Whether the tab's framework can be imported here."""
     return importlib.util.find_spec(FRAMEWORKS[tab].module) is not None
+
+
+def chosen_tabs(names: Iterable[str]) -> list[str]:
+    """The tabs of these names, which may be parted by commas as well; all if there is no name.
+
+    Raises:
+        BookError: One is unknown.
+    """
+    chosen = " ".join(names).replace(",", " ").split() or list(FRAMEWORKS)
+    if unknown := [name for name in chosen if name not in FRAMEWORKS]:
+        raise BookError(f"TABS={unknown[0]!r}: known tabs are {', '.join(FRAMEWORKS)}")
+    return [tab for tab in FRAMEWORKS if tab in chosen]

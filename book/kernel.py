@@ -3,13 +3,12 @@
 import asyncio
 import atexit
 import contextlib
-import functools
 import os
 import queue
 import signal
-import subprocess
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,8 @@ SETTINGS_OF_OTHERS = (
 # In seconds, for a kernel to start, and for a cell's outputs after its reply: a machine may be busy with other work.
 PATIENCE = 600
 TIMED_OUT = "CellTimeoutError"
+# Kernels start one after the other, since jupyter_client looks for free ports without a lock of its own.
+STARTING = threading.Lock()
 
 
 class Client(NotebookClient):
@@ -69,11 +70,10 @@ class Client(NotebookClient):
             **options,
         )
         self._on_progress = on_progress
-        self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        self._came: Callable[[], Any] = lambda: None
+        self._killed = False
 
     def run(self, profile: str) -> None:
-        """Start the kernel, run all cells in their order, and end it. Signals are answered as outside of this.
+        """Start the kernel, run all cells in their order, and end it, in a thread of its own, see `run_clients`.
 
         Args:
             profile: The value of ``D2L_PROFILE`` to run under.
@@ -82,45 +82,34 @@ class Client(NotebookClient):
             CellExecutionError: A cell failed, unless the option ``allow_errors`` is set; the next ones are not run.
             RuntimeError: The kernel died, or does not start.
         """
+
+        def ended(number: int, error: BaseException | None) -> None:
+            if error:
+                raise error
+
+        run_clients([self], profile, ended)
+
+    def run_in_this_thread(self, profile: str) -> None:
+        """What `run` does, which in the main thread would leave it to nbclient to answer signals."""
         try:
-            self.execute(env=kernel_environment(profile))
-        except RuntimeError:
-            self._came()  # once more: while an object is deleted, Python drops what a handler raises
-            raise
+            asyncio.run(self.async_execute(env=kernel_environment(profile)))
         finally:
-            for number, handler in self._handlers.items():
-                signal.signal(number, handler)
+            atexit.unregister(self._cleanup_kernel)  # which nbclient leaves there if the kernel does not start
 
     async def async_start_new_kernel(self, **kwargs: Any) -> None:
-        # nbclient answers these by ending the kernel and going on; here they end who runs it as well. Where the main
-        # thread has an event loop that runs, nbclient is in another one, which signals do not reach.
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in self._handlers.items():
-                asyncio.get_running_loop().remove_signal_handler(number)
-                signal.signal(number, self._after_the_kernel(handler) if callable(handler) else handler)
-        await super().async_start_new_kernel(**kwargs)
+        with STARTING:
+            if self._killed:
+                raise RuntimeError("it was not started")
+            await super().async_start_new_kernel(**kwargs)
 
-    def _after_the_kernel(self, handler: Callable[..., Any]) -> Callable[..., Any]:
-        """A signal's handler that first kills the kernel: ended in another way, it prints a traceback of its own.
-
-        So does nbclient if it cleans up when Python exits, with its tasks broken off. Here all is done by then: the
-        kernel is seen to end, with a limit, since without one a second signal would wait for the first one's wait.
-        """
-
-        def handle(*signal_and_frame: Any) -> None:
-            manager = self.km
-            provisioner = manager.provisioner if manager else None
-            if manager and isinstance(provisioner, LocalProvisioner) and provisioner.process and provisioner.pgid:
+    def kill(self) -> None:
+        """Kill the kernel, or have it not start: `run_in_this_thread` ends then, in its thread."""
+        with STARTING:
+            self._killed = True
+            provisioner = self.km.provisioner if self.km else None
+            if isinstance(provisioner, LocalProvisioner) and provisioner.process and provisioner.pgid:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(provisioner.pgid, signal.SIGKILL)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    provisioner.process.wait(timeout=10)
-                manager.cleanup_connection_file()
-                atexit.unregister(self._cleanup_kernel)
-            self._came = functools.partial(handler, *signal_and_frame)
-            self._came()
-
-        return handle
 
     async def async_start_new_kernel_client(self) -> KernelClient:
         client = await super().async_start_new_kernel_client()
@@ -137,6 +126,35 @@ class Client(NotebookClient):
             note = f"This output is not shown: no notebook can hold it, since {error.message}.\n"
             cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text=note))
             return None
+
+
+def run_clients(
+    clients: Sequence[Client],
+    profile: str,
+    ended: Callable[[int, BaseException | None], object],
+    at_a_time: int = 1,
+) -> None:
+    """Run notebooks in threads, some at a time.
+
+    Who calls it only waits, and is interrupted as by any other wait: where nbclient runs in the main thread, it answers
+    signals by ending the kernel and going on.
+
+    Args:
+        profile: The value of ``D2L_PROFILE`` to run under.
+        ended: Called with the number of each notebook as it ends, and with what `Client.run` would raise.
+
+    Raises:
+        BaseException: What comes while it waits, such as KeyboardInterrupt, or from ``ended``; no kernel runs on.
+    """
+    with ThreadPoolExecutor(at_a_time) as threads:
+        try:
+            runs = {threads.submit(client.run_in_this_thread, profile): n for n, client in enumerate(clients)}
+            for run in as_completed(runs):
+                ended(runs[run], run.exception())
+        except BaseException:
+            for client in clients:
+                client.kill()
+            raise
 
 
 def _asked_again(get_msg: Callable[..., Awaitable[dict]]) -> Callable[..., Awaitable[dict]]:

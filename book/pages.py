@@ -36,7 +36,7 @@ PICTURES = ("img/**/*.[!p]*", "img/**/*.p[!y]*")  # all but the scripts that dra
 SHARED_INPUTS = (*TOOLS, *code_files(ROOT, "book/pages.py", "theme/__init__.py"), *PICTURES, "theme/**/*")
 HELPER = ("d2l/**/*",)
 STORED = ("recordings/**/*.ipynb", "tests/reference/**/*.ipynb")
-STEPS = code_files(ROOT, "book/execute.py", "book/handout.py", "book/recordings.py")  # what else makes the pages
+STEPS = code_files(ROOT, "book/build.py")  # what else makes the pages
 
 
 @dataclass(frozen=True)

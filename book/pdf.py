@@ -44,7 +44,7 @@ ERROR = re.compile(r"^(?:! |\S+:\d+: |l\.\d+ ).*$", re.M)
 FLAW = re.compile(r"^(?:Missing character: |Overfull \\[hv]box |.*Warning: .*(?:undefined|multiply)).*$", re.M)
 
 
-def chosen_tabs(tab: str) -> list[str]:
+def chosen_tab(tab: str) -> list[str]:
     """The tabs to make PDFs of: the given one, or all if it is empty.
 
     Raises:

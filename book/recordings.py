@@ -92,13 +92,17 @@ def is_current(section: Section, recording: dict) -> bool:
 
 
 def show_results(smoke: Executed) -> Executed:
+    """What readers see of a section, with its recording if it has one of today's cells, see `show`."""
+    return show(smoke, load_recording(smoke))
+
+
+def show(smoke: Executed, recorded: NotebookNode | None) -> Executed:
     """What readers see of a section: results of full runs only, each with its provenance; too long a text is cut.
 
     Args:
-        smoke: The section as executed by a smoke run. Its training results are not shown, nor what cells after them
-            show, which may depend on them.
+        smoke: The section as executed by a smoke run, which is not shown if there is a recording. Nor are its training
+            results, nor what cells after them show, which may depend on them.
     """
-    recorded = load_recording(smoke)
     section = with_outputs(smoke, recorded or smoke.notebook)
     cells = section.code_cells
     trained = [cell for cell in cells if any(RUN_MIME in (output.get("data") or {}) for output in cell.outputs)]

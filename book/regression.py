@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 
 from .cache import digest
 from .comparison import numbers
+from .execute import cell_code
 from .files import ROOT
 from .section import Section
 
@@ -15,6 +17,15 @@ REFERENCES = ROOT / "tests" / "reference"
 def reference_path(section: Section) -> Path:
     """Where a section's reference is kept."""
     return REFERENCES / section.tab / f"{section.name}.ipynb"
+
+
+def stored_run(section: Section) -> NotebookNode | None:
+    """A section's reference, if there is one of today's cells."""
+    path = reference_path(section)
+    if not path.exists():
+        return None
+    notebook = nbformat.read(path, as_version=4)
+    return notebook if cell_code(notebook) == cell_code(section.notebook) else None
 
 
 def numbers_hash(section: Section) -> str | None:

@@ -5,8 +5,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .plotting import to_numpy
-
 # {"xlabel": str, "curves": {label: [[x, y], ...]}}, where a y that training has lost is null.
 CURVES_MIME = "application/vnd.d2l.curves+json"
 # What a run's last line says, by name: profile, epochs, device, precision, metrics and so on.
@@ -24,4 +22,6 @@ def json_safe(value: Any) -> Any:
 
 def as_json(value: Any) -> str:
     """A value as JSON; numbers may be NumPy's or a framework's."""
+    from .plotting import to_numpy  # only now, since pyplot takes a second to import, and longer the first time
+
     return json.dumps(value, default=lambda number: to_numpy(number).tolist())

@@ -12,9 +12,6 @@ import os
 import queue
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -25,20 +22,19 @@ import yaml
 from nbconvert.exporters import templateexporter
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from processes import TIME_LIMIT
 
 from book import __main__, cache, execute, pandoc, recordings
 from book.__main__ import main
 from book.cache import cached_notebook, forget
 from book.compile import TOOLS, compile_sections, compile_source, source_notebook
 from book.errors import BookError
-from book.execute import cell_code, helper_code, run, run_code, with_outputs
+from book.execute import cell_code, has_to_run, helper_code, run, run_all, run_code, smoke_run, with_outputs
 from book.files import BUILD, NOTEBOOKS, ROOT, atomic_write, write_notebook
 from book.frameworks import is_installed
 from book.handout import hand_out
 from book.kernel import _asked_again
 from book.outputs import CHARACTERS, LINES, truncated
-from book.pages import HELPER, SHARED, SHARED_INPUTS, STEPS, STORED, TEXTS, _copy_in_place, render, repair
+from book.pages import HELPER, SHARED, SHARED_INPUTS, STEPS, STORED, TEXTS, _copy_in_place, render
 from book.recordings import load_recording, show_results
 from book.regression import numbers_hash, reference_path
 from book.section import Compiled, Executed
@@ -678,21 +674,23 @@ def test_prose_does_not_count_as_code_and_one_tab_does_not_touch_the_others(sect
 def test_a_section_is_run_again_when_its_code_or_the_helper_has_changed_and_for_nothing_else(tmp_path, monkeypatch):
     runs, helper = [], {"pytorch": "a", "jax": "a"}
 
-    def fake_run(section, profile):
-        runs.append((section.tab, profile))
-        executed = with_outputs(section, section.notebook)
-        executed.code_cells[-1].outputs = [nbformat.v4.new_output("stream", text=f"run {len(runs)}")]
-        return executed
+    def fake_run(clients, profile, ended, at_a_time):
+        for number, client in enumerate(clients):
+            runs.append(profile)
+            client.nb.cells[-1].outputs = [nbformat.v4.new_output("stream", text=f"run {len(runs)}")]
+            ended(number, None)
 
     def result(*cells, tab="pytorch", prose="Text."):
-        section = small_section(*cells)
+        section = dataclasses.replace(small_section(*cells), tab=tab)
         section.notebook.cells.insert(0, nbformat.v4.new_markdown_cell(prose))
-        shown = execute.run_cached(dataclasses.replace(section, tab=tab)).notebook
+        assert run_all([section] if has_to_run(section) else []) == []
+        shown = with_outputs(section, smoke_run(section)).notebook
         assert shown.cells[0].source == prose
         return shown.cells[-1].outputs[0].text
 
     monkeypatch.setattr(cache, "CACHE", tmp_path)
-    monkeypatch.setattr(execute, "run", fake_run)
+    monkeypatch.setattr(execute, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(execute, "run_clients", fake_run)
     monkeypatch.setattr(execute, "helper_code", helper.__getitem__)
     assert result("fit()") == result("fit()  # a comment", prose="Another text.") == "run 1"
     assert result("fit(lr=1)") == "run 2"
@@ -700,7 +698,7 @@ def test_a_section_is_run_again_when_its_code_or_the_helper_has_changed_and_for_
     helper["pytorch"] = "b"
     assert result("fit()") == "run 4"
     assert result("fit()", tab="jax") == "run 3"
-    assert runs == [(tab, "smoke") for tab in ("pytorch", "pytorch", "jax", "pytorch")]
+    assert runs == ["smoke"] * 4
 
 
 def test_helper_code_ignores_comments_and_other_tabs(tmp_path, monkeypatch):
@@ -825,49 +823,6 @@ def test_figures_are_the_books_whatever_the_user_has_set_for_other_programs(tmp_
     assert run(section, "smoke").notebook.cells[1].outputs == expected
 
 
-KILL = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
-
-
-@pytest.fixture
-def small_book(tmp_path, monkeypatch):
-    """The build's command, with files of its own: sections are given to it, and their page is a line of text."""
-    for name in ("execute.NOTEBOOKS", "cache.CACHE", "recordings.RECORDINGS", "pages.HTML"):
-        monkeypatch.setattr(f"book.{name}", tmp_path / name.partition(".")[2].lower())
-    page = tmp_path / "html" / "index.html"
-    page.parent.mkdir()
-    monkeypatch.setattr("book.pages.render", lambda shown: page.write_text(f"{len(shown)} notebooks"))
-    monkeypatch.setattr("book.__main__.data", lambda: None)
-    monkeypatch.setattr("book.__main__.is_installed", lambda tab: True)
-    monkeypatch.setattr("book.handout.hand_out_all", lambda sections: None)
-    monkeypatch.setattr("sys.argv", ["book", "build"])
-
-    def build(*sections: Compiled) -> int:
-        monkeypatch.setattr("book.__main__.compile_sections", lambda: sections)
-        return main()
-
-    return build
-
-
-@pytest.mark.fault("A notebook's kernel is killed during the build")
-@pytest.mark.parametrize("last", ["the last good page", ""])
-def test_build_goes_on_past_a_killed_kernel_and_keeps_the_last_good_page(small_book, tmp_path, capsys, sees, last):
-    killed, whole = small_section("x = 1", KILL, "x"), small_section("x = 1", "print(x + 1)")
-    page = tmp_path / "html" / "index.html"
-    if last:
-        page.write_text(last)
-    assert small_book(killed, dataclasses.replace(whole, tab="jax")) == 1
-    said = capsys.readouterr().err
-    said = said[said.index("error: ") :]  # behind the progress bars
-    assert "pytorch chapter_test/small: the kernel died in cell 2 of 3" in said
-    state = "The last good page is kept" if last else "The page is built without their outputs"
-    assert f"1 of 2 notebooks failed. {state}: {page}" in said
-    assert page.read_text() == (last or "2 notebooks")
-    (run,) = (path for path in (tmp_path / "cache").rglob("*") if path.is_file())  # so the next build tries again
-    assert run.relative_to(tmp_path / "cache").parts[:2] == ("executed", "jax")
-    assert json.loads(run.read_text("utf-8"))["value"]["cells"][1]["outputs"][0]["text"] == "2\n"
-    sees(said)
-
-
 @pytest.mark.fault("A cell displays data that no notebook can hold")
 @pytest.mark.parametrize("data", ["{'text/plain': 5}", "{'text/plain': 'a', 'video/mp4': [1]}", "{'text/html': None}"])
 def test_output_that_no_notebook_can_hold_has_a_note_in_its_place(data, capsys, sees):
@@ -880,19 +835,6 @@ def test_output_that_no_notebook_can_hold_has_a_note_in_its_place(data, capsys, 
     nbformat.validate(notebook)
     assert "Traceback" not in capsys.readouterr().err
     sees(note.text)
-
-
-@pytest.mark.fault("The disk is full during the build")
-def test_build_on_a_full_disk_says_what_is_kept(small_book, tmp_path, monkeypatch, capsys, sees):
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", disk_full(tmp_path / "cache"))
-        assert small_book(small_section("print(1)")) == 1
-    said = capsys.readouterr().err.splitlines()[-1]
-    kept = "finished notebooks are kept, the next run goes on from there."
-    assert said == f"error: the disk is full. Make room on it: {kept}"
-    assert list((tmp_path / "cache").rglob("*.*")) == []
-    assert small_book(small_section("print(1)")) == 0
-    sees(said)
 
 
 @pytest.mark.parametrize("step", ["copytree", "rmtree"])
@@ -919,74 +861,6 @@ def test_pages_are_of_one_build_whenever_it_is_stopped(tmp_path, monkeypatch, st
     _copy_in_place(fresh, html)
     assert [(html / name).read_text() for name in "ab"] == ["fresh"] * 2
     assert {path.name for path in tmp_path.iterdir()} == {"html", "fresh"}
-
-
-@pytest.mark.fault("A build is killed between the two renames that put new pages in the place of the last ones")
-def test_build_killed_between_its_renames_is_made_good_by_the_next(small_book, tmp_path, capsys, sees):
-    html = tmp_path / "html"
-    copied = shutil.copytree(html, tmp_path / "html_copied")
-    (copied / "index.html").write_text("the new page")
-    html.rename(tmp_path / "html_last")
-    assert small_book(small_section("fail")) == 1  # of one that renders no pages, the last good ones are kept
-    said = capsys.readouterr().err
-    assert "The last good page is kept" in said
-    assert (html / "index.html").read_text() == "the new page" and not copied.exists()
-    sees(said[said.index("1 of 1 notebooks") :])
-
-
-@pytest.mark.parametrize("there", ["html_copied", "html_last"])
-def test_what_one_folder_has_left_is_not_taken_for_whole_pages(small_book, tmp_path, there):
-    (tmp_path / "html").rename(tmp_path / there)
-    repair(tmp_path / "html")
-    assert not (tmp_path / "html").exists()
-
-
-STOPPED = """
-import sys
-from book import __main__
-from test_book import Path, execute, small_section
-
-def build():
-    "Run one cell."
-    execute.NOTEBOOKS = Path.cwd()
-    execute.run(small_section(cell), "smoke")
-
-cell = sys.argv.pop()
-__main__.build = build
-sys.exit(__main__.main())
-"""
-STOP = """
-import os, signal, time
-print(os.getpid(), file=open("../../kernel", "w"))
-time.sleep({seconds})
-os.kill(os.getppid(), signal.{name})
-time.sleep(600)
-"""
-
-
-@pytest.mark.fault("Ctrl-C or SIGTERM comes during the build")
-@pytest.mark.parametrize("seconds", [0, 0.95])  # nbclient looks at the kernel each full second
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_build_that_is_stopped_says_what_is_kept_and_ends_its_kernel(tmp_path, sees, name, seconds):
-    command = [sys.executable, "-c", STOPPED, "build", STOP.format(name=name, seconds=seconds)]
-    env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}{os.pathsep}{ROOT / 'tests/book'}"}
-    stopped = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=TIME_LIMIT)
-    assert stopped.returncode == 130, stopped.stderr
-    bar, message = stopped.stderr.rstrip().rsplit("\n", 1)
-    assert "Traceback" not in bar
-    assert message == "Interrupted: finished notebooks are kept, the next run goes on from there."
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "kernel").read_text()), 0)
-    sees(message)
-
-
-def test_build_that_ignores_ctrl_c_as_in_the_background_of_a_script_goes_on(tmp_path):
-    ignored = f"import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n{STOPPED}"
-    cell = "import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(1.5)"
-    env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}{os.pathsep}{ROOT / 'tests/book'}"}
-    command = [sys.executable, "-c", ignored, "build", cell]
-    run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=TIME_LIMIT)
-    assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.fault("A cell prints megabytes")
@@ -1275,7 +1149,8 @@ def test_limits_may_be_parted_by_blanks_or_commas(monkeypatch):
 @pytest.mark.parametrize(
     ("verb", "handed_over"),
     [
-        *((verb, ()) for verb in ("build", "data", "notebooks", "slides", "lib")),
+        *((verb, ()) for verb in ("data", "notebooks", "slides", "lib")),
+        ("build", (["pytorch", "jax"],)),
         ("record", ("mxnet", ["epochs=1", "images=6000"], "lenet")),
         ("reference", (True,)),
         ("pdf", ("mxnet",)),
@@ -1283,7 +1158,13 @@ def test_limits_may_be_parted_by_blanks_or_commas(monkeypatch):
 )
 def test_every_verb_of_make_hands_over_its_variables(monkeypatch, verb, handed_over):
     text = (ROOT / "Makefile").read_text("utf-8")
-    words = {"TAB": "mxnet", "SECTION": "lenet", "LIMITS": "epochs=1 images=6000", "WRITE": "yes"}
+    words = {
+        "TAB": "mxnet",
+        "TABS": "pytorch jax",
+        "SECTION": "lenet",
+        "LIMITS": "epochs=1 images=6000",
+        "WRITE": "yes",
+    }
     for variable, value in words.items():
         text = text.replace(f"$({variable})", value)
     recipe = next(line for line in text.splitlines() if re.search(rf"\$\(BOOK\) {verb}\b", line))

@@ -65,7 +65,7 @@ def run_command(monkeypatch, *words: str) -> int:
 
 def test_what_is_missing_is_named_before_anything_is_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(commands, "results", lambda tabs: pytest.fail("ran the notebooks first"))
+    monkeypatch.setattr("book.build.results", lambda tabs: pytest.fail("ran the notebooks first"))
     assert run_command(monkeypatch, "pdf", "pytorch") == 1
     message = capsys.readouterr().err
     assert "a PDF needs xelatex, latexmk, rsvg-convert" in message
@@ -97,7 +97,7 @@ def test_make_pdf_makes_one_tab_or_all(monkeypatch, tab, made):
     recipe = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "$(BOOK) pdf" in line)
     done = []
     monkeypatch.setattr(pdf, "check_tools", lambda: None)
-    monkeypatch.setattr(commands, "results", lambda tabs: ([], []))
+    monkeypatch.setattr("book.build.results", lambda tabs: [])
     monkeypatch.setattr(pdf, "make_pdf", lambda shown, tab: done.append(tab))
     assert run_command(monkeypatch, *shlex.split(recipe.partition("$(BOOK)")[2].replace("$(TAB)", tab))) == 0
     assert done == made
