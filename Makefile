@@ -50,7 +50,7 @@ record: .venv/installed ## Run one framework in full and keep its outputs: make 
 reference: .venv/installed ## Show what changed since the outputs that make test compares with, ask, and renew them: make reference [WRITE=yes]
 	@$(BOOK) reference --write "$(WRITE)"
 
-bench: .venv/installed ## Measure training, data, imports and builds against plain recipes and the machine: make bench [PARTS="speed build"]
+bench: .venv/installed ## Measure training, data, imports and builds against plain recipes and the machine: make bench [PARTS=gpu]
 	@$(PYTHON) -m bench $(PARTS)
 
 chapters: .venv/installed ## Run the sections that the helper is tested with, and renew their table

@@ -8,8 +8,9 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from book.files import ROOT, atomic_write
@@ -19,79 +20,102 @@ from d2l.machine import usable_processors
 from d2l.run_profile import current_profile
 
 from . import build, imports, page, report, scaling
+from .child import Countdown, Run, announced, run_child
 
 # MXNet by itself uses as many threads as a processor would have cores were each shown to the system twice.
 PLAIN_THREADS = {"mxnet": str(max(1, usable_processors() // 2))}
 
 
-def measure_speed() -> Iterator[tuple[str, Any]]:
-    """Both sides of each framework, the helper and the plain recipe, one after the other."""
-    for tab in filter(is_installed, FRAMEWORKS):
-        helper = _child("speed", tab, "helper")
-        yield tab, [helper, _child("speed", tab, "plain", OMP_NUM_THREADS=PLAIN_THREADS.get(tab))]
+def measure_speed(tab: str, run: Run) -> list[dict[str, Any]]:
+    """Both sides of a framework, the helper and the plain recipe, one after the other."""
+    return [run("speed", tab, "helper"), run("speed", tab, "plain", OMP_NUM_THREADS=PLAIN_THREADS.get(tab))]
 
 
-def measure_accuracy() -> Iterator[tuple[str, Any]]:
-    """Accuracies with three seeds, as it comes and in plain ``float32``, of each framework where these differ."""
-    for tab in filter(is_installed, FRAMEWORKS):
-        if found := _child("accuracy", tab):
-            yield tab, {"profile": os.environ.get("D2L_PROFILE", "full"), **found}
+def measure_fit(tab: str, run: Run) -> dict[str, dict[str, Any]]:
+    """The training cell, with nothing compiled before and again."""
+    return run("fit", tab)
 
 
-PARTS = {
-    "speed": measure_speed,
-    "imports": imports.measure,
-    "build": build.measure,
-    "scaling": scaling.measure,
-    "page": page.measure,
-    "accuracy": measure_accuracy,
-}
+def measure_step(tab: str, run: Run) -> dict[str, Any]:
+    """What a training step consists of."""
+    return run("step", tab)
+
+
+def measure_accuracy(tab: str, run: Run) -> dict[str, Any]:
+    """Accuracies with three seeds, as it comes and in plain ``float32``, where these differ."""
+    found = run("accuracy", tab)
+    return found and {"profile": os.environ.get("D2L_PROFILE", "full"), **found}
+
+
+# What is measured framework by framework, in processes of their own; nothing of one where it has nothing to show.
+OF_FRAMEWORKS = {"speed": measure_speed, "fit": measure_fit, "step": measure_step, "accuracy": measure_accuracy}
+OF_THE_BOOK = {"imports": imports.measure, "build": build.measure, "scaling": scaling.measure, "page": page.measure}
+DEFAULT = ("speed", "imports", "build", "scaling")
+PARTS = (*OF_FRAMEWORKS, *OF_THE_BOOK)
+
+GPU = "gpu"  # stands for the parts of GPU_SECONDS, which are measured on a GPU within a limit
+GPU_LIMIT = 8 * 60
+# What each of a part's processes takes for a framework on a GPU of a data centre.
+GPU_SECONDS = {"speed": (25, 40), "fit": (90,), "step": (25,)}
+
+
+def measured(part: str, tabs: Iterable[str], run: Run) -> Iterator[tuple[str, Any]]:
+    """A part's results by their names, one after the other."""
+    if part in OF_THE_BOOK:
+        yield from OF_THE_BOOK[part]()
+        return
+    for tab in tabs:
+        if found := OF_FRAMEWORKS[part](tab, run):
+            yield tab, found
 
 
 def main() -> int:
-    """Run the parts asked for, and add their results to the machine's file."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure how fast the book is.")
-    parser.add_argument(
-        "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; without, all but accuracy and page"
-    )
-    parts = parser.parse_args().parts or [part for part in PARTS if part not in ("accuracy", "page")]
-    if unknown := set(parts) - set(PARTS):
-        parser.error(f"unknown part {', '.join(sorted(unknown))}: known are {', '.join(PARTS)}")
-    try:
-        current_profile()
-    except ValueError as error:
-        parser.error(str(error))
-    machine = hardware()
-    path = report.RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', machine.lower())}.json"
-    modules = [framework.module for tab, framework in FRAMEWORKS.items() if is_installed(tab)]
-    versions = {module: version(module) for module in modules}
-    versions["python"] = platform.python_version()
-    results = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    if results.get("versions") != versions:
-        results = {"hardware": machine, "versions": versions}
-    results["date"] = datetime.date.today().isoformat()
+    """Run the parts asked for, add their results to the machine's file, and print its tables of them."""
+    parts = asked_for()
+    tabs, run = [tab for tab in FRAMEWORKS if is_installed(tab)], announced
+    if GPU in parts:
+        parts, tabs = list(GPU_SECONDS), [tab for tab in tabs if run_child("frameworks", tab)]
+        if not tabs:
+            sys.exit(f"error: {GPU} needs a GPU that a framework installed here can use; nothing is measured without")
+        run = Countdown([seconds for part in parts for _ in tabs for seconds in GPU_SECONDS[part]], GPU_LIMIT)
+    results, path = results_here()
     for part in parts:
-        for name, found in PARTS[part]():
+        for name, found in measured(part, tabs, run):
             results.setdefault(part, {})[name] = found
             atomic_write(json.dumps(results, indent=1) + "\n", path)
             report.write()
+    print(f"\n{report.tables(results, parts)}")
     print(f"Written to {path.relative_to(ROOT)} and {report.REPORT.relative_to(ROOT)}")
     return 0
 
 
-def _child(module: str, *arguments: str, **environment: str | None) -> Any:
-    """What ``python -m bench.MODULE`` prints as its last line, run in a process of its own."""
-    print(f"$ {module} {' '.join(arguments)}", flush=True)
-    env = os.environ | {name: value for name, value in environment.items() if value}
-    run = subprocess.run(
-        [sys.executable, "-m", f"bench.{module}", *arguments],
-        cwd=ROOT,
-        env=env,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return json.loads(run.stdout.splitlines()[-1])
+def asked_for() -> Sequence[str]:
+    """The parts that the command line names. Ends the program where it, or the run profile, is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure how fast the book is.")
+    known = ", ".join((GPU, *PARTS))
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {known}; without, {', '.join(DEFAULT)}")
+    parts = parser.parse_args().parts or DEFAULT
+    if unknown := set(parts) - {GPU, *PARTS}:
+        parser.error(f"unknown part {', '.join(sorted(unknown))}: known are {known}")
+    if GPU in parts and len(parts) > 1:
+        parser.error(f"{GPU} stands alone: it is {', '.join(GPU_SECONDS)}, within {GPU_LIMIT // 60} minutes")
+    try:
+        current_profile()
+    except ValueError as error:
+        parser.error(str(error))
+    return parts
+
+
+def results_here() -> tuple[dict[str, Any], Path]:
+    """This machine's results so far, if they are of the versions installed, and the file for them."""
+    machine = hardware()
+    path = report.RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', machine.lower())}.json"
+    modules = [framework.module for tab, framework in FRAMEWORKS.items() if is_installed(tab)]
+    versions = {module: version(module) for module in modules} | {"python": platform.python_version()}
+    results = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    if results.get("versions") != versions:
+        results = {"hardware": machine, "versions": versions}
+    return results | {"date": datetime.date.today().isoformat()}, path
 
 
 if __name__ == "__main__":
@@ -100,5 +124,7 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print("\nInterrupted: what was measured is written down.", file=sys.stderr)
         sys.exit(130)
+    except subprocess.TimeoutExpired as error:
+        sys.exit(f"error: {GPU_LIMIT // 60} minutes are over in {' '.join(error.cmd[2:])}; the rest is written down")
     except subprocess.CalledProcessError as error:
         sys.exit(f"error: {' '.join(error.cmd[1:])} ended with status {error.returncode}")

@@ -3,8 +3,11 @@
 The plain recipe is how a tutorial would train the same model without the helper: images are resized one by one,
 in worker processes where the framework's loader has them, and steps run as the framework runs them unasked,
 eagerly (in JAX, whose tutorials do so, under ``jit``) and in ``float32``.
+
+``python -m bench.frameworks TAB`` prints how many GPUs a framework can use.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -287,3 +290,6 @@ class _Batches:
 
 
 ADAPTERS = {adapters.EXTRAS[adapter.name]: adapter for adapter in (Torch, TensorFlow, MXNet, JAX)}
+
+if __name__ == "__main__":
+    print(ADAPTERS[sys.argv[1]]().d2l.num_gpus())

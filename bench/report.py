@@ -1,6 +1,7 @@
 """Tables of the recorded results."""
 
 import json
+from collections.abc import Callable, Collection
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 from book.files import atomic_write, markdown_table
 
 from .accuracy import PRECISIONS
+from .kernels import PATTERNS, THE_REST
 from .page import SCORES
 from .scaling import BATCH_SIZE, predicted
+from .work import BATCH_SIZE as STEP_SIZE
 from .work import training_flop
 
 RESULTS = Path(__file__).parent / "results"
@@ -21,11 +24,20 @@ INTRODUCTION = """\
 `make bench PARTS=accuracy` trains in full, several times: minutes on a GPU, days on a CPU, where a profile such as
 `D2L_PROFILE=epochs=1,images=20000` makes it hours. Frameworks that compute in plain float32 anyway are passed over.
 
+`make bench PARTS=gpu` measures on a GPU, in eight minutes at most, training, the training cell, and what a step
+consists of, in each framework that can use the GPU. The parts by themselves are `speed`, `fit` and `step`.
+
 *Training* is the section's own cells through `trainer.fit`, validation included, in images per second of the second
 epoch; on a CPU an epoch is 640 images with 106 to validate. *Plain* is the same model without the helper: images
 resized one by one in workers, eager steps in float32 (JAX: compiled), MXNet with the threads that it takes by itself.
 The *limit* is what the machine would train if every step ran as fast as a product of two large matrices does,
 at {gflop:.2f} GFLOP for an image. *Batches* is the loader by itself, and what the plain one gives.
+
+*The training cell* is the section's, in a notebook, from its start to its last line: first with empty folders for
+what frameworks compile, then in a new process with what the first has left there. *A step* is one of training by
+itself. Its parts are the time that a GPU is busy with each, kernel by kernel, or a CPU, operator by operator. A kernel
+that does several things is counted once, as pooling before ReLU, and ReLU before the bias. What the step takes beyond
+all of them is waiting for the host.
 
 *Data parallel* training splits a batch of {batch} images among processes that share the processor's cores. *Predicted*
 is the step of one process, and the all-reduce of the gradients; *without* is a step in which nobody sends anything.
@@ -47,20 +59,15 @@ def page() -> str:
     return "\n".join([INTRODUCTION.format(gflop=training_flop() / 1e9, batch=BATCH_SIZE), *sections])
 
 
+def tables(results: dict[str, Any], parts: Collection[str]) -> str:
+    """A machine's tables of these parts, of what there is of them."""
+    return "\n".join(TABLES[part](results[part]) for part in TABLES if part in parts and part in results)
+
+
 def _machine(results: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    parts = [f"## {results['hardware']}\n", f"{results['date']}; {versions}\n"]
-    for part, table in (
-        ("speed", _speed),
-        ("accuracy", _accuracy),
-        ("imports", _imports),
-        ("build", _build),
-        ("scaling", _scaling),
-        ("page", _page),
-    ):
-        if part in results:
-            parts.append(table(results[part]))
-    return "\n".join(parts)
+    head = f"## {results['hardware']}\n\n{results['date']}; {versions}\n"
+    return f"{head}\n{tables(results, TABLES)}"
 
 
 def _speed(speed: dict[str, Any]) -> str:
@@ -86,6 +93,33 @@ def _speed(speed: dict[str, Any]) -> str:
             }
         )
     return markdown_table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+def _fit(fit: dict[str, Any]) -> str:
+    rows = [
+        [
+            tab,
+            found["first"]["profile"],
+            str(found["first"]["epochs"]),
+            *(f"{found[state]['seconds']:.1f}" for state in ("first", "again")),
+            f"{found['again']['val_acc']:.3f}",
+        ]
+        for tab, found in fit.items()
+    ]
+    head = ["seconds of the training cell", "run", "epochs", "nothing compiled before", "again", "validation accuracy"]
+    return markdown_table(head, rows)
+
+
+def _step(step: dict[str, Any]) -> str:
+    busy = {tab: sum(found["parts"].values()) for tab, found in step.items()}
+    rows = [
+        [part, *(f"{1e3 * found['parts'].get(part, 0):.2f}" for found in step.values())]
+        for part in (*PATTERNS, THE_REST)
+        if any(part in found["parts"] for found in step.values())
+    ]
+    rows.append(["**all of them**", *(f"{1e3 * busy[tab]:.2f}" for tab in step)])
+    rows.append(["the step, not profiled", *(f"{1e3 * found['seconds']:.2f}" for found in step.values())])
+    return markdown_table([f"milliseconds of a step of {STEP_SIZE} images", *step], rows)
 
 
 def _accuracy(accuracy: dict[str, Any]) -> str:
@@ -143,3 +177,15 @@ def _page(page: dict[str, dict[str, dict[str, float]]]) -> str:
         weight = f"{sides['ours']['bytes'] / 1000:,.0f} kB ({sides['d2lbook']['bytes'] / 1000:,.0f} kB)"
         rows.append([name, *scores, paint, weight])
     return markdown_table(["Lighthouse, mobile: ours (d2lbook's)", *SCORES, "first paint", "weight"], rows)
+
+
+TABLES: dict[str, Callable[[Any], str]] = {
+    "speed": _speed,
+    "fit": _fit,
+    "step": _step,
+    "accuracy": _accuracy,
+    "imports": _imports,
+    "build": _build,
+    "scaling": _scaling,
+    "page": _page,
+}

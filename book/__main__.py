@@ -135,9 +135,9 @@ def record(tab: str, limits: list[str], section: str) -> None:
 
 def reference(write: bool) -> None:
     """Show what changed since the outputs that the tests compare the notebooks with, and renew these."""
-    from .reference import renew_references
+    from .reference import update_references
 
-    renew_references(compile_sections(), write)
+    update_references(compile_sections(), write)
 
 
 def lib() -> None:

@@ -9,7 +9,7 @@ LINES = 200
 CHARACTERS = 20_000
 
 
-def shortened(outputs: Sequence[NotebookNode]) -> tuple[list[NotebookNode], int]:
+def truncated(outputs: Sequence[NotebookNode]) -> tuple[list[NotebookNode], int]:
     """A cell's outputs with no more text than `LINES` and `CHARACTERS`, and the number of characters left out.
 
     A line says so where the text is cut. Pictures and HTML stay as they are.

@@ -20,7 +20,7 @@ from .errors import BookError
 from .files import BUILD, ROOT, write_notebook
 from .handout import DOWNLOADS
 from .lock import alone
-from .pandoc import put_on_path, remembered_pandoc
+from .pandoc import cached_pandoc, put_on_path
 from .rst import with_rst
 from .sanitize import Safe
 from .section import Executed, Section
@@ -134,7 +134,7 @@ def running_sphinx(problem: str) -> Iterator[None]:
     put_on_path(sys.executable)  # where sphinx-build is
     # pybtex says so in Sphinx's process; the kernels of later runs have nothing to hide.
     environment = patch.dict(os.environ, PYTHONWARNINGS="ignore:pkg_resources is deprecated:UserWarning")
-    with environment, warnings.catch_warnings(), remembered_pandoc():
+    with environment, warnings.catch_warnings(), cached_pandoc():
         # d2lbook makes several cells of one that has texts for single tabs, all with its name; nbformat renames them.
         warnings.simplefilter("ignore", DuplicateCellId)
         try:

@@ -13,7 +13,7 @@ from .cache import cached, digest, keep
 
 
 @contextlib.contextmanager
-def remembered_pandoc() -> Iterator[None]:
+def cached_pandoc() -> Iterator[None]:
     """Within it, text that pandoc has converted in an earlier build is taken from there.
 
     A call takes several milliseconds, and the book has some seven hundred texts.

@@ -14,7 +14,7 @@ import pypandoc
 from nbformat import NotebookNode
 from PIL import Image
 
-from .outputs import shortened
+from .outputs import truncated
 from .pictures import FORMATS, LARGEST, RATIO
 from .rst import PICTURES
 
@@ -33,14 +33,14 @@ def printable(notebook: NotebookNode) -> NotebookNode:
 
     Of what has nothing but HTML, it shows what pandoc writes of that in plain text. LaTeX breaks lines between words,
     and pages between outputs: words that are longer than a line are broken here, and the texts of a cell are
-    `shortened`. A picture that cannot be drawn has a note in its place.
+    `truncated`. A picture that cannot be drawn has a note in its place.
     """
     notebook = copy.deepcopy(notebook)
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
         for output in cell.outputs:
             if "data" in output:
                 _make_printable(output)
-        cell.outputs, _ = shortened(cell.outputs)
+        cell.outputs, _ = truncated(cell.outputs)
         for output in cell.outputs:
             if output.output_type == "stream":
                 output.text = _broken(output.text)

@@ -19,7 +19,7 @@ from .errors import BookError
 from .execute import cell_code, run, with_outputs
 from .files import ROOT, write_notebook
 from .frameworks import FRAMEWORKS, is_installed
-from .outputs import shortened
+from .outputs import truncated
 from .regression import numbers_hash
 from .section import Compiled, Executed, Section
 
@@ -109,7 +109,7 @@ def show_results(smoke: Executed) -> Executed:
         for cell in cells[cells.index(trained[0]) :] if trained else []:
             cell.outputs = []
     for number, cell in enumerate(cells, 1):
-        cell.outputs, left_out = shortened(cell.outputs)
+        cell.outputs, left_out = truncated(cell.outputs)
         if left_out:
             print(f"{section}: cell {number} prints too much to be shown; {left_out:,} characters of it are left out")
     # Without training, what the section measured or computed has its note at the end.

@@ -21,7 +21,7 @@ from .section import Compiled, Executed
 
 
 @dataclass(frozen=True)
-class Renewal:
+class Update:
     """A section's new reference, and for each cell that is not as in the stored one, lines that say what changed."""
 
     path: Path
@@ -29,7 +29,7 @@ class Renewal:
     changes: list[list[str]]
 
 
-def renew_references(sections: list[Compiled], write: bool) -> None:
+def update_references(sections: list[Compiled], write: bool) -> None:
     """Run every section and show what changed since its reference; write the new ones once that is agreed to.
 
     Nothing is written before all have run: a cell that fails, or Ctrl-C, leaves the references as they are.
@@ -40,33 +40,33 @@ def renew_references(sections: list[Compiled], write: bool) -> None:
     Raises:
         BookError: A cell failed; or something has changed, and there is nobody to ask.
     """
-    renewals = []
+    updates = []
     for section in sections:
         if section.code_cells and is_installed(section.tab):
-            renewal = compare(run(section, "smoke"))
-            for lines in renewal.changes:
+            update = compare(run(section, "smoke"))
+            for lines in update.changes:
                 print("\n".join(lines))
-            changed = len(renewal.changes)
+            changed = len(update.changes)
             print(
                 f"{section}: {changed} of {len(section.code_cells)} cells changed"
                 if changed
                 else f"{section}: as stored"
             )
-            renewals += [renewal] if changed else []
-    if not renewals:
+            updates += [update] if changed else []
+    if not updates:
         return
-    these = "this reference" if len(renewals) == 1 else f"these {len(renewals)} references"
+    these = "this reference" if len(updates) == 1 else f"these {len(updates)} references"
     if not write and not sys.stdin.isatty():
         raise BookError(f"nothing is written, for nobody is there to ask; make reference WRITE=yes writes {these}")
     if not write and not _agreed(f"Write {these}? [y/N] "):
         print("Nothing is written.")
         return
-    for renewal in renewals:
-        write_notebook(renewal.notebook, renewal.path)
-        print(f"Stored {renewal.path.relative_to(ROOT)}")
+    for update in updates:
+        write_notebook(update.notebook, update.path)
+        print(f"Stored {update.path.relative_to(ROOT)}")
 
 
-def compare(section: Executed) -> Renewal:
+def compare(section: Executed) -> Update:
     """What an execution of a section changes in its reference; what passes as equal keeps its stored outputs.
 
     So do curves and numbers of a cell that prints other words: rounded as on another machine, they would make
@@ -74,7 +74,7 @@ def compare(section: Executed) -> Renewal:
     """
     path = reference_path(section)
     if not path.exists():
-        return Renewal(path, section.notebook, [[f"{section}: has no reference yet"]])
+        return Update(path, section.notebook, [[f"{section}: has no reference yet"]])
     notebook = copy.deepcopy(section.notebook)
     changes = []
     for old, new in _pairs(_code_cells(nbformat.read(path, as_version=4)), _code_cells(notebook)):
@@ -87,7 +87,7 @@ def compare(section: Executed) -> Renewal:
                 _keep_equal_data(output, stored, name)
         else:
             new.outputs = old.outputs
-    return Renewal(path, notebook, changes)
+    return Update(path, notebook, changes)
 
 
 def _keep_equal_data(output: NotebookNode, stored: NotebookNode, section: str) -> None:

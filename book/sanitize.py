@@ -13,7 +13,7 @@ from d2l.mime import CURVES_MIME, RUN_MIME
 
 from .formulas import FormulaError
 from .latex import LENGTH, allowed_formula
-from .outputs import shortened
+from .outputs import truncated
 from .pictures import FORMATS, LARGEST, PictureError, check_pixels
 from .section import Executed, Section
 from .svg import SvgError, only_drawing
@@ -81,7 +81,7 @@ def _made_safe(output: NotebookNode, cleaner: Any) -> Iterator[NotebookNode]:
         data = output.get("data")
         data = data if isinstance(data, dict) else {}
         if _is_markdown_alone(data):
-            yield from shortened([new_output("display_data", {TEXT_MIME: _text(data[MARKDOWN_MIME])})])[0]
+            yield from truncated([new_output("display_data", {TEXT_MIME: _text(data[MARKDOWN_MIME])})])[0]
         elif safe := _safe_data(data, cleaner):
             count = output.get("execution_count")
             counted = {"execution_count": count if type(count) is int and count >= 0 else None}

@@ -27,8 +27,9 @@ LINKS = ("href", "xlink:href")
 HTML_LINKS = {"href", "src", "srcset"}
 # An escape could hide the others.
 OUTSIDE_IN_STYLE = re.compile(r"@import|(?:image|image-set|src)\(|url\((?!['\"]?#)|\\", re.I)
-# The size of a picture is that of its root's attributes, unless a style says another.
+# What no style has when it is looked at: in a string or an address it would be no comment, and hide what follows.
 COMMENT = re.compile(r"/\*.*?(?:\*/|$)", re.S)
+# The size of a picture is that of its root's attributes, unless a style says another.
 SIZE_IN_STYLES = re.compile(r"(?<![\w-])(?:width|height)\s*:\s*\+?[\d.]", re.I)
 REFERENCE = re.compile(r"(?:^|url\(['\"]?)#([^'\")]+)", re.I)
 POINTS = ("d", "points")
@@ -92,18 +93,26 @@ def _copied(element: ET.Element, depth: int) -> ET.Element:
         raise SvgError(f"it has the element {tag.removeprefix(XHTML)[:40]}, which is not among those that draw")
     if depth > DEPTH:
         raise SvgError(f"its elements are nested more than {DEPTH} deep")
-    # What stands behind an element in a style sheet belongs to it as well.
-    if tag == "style":
-        styles = COMMENT.sub(" ", element.text or "")
-        if len(element) or OUTSIDE_IN_STYLE.search(styles):
-            raise SvgError("its style sheet has more than styles")
-        if SIZE_IN_STYLES.search(styles):
-            raise SvgError("its style sheet has sizes, which belong to its elements")
     names = ((QUALIFIED.get(name, name), value) for name, value in element.items())
     copy = ET.Element(tag, {name: _checked(name, value) for name, value in names if "{" not in name})
     copy.text, copy.tail = element.text, element.tail
+    if tag == "style":
+        # What stands behind an element in a style sheet belongs to it as well.
+        if len(element):
+            raise SvgError("its style sheet has more than styles")
+        copy.text = _checked_styles(element.text or "")
     copy.extend([_copied(child, depth + 1) for child in element if _is_known(child.tag)])
     return copy
+
+
+def _checked_styles(styles: str) -> str:
+    """A style sheet without its comments."""
+    styles = COMMENT.sub(" ", styles)
+    if OUTSIDE_IN_STYLE.search(styles):
+        raise SvgError("its style sheet has more than styles")
+    if SIZE_IN_STYLES.search(styles):
+        raise SvgError("its style sheet has sizes, which belong to its elements")
+    return styles
 
 
 def _is_known(tag: str) -> bool:
@@ -112,7 +121,10 @@ def _is_known(tag: str) -> bool:
 
 
 def _checked(name: str, value: str) -> str:
-    known = INSIDE.match(value) if name in LINKS else not OUTSIDE_IN_STYLE.search(COMMENT.sub(" ", value))
+    """The value of an attribute; of one that may have styles, which are many, without comments."""
+    if name not in LINKS:
+        value = COMMENT.sub(" ", value)
+    known = INSIDE.match(value) if name in LINKS else not OUTSIDE_IN_STYLE.search(value)
     runs = name.lower().startswith("on")
     if not known or runs or (name.lower() in HTML_LINKS and name not in LINKS):
         raise SvgError(f"it has the attribute {name}={value[:40]!r}")
@@ -122,7 +134,7 @@ def _checked(name: str, value: str) -> str:
 def _with_sizes_of_style(attributes: dict[str, str]) -> dict[str, str]:
     """The attributes of the root with the width and the height that its style has, which would count before them."""
     sizes, styles = {}, []
-    for style in COMMENT.sub(" ", attributes.get("style", "")).split(";"):
+    for style in attributes.get("style", "").split(";"):
         name, _, value = style.partition(":")
         if name.strip().lower() in ("width", "height"):
             sizes[name.strip().lower()] = value.partition("!")[0].strip()

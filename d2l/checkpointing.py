@@ -28,7 +28,7 @@ from .installation import VERSION
 from .loaders import BegunLoader, ResumedLoader, unwrapped
 from .observers import Observer, learning_rate
 from .plotting import to_numpy
-from .run_state import RunState, check_alike, check_run_state, fitting
+from .run_state import RunState, check_alike, check_run_state, fitting, pending_loss
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -140,9 +140,8 @@ class Checkpointing(Observer):
         with trainer.progress.paused():
             trainer.backend.sync_statistics(trainer.model)
             board = _without_validation(trainer.model.board.state(), epoch)
-            loss = board["pending"].get("train_loss", {"y": 0.0})["y"]
-            if not math.isfinite(loss):  # the run is about to be stopped; the last good checkpoints are to be kept
-                return
+            if not math.isfinite(pending_loss(board)):
+                return  # the run is about to be stopped; the last good checkpoints are to be kept
             arrays, state = self._capture(trainer, epoch, batch, board)
             if trainer.processes.is_main:
                 self.folder.save(epoch * trainer.num_train_batches + batch, arrays, state.as_dict())
@@ -214,6 +213,9 @@ class Checkpointing(Observer):
         rank = trainer.processes.rank
         if rank < len(state.random):  # else the run has more processes now, and this one a new state
             self._epoch_random, resumed_random = state.epoch_random[rank], state.random[rank]
+            own = trainer.random_states.get()
+            for saved in filter(None, (self._epoch_random, resumed_random)):
+                check_alike(checkpoint.path, saved["framework"], own["framework"], "random/framework")
         else:
             self._epoch_random = resumed_random = trainer.random_states.get()
         trainer.random_states.set(resumed_random)

@@ -161,8 +161,8 @@ class BatchLoader:
         examples: Examples in the data set.
         batch_size: Examples in a batch; the last one may be shorter.
         processes: The processes that train together: each batch given is this one's part of it.
-        draw: Gives the numbers of all examples, in the order of an epoch.
-        take: Gives the batch of the examples with these numbers.
+        draw: Gives the indices of all examples, in the order of an epoch.
+        gather_batch: Gives the batch of the examples with these indices.
         example: Gives a batch with the shapes of the others, for which nothing is drawn.
     """
 
@@ -170,7 +170,7 @@ class BatchLoader:
     batch_size: int
     processes: ProcessGroup
     draw: Callable[[], Any]
-    take: Callable[[Any], tuple[Any, ...]]
+    gather_batch: Callable[[Any], tuple[Any, ...]]
     example: Callable[[], tuple[Any, ...]]
 
     def __len__(self) -> int:
@@ -181,10 +181,10 @@ class BatchLoader:
 
     def iter_from(self, batches: int) -> Iterator[tuple[Any, ...]]:
         """What an epoch has after so many batches; these are not made."""
-        order = self.draw()
+        indices = self.draw()
         starts = range(batches * self.batch_size, self.examples, self.batch_size)
-        numbers = (order[start : start + self.batch_size] for start in starts)
-        return (self.take(batch[self.processes.shard(len(batch))]) for batch in numbers)
+        batches_of_indices = (indices[start : start + self.batch_size] for start in starts)
+        return (self.gather_batch(batch[self.processes.shard(len(batch))]) for batch in batches_of_indices)
 
 
 def inputs_of(batch: Sequence[Any]) -> Sequence[Any]:

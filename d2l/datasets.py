@@ -20,7 +20,7 @@ from .process_group import ProcessGroup
 from .run_profile import current_profile
 from .validation import check_share, check_size, check_whole
 
-MakeBatch = Callable[..., tuple[Any, ...]]  # takes the examples of a batch from each tensor of a data set
+Collate = Callable[..., tuple[Any, ...]]  # takes the examples of a batch from each tensor of a data set
 
 
 class DataModule(HyperParameters):
@@ -79,8 +79,8 @@ class DataModule(HyperParameters):
             raise ValueError(f"tensors with different numbers of examples: {[len(tensor) for tensor in tensors]}")
         return self._loader(tensors, train, lambda *batch: batch)
 
-    def _loader(self, tensors: Sequence[Any], train: bool, make_batch: MakeBatch) -> BatchLoader:
-        """Batches that ``make_batch`` makes of the examples taken from each tensor.
+    def _loader(self, tensors: Sequence[Any], train: bool, collate: Collate) -> BatchLoader:
+        """Batches that ``collate`` makes of the examples taken from each tensor.
 
         Raises:
             ValueError: ``batch_size`` is no positive whole number.
@@ -96,20 +96,20 @@ class DataModule(HyperParameters):
         device, processes = self._device, self._processes
         full = processes.shard(min(examples, self.batch_size))
 
-        def order() -> Any:
-            own = self._order(examples, train, device)
+        def draw() -> Any:
+            own = self._sample_indices(examples, train, device)
             if processes.world_size == 1:
                 return own
             shared = processes.broadcast(to_numpy(own))
             return shared if isinstance(own, np.ndarray) else self._on_device(shared, device)
 
-        def take(batch: Any) -> tuple[Any, ...]:
-            return self._take_batch(tensors, batch, make_batch, full.stop - full.start)
+        def gather_batch(indices: Any) -> tuple[Any, ...]:
+            return self._gather_batch(tensors, indices, collate, full.stop - full.start)
 
         def example() -> tuple[Any, ...]:
-            return make_batch(*(tensor[full] for tensor in tensors))
+            return collate(*(tensor[full] for tensor in tensors))
 
-        return BatchLoader(examples, self.batch_size, processes, order, take, example)
+        return BatchLoader(examples, self.batch_size, processes, draw, gather_batch, example)
 
     def _placed(self, tensor: Any) -> Any:
         """A tensor or an array on the device of new loaders; what the framework cannot read is named."""
@@ -125,7 +125,7 @@ class DataModule(HyperParameters):
         """A tensor or an array as a tensor on the device, or where the framework puts it if that is ``None``."""
         raise NotImplementedError
 
-    def _order(self, n: int, shuffle: bool, device: Any) -> Any:
+    def _sample_indices(self, n: int, shuffle: bool, device: Any) -> Any:
         """Numbers from 0 to n - 1, as they are or in an order drawn from the framework's own random state."""
         raise NotImplementedError
 
@@ -142,11 +142,11 @@ class DataModule(HyperParameters):
         if self._is_main():
             print_line(line)
 
-    def _take_batch(self, tensors: Sequence[Any], indices: Any, make_batch: MakeBatch, size: int) -> tuple[Any, ...]:
-        """The batch that ``make_batch`` makes of the examples with these indices; a full batch has ``size``."""
-        return make_batch(*(self._take(tensor, indices) for tensor in tensors))
+    def _gather_batch(self, tensors: Sequence[Any], indices: Any, collate: Collate, size: int) -> tuple[Any, ...]:
+        """The batch that ``collate`` makes of the examples with these indices; a full batch has ``size``."""
+        return collate(*(self._gather(tensor, indices) for tensor in tensors))
 
-    def _take(self, tensor: Any, indices: Any) -> Any:
+    def _gather(self, tensor: Any, indices: Any) -> Any:
         """The examples of a tensor that have these indices."""
         return tensor[indices]
 
@@ -191,12 +191,12 @@ class FashionMNIST(DataModule):
         """Batches ``(X, y)``; X has values in [0, 1]."""
         data: Images = self.train if train else self.val
         rows, columns = (self._on_device(matrix, self._device) for matrix in (self._resize_rows, self._resize_columns))
-        return self._loader((data.images, data.labels), train, partial(self._make_batch, rows, columns))
+        return self._loader((data.images, data.labels), train, partial(self._collate, rows, columns))
 
     def _example(self, image: np.ndarray, label: int) -> tuple[Any, int]:
         """An image (28, 28) ``uint8`` as it is in a batch, and its label."""
         arrays = self._resize_rows, self._resize_columns, image[None], np.array([label], np.uint8)
-        X, _ = self._make_batch(*(self._on_device(array, None) for array in arrays))
+        X, _ = self._collate(*(self._on_device(array, None) for array in arrays))
         return X[0], label
 
     def text_labels(self, indices: Sequence[int]) -> list[str]:
@@ -209,7 +209,7 @@ class FashionMNIST(DataModule):
         n = nrows * ncols
         show_images([to_numpy(x) for x in X[:n]], nrows, ncols, titles=list(labels) or self.text_labels(y[:n]))
 
-    def _make_batch(self, rows: Any, columns: Any, images: Any, labels: Any) -> tuple[Any, Any]:
+    def _collate(self, rows: Any, columns: Any, images: Any, labels: Any) -> tuple[Any, Any]:
         """Scaled and resized images, and class numbers, from ``uint8`` images and labels.
 
         Args:
@@ -286,8 +286,8 @@ class ImageFolder(DataModule):
         """Batches ``(X, y)``; X is pixels in [0, 1] less the mean of ImageNet's in each channel."""
         device, processes = self._device, self._processes
 
-        def make_batch(*arrays: Any) -> tuple[Any, Any]:
-            return self._make_batch(*(self._on_device(array, device) for array in arrays))
+        def collate(*arrays: Any) -> tuple[Any, Any]:
+            return self._collate(*(self._on_device(array, device) for array in arrays))
 
         def draw_seed() -> int:
             return int(processes.broadcast(np.array(self._draw_seed())))
@@ -301,7 +301,7 @@ class ImageFolder(DataModule):
             self.augment,
             self.num_workers,
             draw_seed if train else None,
-            make_batch,
+            collate,
             self.on_corrupt,
             self.decode_memory,
         )
@@ -313,7 +313,7 @@ class ImageFolder(DataModule):
         """An image as validation has it in a batch, and its class number."""
         pixels = np.stack([central(load(example, self.resize, Memory(self.decode_memory)), self.crop)])
         arrays = pixels, -MEAN[None], np.array([example.label])
-        X, _ = self._make_batch(*(self._on_device(array, None) for array in arrays))
+        X, _ = self._collate(*(self._on_device(array, None) for array in arrays))
         return X[0], example.label
 
     def text_labels(self, indices: Sequence[int]) -> list[str]:
@@ -328,7 +328,7 @@ class ImageFolder(DataModule):
         images = images if images.shape[-1] == len(MEAN) else np.moveaxis(images, 1, -1)
         show_images(np.clip(images + MEAN, 0, 1), nrows, ncols, titles=list(labels) or self.text_labels(y[:n]))
 
-    def _make_batch(self, pixels: Any, shifts: Any, labels: Any) -> tuple[Any, Any]:
+    def _collate(self, pixels: Any, shifts: Any, labels: Any) -> tuple[Any, Any]:
         """Images and class numbers, from the three parts of a batch of `ImageLoader`."""
         raise NotImplementedError
 

@@ -80,7 +80,7 @@ class ImageLoader:
         augment: Whether to crop, flip and shift colours at random, which takes a seed.
         num_workers: Threads that decode.
         draw_seed: Gives the seed of an epoch's random numbers; without it, images come in order.
-        make_batch: Makes a batch of pixels (n, crop, crop, 3) ``uint8``, of what to add (n, 3) ``float32`` to them in
+        collate: Makes a batch of pixels (n, crop, crop, 3) ``uint8``, of what to add (n, 3) ``float32`` to them in
             [0, 1], and of class numbers (n,).
         on_corrupt: Takes the images that an epoch has found corrupt, by name, with the reasons.
         decode_memory: Bytes that all threads together may decode in. An image that takes more alone counts as corrupt.
@@ -94,7 +94,7 @@ class ImageLoader:
     augment: bool
     num_workers: int
     draw_seed: Callable[[], int] | None
-    make_batch: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[Any, ...]]
+    collate: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[Any, ...]]
     on_corrupt: Callable[[Mapping[str, str]], None] = lambda found: None
     decode_memory: int = DECODE_MEMORY
 
@@ -116,7 +116,7 @@ class ImageLoader:
     def example(self) -> tuple[Any, ...]:
         """A batch of black images with the shapes of the others: nothing is drawn, and no file is read."""
         part = self.processes.shard(min(self.examples, self.batch_size))
-        return self.make_batch(*self._black(part.stop - part.start))
+        return self.collate(*self._black(part.stop - part.start))
 
     def iter_from(self, batches: int) -> Iterator[tuple[Any, ...]]:
         """What an epoch has after so many batches; the images of these are not read."""
@@ -140,9 +140,9 @@ class ImageLoader:
                 whole = [example for example in islice(examples, len(part)) if example is not None]
                 if whole:
                     pixels, shifts, labels = zip(*whole, strict=True)
-                    yield self.make_batch(np.stack(pixels), np.stack(shifts), np.array(labels))
+                    yield self.collate(np.stack(pixels), np.stack(shifts), np.array(labels))
                 elif self.processes.world_size > 1:  # the other processes have parts of this batch
-                    yield self.make_batch(*self._black(0))
+                    yield self.collate(*self._black(0))
         finally:
             # Also when the batches are not all asked for, or by Ctrl-C.
             pool.shutdown(cancel_futures=True)

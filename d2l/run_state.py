@@ -88,6 +88,11 @@ def check_run_state(checkpoint: Checkpoint) -> None:
         raise CheckpointError(f"{checkpoint.path}: its epoch_random lacks what the epoch began with")
 
 
+def pending_loss(board: Mapping[str, Any]) -> float:
+    """The sum of a board's training losses that wait for their mean, with their weights; 0 if none does."""
+    return board["pending"].get("train_loss", {"y": 0.0})["y"]
+
+
 def check_alike(path: Path, saved: Any, own: Any, name: str) -> None:
     """See that a saved state can take the place of one's own, as far as both say the same of something.
 
@@ -146,8 +151,12 @@ def _is_number(value: Any) -> bool:
     return type(value) is float or (type(value) is int and abs(value) < MOST)
 
 
+def _is_finite(value: Any) -> bool:
+    return _is_number(value) and math.isfinite(value)
+
+
 def _is_duration(value: Any) -> bool:
-    return _is_number(value) and 0 <= value < math.inf
+    return _is_finite(value) and value >= 0
 
 
 def _is_point(value: Any) -> bool:
@@ -214,7 +223,12 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and not isinstance(value[0], (list, dict))
 
 
-_average = _dict_with(points=_list_of(_is_point, least=1), weight=_is_number, x=_is_number, y=_is_number)
+def _is_board(value: Any) -> bool:
+    """Whether it is the state of a board, of a run whose training loss is a number."""
+    return _board(value) and math.isfinite(pending_loss(value))
+
+
+_average = _dict_with(points=_list_of(_is_point, least=1), weight=_is_duration, x=_is_finite, y=_is_number)
 _random_states = _dict_with(python=_is_python_state, numpy=_is_numpy_state, framework=lambda value: True)
 _board = _dict_with(curves=_dict_of(_list_of(_is_point)), lost=_dict_of(_is_number), pending=_dict_of(_average))
 PARTS: dict[str, Fits] = {
@@ -223,6 +237,6 @@ PARTS: dict[str, Fits] = {
     "batch": _is_whole,
     "random": _list_of(_random_states, least=1),
     "epoch_random": _list_of(lambda value: value is None or _random_states(value), least=1),
-    "board": _board,
+    "board": _is_board,
     "progress": _dict_with(train_examples=_is_whole, train_seconds=_is_duration),
 }

@@ -8,17 +8,17 @@ from book.errors import BookError
 
 
 def chapters() -> None:
-    """Run the sections that the helper is tested with, and renew their table."""
-    from .chapters import renew_table
+    """Run the sections that the helper is tested with, and update their table."""
+    from .chapters import update_table
 
-    renew_table()
+    update_table()
 
 
 def faults() -> None:
-    """Run the tests that make faults happen, and renew the table of what the user sees."""
-    from .faults import renew_table
+    """Run the tests that make faults happen, and update the table of what the user sees."""
+    from .failure_modes import update_table
 
-    renew_table()
+    update_table()
 
 
 def mutants(only: str, count: str, seed: str) -> None:

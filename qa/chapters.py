@@ -21,7 +21,7 @@ Each is written as a chapter of a book is, in every framework, and runs in the s
 """
 
 
-def renew_table() -> None:
+def update_table() -> None:
     """Run every section in every tab, and write the table.
 
     Raises:

@@ -135,7 +135,7 @@ def load_groups() -> list[dict[str, Any]]:
 
 
 def try_all(only: str) -> None:
-    """Try the mutants with the word ``only`` in their name or file, all if it is empty, and renew the table.
+    """Try the mutants with the word ``only`` in their name or file, all if it is empty, and update the table.
 
     Interrupted, it keeps what it has found out.
 
@@ -241,7 +241,7 @@ def stored() -> dict[str, Verdict]:
 
 
 def _store(found: dict[str, Verdict]) -> None:
-    """Put new verdicts beside those of earlier runs, without those of mutants that are no more; and renew the table."""
+    """Put new verdicts beside those of earlier runs, without those of mutants that are no more; update the table."""
     verdicts = stored() | found
     known = [mutant.name for mutant in load_mutants() if mutant.name in verdicts]
     text = json.dumps({name: dataclasses.asdict(verdicts[name]) for name in known}, indent=1, ensure_ascii=False)

@@ -143,8 +143,8 @@ class FashionMNIST(datasets.FashionMNIST):
     def _on_device(self, tensor: np.ndarray, device: Any) -> np.ndarray:
         return tensor
 
-    def _order(self, n: int, shuffle: bool, device: Any) -> np.ndarray:
+    def _sample_indices(self, n: int, shuffle: bool, device: Any) -> np.ndarray:
         return np.random.permutation(n) if shuffle else np.arange(n)
 
-    def _make_batch(self, rows: Any, columns: Any, images: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _collate(self, rows: Any, columns: Any, images: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
         return (rows @ (images / 255) @ columns.T)[:, None], labels.astype(np.int64)

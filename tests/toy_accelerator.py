@@ -63,6 +63,13 @@ def _copy_from(source: torch.Tensor, target: torch.Tensor, non_blocking: bool = 
     return target
 
 
+def _cast(operator: Any, *args: Any) -> Any:
+    """What a layer gives under `torch.autocast`."""
+    lower = pytree.tree_map_only(torch.Tensor, lambda x: x.to(torch.get_autocast_dtype("toy")), args)
+    with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet("AutocastPrivateUse1")):
+        return operator(*lower)
+
+
 def _module() -> types.ModuleType:
     """``torch.toy``, with what `torch.accelerator` and random numbers need."""
     module: Any = types.ModuleType("torch.toy")
@@ -72,6 +79,7 @@ def _module() -> types.ModuleType:
     module.device_count = lambda: 1
     module.current_device = lambda: 0
     module.manual_seed_all = generator.manual_seed
+    module.get_amp_supported_dtype = lambda: [torch.bfloat16]
     module.get_rng_state = lambda device: generator.get_state()
     module.set_rng_state = lambda state, device: generator.set_state(state)
     return module
@@ -81,13 +89,16 @@ def _refuse(name: str, *_: Any, **__: Any) -> None:
     raise AssertionError(f"torch.cuda.{name} was called")
 
 
-def register() -> torch.library.Library:
+def register() -> tuple[torch.library.Library, ...]:
     """Make the device, and have `torch.cuda` fail. The device lasts as long as what this returns."""
     from torch import _dynamo  # noqa: F401 - optimizers import it, and it reads torch.cuda
     from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
     _setup_privateuseone_for_python_backend("toy", backend_module=_module())
-    library = torch.library.Library("aten", "IMPL")
+    library, rest = torch.library.Library("aten", "IMPL"), torch.library.Library("_", "IMPL")
+    rest.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
+    for operator in (torch.ops.aten.conv2d.default, torch.ops.aten.linear.default):
+        library.impl(operator.name(), partial(_cast, operator), "AutocastPrivateUse1")
     for name in filter(lambda name: name.startswith(OPERATORS), torch._C._dispatch_get_all_op_names()):
         if name in SHARED or torch._C._dispatch_has_kernel_for_dispatch_key(name, "CompositeImplicitAutograd"):
             continue
@@ -96,4 +107,4 @@ def register() -> torch.library.Library:
         library.impl(name, _copy_from if base == "_copy_from" else partial(_run, operator), "PrivateUse1")
     for name in CUDA:
         setattr(torch.cuda, name, partial(_refuse, name))
-    return library
+    return library, rest

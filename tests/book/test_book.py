@@ -37,7 +37,7 @@ from book.files import BUILD, NOTEBOOKS, ROOT, atomic_write, write_notebook
 from book.frameworks import is_installed
 from book.handout import hand_out
 from book.kernel import _asked_again
-from book.outputs import CHARACTERS, LINES, shortened
+from book.outputs import CHARACTERS, LINES, truncated
 from book.pages import HELPER, SHARED, SHARED_INPUTS, STEPS, STORED, TEXTS, _copy_in_place, render, repair
 from book.recordings import load_recording, show_results
 from book.regression import numbers_hash, reference_path
@@ -1018,8 +1018,8 @@ def test_text_is_cut_where_a_cell_has_had_its_share_and_pictures_stay():
         nbformat.v4.new_output("execute_result", {"text/plain": "x" * 2 * CHARACTERS}),
         nbformat.v4.new_output("stream", name="stderr", text="last\n" * 2 * LINES),
     )
-    assert shortened([few, picture]) == ([few, picture], 0)
-    shown, left_out = shortened([few, line, picture, many])
+    assert truncated([few, picture]) == ([few, picture], 0)
+    shown, left_out = truncated([few, line, picture, many])
     assert left_out == CHARACTERS + len(few.text) + len(many.text)
     assert [output.output_type for output in shown] == ["stream", "execute_result", "stream", "display_data"]
     assert shown[1].data["text/plain"] == "x" * (CHARACTERS - len(few.text))
@@ -1046,7 +1046,7 @@ def test_what_is_remembered_is_made_again_where_its_file_is_damaged(tmp_path, mo
 
 def test_traceback_is_cut_as_other_texts_are():
     error = nbformat.v4.new_output("error", ename="E", evalue="e", traceback=["first", "x\n" * LINES])
-    (shown, note), left_out = shortened([error])
+    (shown, note), left_out = truncated([error])
     assert (shown.ename, shown.traceback) == ("E", ["first\n" + "x\n" * (LINES - 1)])
     assert (note.text, left_out) == ("… 2 more characters\n", 2)
 
@@ -1456,10 +1456,10 @@ def test_pandoc_is_asked_once_for_a_text(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "CACHE", tmp_path)
     monkeypatch.setitem(templateexporter.default_filters, "convert_pandoc", lambda *text: asked.append(text) or "*x*")
     for _ in range(2):
-        with pandoc.remembered_pandoc():
+        with pandoc.cached_pandoc():
             convert = templateexporter.default_filters["convert_pandoc"]
             assert [convert("_x_", "markdown", "rst") for _ in range(2)] == ["*x*", "*x*"]
-    with pandoc.remembered_pandoc():
+    with pandoc.cached_pandoc():
         templateexporter.default_filters["convert_pandoc"]("_x_", "markdown", "html")
     assert asked == [("_x_", "markdown", "rst"), ("_x_", "markdown", "html")]
 

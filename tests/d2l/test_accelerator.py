@@ -33,7 +33,7 @@ needs_toy = pytest.mark.skipif(
 BEGIN = """
 import json, os, sys
 import toy_accelerator
-library = toy_accelerator.register()
+libraries = toy_accelerator.register()
 import numpy as np
 import torch
 from d2l import torch as d2l
@@ -82,6 +82,17 @@ here = numbers(fit(0)[1])
 told["apart"] = max(np.abs(np.subtract(x, here[name])).max() for name, x in numbers(there).items())
 told["table"] = str(there.layer_table((1, 1, 28, 28))) == str(Net().layer_table((1, 1, 28, 28)))
 told["operators"] = os.environ["PYTORCH_ENABLE_MPS_FALLBACK"]
+
+class Told(Net):
+    def loss(self, Y_hat, y):
+        told["loss"] = str(Y_hat.dtype)
+        return super().loss(Y_hat, y)
+
+    def forward(self, X):
+        told["layer"] = str(self.net[0](X).dtype)
+        return super().forward(X)
+
+fit(1, Told, precision="bfloat16")
 """
 
 RESUMED = """
@@ -124,6 +135,7 @@ def on_toy(script, folder, **variables):
     """What a script on the toy device tells, and the last line that it prints."""
     root = Path(__file__).parents[2]
     paths = {"PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")]), "D2L_PROFILE": "smoke"}
+    variables = {"CUDA_VISIBLE_DEVICES": "-1", **variables}  # not empty, as tests have it, which hides all GPUs
     command = [sys.executable, "-c", BEGIN + script + "\nprint()\nprint(json.dumps(told))"]
     done = subprocess.run(
         command, cwd=folder, env=os.environ | paths | variables, capture_output=True, text=True, timeout=TIME_LIMIT
@@ -143,8 +155,9 @@ def test_pytorch_trains_on_an_accelerator_of_any_kind_as_on_the_cpu(tmp_path):
     assert told["apart"] < 1e-5
     assert told["table"]
     assert told["operators"] == "1"
+    assert (told["layer"], told["loss"]) == ("torch.bfloat16", "torch.float32")
     ends = [line.rsplit(" on ", 1)[1] for line in lines if " examples/s on " in line]
-    assert ends == ["toy", "cpu"]
+    assert ends == ["toy in float32", "cpu in float32", "toy in bfloat16"]
 
 
 @needs_toy
@@ -180,6 +193,7 @@ def test_what_an_accelerator_cannot_do_is_said_and_what_it_can_goes_on(tmp_path,
 @pytest.fixture
 def accelerator(monkeypatch):
     """Gives PyTorch so many accelerators of a kind."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     def have(kind, count=1):
         monkeypatch.setattr(torch.accelerator, "device_count", lambda: count)
@@ -198,6 +212,14 @@ def test_gpus_of_pytorch_have_the_name_of_their_kind(accelerator, kind):
     assert (d2l.num_gpus(), d2l.try_all_gpus()) == (2, gpus)
     accelerator("cpu", 0)
     assert (d2l.gpu(), d2l.try_gpu()) == (torch.device("cuda", 0), d2l.cpu())
+
+
+@pytest.mark.quick
+def test_user_hides_gpus_of_every_kind_by_one_variable(accelerator, monkeypatch):
+    d2l = adapter("torch").d2l
+    accelerator("mps")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert (d2l.num_gpus(), d2l.try_all_gpus(), d2l.Trainer(1, num_gpus=1).gpus) == (0, [d2l.cpu()], [])
 
 
 def module_of_gpu(monkeypatch, **functions):
@@ -320,7 +342,7 @@ def test_gpus_of_jax_are_found_by_the_names_of_their_plugins(monkeypatch, platfo
     d2l = fw.d2l
     assert (d2l.num_gpus(), d2l.try_all_gpus()) == (2, gpus)
     assert [d2l.gpu(1), d2l.try_gpu(), d2l.try_gpu(2)] == [*gpus[::-1], d2l.cpu()]
-    assert list(d2l.Trainer(1, num_gpus=1).gpus) == gpus[:1]
+    assert d2l.Trainer(1).backend.choose_gpus(1) == gpus[:1]
 
 
 def test_jax_says_that_there_is_no_gpu(monkeypatch):

@@ -165,7 +165,11 @@ def more_momentum(run):
     run.optimizer.param_groups[0]["momentum"] = 0.5
 
 
-@pytest.mark.parametrize("between", [bend, freeze, new_weights, more_momentum])
+def other_state(run):
+    run.optimizer.load_state_dict(copy.deepcopy(run.optimizer.state_dict()))
+
+
+@pytest.mark.parametrize("between", [bend, freeze, new_weights, more_momentum, other_state])
 def test_a_changed_setting_is_heeded(both, between):
     run = both(Net(), between=between)
     assert run.capturer.captures == 2
@@ -237,6 +241,23 @@ def hooked():
     return model
 
 
+class Momentum:
+    """An optimizer written by hand, which keeps new tensors from step to step."""
+
+    def __init__(self, params):
+        self.params = list(params)
+        self.velocities = [torch.zeros_like(x) for x in self.params]
+
+    def zero_grad(self):
+        for x in self.params:
+            x.grad = None
+
+    def step(self):
+        for i, x in enumerate(self.params):
+            self.velocities[i] = 0.9 * self.velocities[i] + x.grad
+            x -= 0.1 * self.velocities[i]
+
+
 def rms(params):
     return torch.optim.RMSprop(params, lr=0.001)
 
@@ -253,6 +274,7 @@ def rms(params):
         (AsksTrainer, None, False, "asks for trainer.epoch"),
         (hooked, None, False, "a layer has a hook"),
         (Net, rms, False, "RMSprop is none of"),
+        (Net, Momentum, False, "change again and again"),
         (Net, None, True, "waits for the GPU"),
     ],
 )

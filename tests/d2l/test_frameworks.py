@@ -362,7 +362,7 @@ def test_image_batches_are_those_of_the_decoder_and_its_random_numbers(fw, folde
     dataset = folder(write=write)
     monkeypatch.setattr(dataset, "_draw_seed", lambda: 7)
     loader = dataset.get_dataloader(train)
-    expected = list(dataclasses.replace(loader, make_batch=lambda *arrays: arrays))
+    expected = list(dataclasses.replace(loader, collate=lambda *arrays: arrays))
     assert [len(labels) for *_, labels in expected] == ([5, 5, 5, 3] if train else [5, 1])
     for (X, y), (pixels, shifts, labels) in zip(loader, expected, strict=True):
         assert tuple(X.shape) == ((len(y), 32, 32, 3) if fw.channel_axis == 3 else (len(y), 3, 32, 32))
@@ -521,15 +521,15 @@ def test_image_batches_are_made_on_the_trainers_device(fw, folder, monkeypatch):
 
 def test_interrupted_training_on_images_leaves_no_thread(fw, folder):
     dataset = folder(train=12)
-    make_batch, made = dataset._make_batch, []
+    collate, made = dataset._collate, []
 
     def interrupted(*parts):
         made.append(parts)
         if len(made) == 3:
             signal.raise_signal(signal.SIGINT)
-        return make_batch(*parts)
+        return collate(*parts)
 
-    dataset._make_batch = interrupted
+    dataset._collate = interrupted
     trainer, model = fw.d2l.Trainer(max_epochs=2), fw.d2l.SoftmaxRegression(num_outputs=3, lr=0.02)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(model, dataset)
@@ -1847,8 +1847,10 @@ def test_trainer_has_batches_made_on_its_device_and_readers_have_theirs_as_befor
 
 def test_images_stay_small_until_they_are_in_a_batch(fw, sample, monkeypatch):
     data, kept = sample(batch_size=32, resize=(64, 64)), []
-    take = data._take
-    monkeypatch.setattr(data, "_take", lambda tensor, indices: kept.append(numbers(tensor)) or take(tensor, indices))
+    gather = data._gather
+    monkeypatch.setattr(
+        data, "_gather", lambda tensor, indices: kept.append(numbers(tensor)) or gather(tensor, indices)
+    )
     X, _ = next(iter(data.train_dataloader()))
     assert numbers(X).size == 32 * 64 * 64
     images, labels = kept

@@ -43,12 +43,12 @@ UNNAMED = "not named *.jpg, *.jpeg, *.png or *.webp"
 RENAME = "rename JPEG, PNG and WebP images so"
 
 
-def loader(image_set, seed=None, batch_size=4, resize=64, crop=56, augment=True, num_workers=2, make_batch=None):
+def loader(image_set, seed=None, batch_size=4, resize=64, crop=56, augment=True, num_workers=2, collate=None):
     """Batches of an image set as arrays."""
     draw_seed = None if seed is None else lambda: seed
     as_it_is = lambda *arrays: arrays  # noqa: E731
     return ImageLoader(
-        image_set, batch_size, ProcessGroup(), resize, crop, augment, num_workers, draw_seed, make_batch or as_it_is
+        image_set, batch_size, ProcessGroup(), resize, crop, augment, num_workers, draw_seed, collate or as_it_is
     )
 
 
@@ -1043,7 +1043,7 @@ def test_interrupted_epoch_leaves_no_thread_and_can_be_begun_again(tmp_path, see
         signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        list(loader(train, make_batch=interrupted))
+        list(loader(train, collate=interrupted))
     assert decoding_threads() == []
     with pytest.raises(KeyboardInterrupt):
         for _ in loader(train):

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from contract.fixtures import skip_without_gpu
 from processes import TIME_LIMIT
 
 from d2l.plotting import to_numpy as numbers
 
-pytestmark = pytest.mark.helper
+pytestmark = [pytest.mark.helper, pytest.mark.usefixtures("full_run")]
 
 pytest.importorskip("jax", reason="JAX is not installed here: pip install '.[jax]'")
 
@@ -30,12 +31,6 @@ from d2l.backends.jax import pooling  # noqa: E402
 
 nn = d2l.nn
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def full_run(monkeypatch, tmp_path):
-    monkeypatch.setenv("D2L_PROFILE", "full")
-    monkeypatch.chdir(tmp_path)
 
 
 def sample(monkeypatch, **arguments):
@@ -120,7 +115,7 @@ def fitted(model, data, on_gpu):
 
 
 def assert_same_run(model_class, data):
-    """A run comes to the same with the CPU in the place of a GPU; the sizes that it is traced for there, and without."""
+    """A run comes to the same with the CPU in the place of a GPU. Returns the sizes traced for there, and without."""
     (trainer, padded), (plain, each) = (fitted(model_class(), data, on_gpu) for on_gpu in (True, False))
     ours, theirs = (jax.tree.leaves(one.state.params) for one in (trainer, plain))
     assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(ours, theirs, strict=True))
@@ -153,8 +148,8 @@ def test_one_program_makes_full_and_short_batches(monkeypatch):
     data = sample(monkeypatch, batch_size=96, resize=(56, 56))
     expected = [*data.val_dataloader()]
     monkeypatch.setattr(jax_data, "on_cpu", lambda array: False)
-    make, made = data._make_batch, []
-    monkeypatch.setattr(data, "_make_batch", lambda *arrays: made.append(len(arrays[-1])) or make(*arrays))
+    make, made = data._collate, []
+    monkeypatch.setattr(data, "_collate", lambda *arrays: made.append(len(arrays[-1])) or make(*arrays))
     batches = [*data.val_dataloader()]
     assert made == [96, 96] and [len(y) for _, y in batches] == [96, 32]
     for batch, one in zip(batches, expected, strict=True):
@@ -212,6 +207,19 @@ def test_gradient_of_pooling_on_gpus_can_be_registered():
     assert "stablehlo.select_and_scatter" not in exported.mlir_module()
 
 
+# Trains a model on a GPU, and says how many programs have been taken from the cache and put into it.
+TRAINED = """
+import jax
+from d2l import jax as d2l
+
+found = {}
+jax.monitoring.register_event_listener(lambda event, **_: found.update({event: found.get(event, 0) + 1}))
+trainer = d2l.Trainer(max_epochs=1, num_gpus=1)
+trainer.fit(d2l.LeNet(lr=0.1), d2l.FashionMNIST(batch_size=96))
+print(None)
+print(*(found.get(f"/jax/compilation_cache/cache_{what}", 0) for what in ("hits", "misses")))
+"""
+
 # Compiles a program, after one without a cache, and says how many have been taken from the cache and put into it.
 CACHED = """
 import jax
@@ -226,20 +234,20 @@ print(*(found.get(f"/jax/compilation_cache/cache_{what}", 0) for what in ("hits"
 """
 
 
-def compile_with(home, **environment):
+def compile_with(home, script=CACHED, **environment):
     """What a process of its own says of its cache, and of what it has found there and kept."""
     names = ("JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE", "XDG_CACHE_HOME")
     clean = {name: value for name, value in os.environ.items() if name not in names}
     run = subprocess.run(
-        [sys.executable, "-c", CACHED],
-        env=clean | {"PYTHONPATH": str(ROOT), "HOME": str(home), "JAX_PLATFORMS": "cpu"} | environment,
+        [sys.executable, "-c", script],
+        env=clean | {"PYTHONPATH": str(ROOT), "HOME": str(home)} | environment,
         capture_output=True,
         text=True,
         check=False,
         timeout=TIME_LIMIT,
     )
     assert run.returncode == 0, run.stderr
-    said, counts = run.stdout.splitlines()
+    *_, said, counts = run.stdout.splitlines()
     hits, misses = map(int, counts.split())
     return said, hits, misses
 
@@ -251,6 +259,13 @@ def test_what_is_compiled_is_kept_for_the_next_process(tmp_path):
     assert folder.stat().st_mode & 0o777 == folder.parent.stat().st_mode & 0o777 == 0o700
     assert len([*folder.glob("jit_*-cache")]) == kept
     assert compile_with(tmp_path) == ("None", kept, 0)
+
+
+def test_a_second_process_on_a_gpu_compiles_nothing(tmp_path):
+    skip_without_gpu(d2l)
+    _, _, kept = compile_with(tmp_path, TRAINED, D2L_PROFILE="smoke")
+    said, hits, compiled = compile_with(tmp_path, TRAINED, D2L_PROFILE="smoke")
+    assert (said, compiled) == ("None", 0) and hits >= kept > 0
 
 
 @pytest.mark.parametrize("variable", ["XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR"])

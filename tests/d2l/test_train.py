@@ -586,7 +586,7 @@ def options_for(**given):
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        ("num_gpus=4: 1 GPU in use, training on cuda:0", "--devices 4: 1 GPU in use, training on cuda:0"),
+        ("num_gpus=4: 1 GPU in use, training on cuda", "--devices 4: 1 GPU in use, training on cuda"),
         (
             "start it with torchrun --nproc-per-node=4 SCRIPT.py",
             "start it with torchrun --nproc-per-node=4 -m d2l.train",

@@ -34,9 +34,9 @@ torch.manual_seed(3)
 seen = []
 
 class Data(d2l.FashionMNIST):
-    def _take(self, tensor, indices):
+    def _gather(self, tensor, indices):
         seen.append(indices.tolist())
-        return super()._take(tensor, indices)
+        return super()._gather(tensor, indices)
 
 class LeNet(d2l.LeNet):
     def configure_optimizers(self):

@@ -40,9 +40,9 @@ EQUAL = (
 taken, batches, programs = [], [], []
 
 class Data(d2l.FashionMNIST):
-    def _take(self, tensor, indices):
+    def _gather(self, tensor, indices):
         taken.append(indices.tolist())
-        return super()._take(tensor, indices)
+        return super()._gather(tensor, indices)
 
 class LeNet(d2l.LeNet):
     def configure_optimizers(self):

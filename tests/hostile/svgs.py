@@ -43,6 +43,16 @@ STYLES = (
     f"@font-face {{font-family: x; src: src('{ASKED}')}} * {{font-family: x}}",
     f"* {{cursor: url({ASKED}), auto}}",
 )
+# What the first two signs begin is no comment, in a string or an address, and hides nothing from a browser.
+NO_COMMENTS = (
+    f'a {{font-family: "/*"}} path {{mask: url({ASKED})}} a {{font-family: "*/"}}',
+    f'a {{font-family: "/*"}} path {{mask: url({ASKED})}}',
+    f"a {{fill: url(#/*)}} @font-face {{font-family: x; src: url({ASKED})}} text {{font-family: x}} /* */",
+    f'@charset "/*"; @import "{ASKED}"; a {{font-family: "*/"}}',
+    f'@namespace x "/*"; path {{fill: url({ASKED})}}',
+    f"font-family: '/*'; mask: url({ASKED}); font-family: '*/'",
+    f"fill: url(#/*); mask: url({ASKED}); x: 1/**/",
+)
 SIZES = {  # each with the width and the height that it is shown with
     "": ("300", "150"),
     'width="100%" height="100%"': ("300", "150"),
@@ -220,6 +230,11 @@ def drawings() -> Iterator[tuple[str, str, list[str]]]:
     sizes = "svg {max-width: 9px; height: auto; stroke-width: 2}"
     yield "style sheet with sizes that are none", svg(f"<style>{sizes}</style>", 'viewBox="0 0 9 9"'), []
     yield "style sheet with comments", svg("<style>/* @import url(x) width: 9px */ g {fill: red}</style>"), []
+    for styles in NO_COMMENTS[:5]:
+        yield f"no comment in a style sheet {styles}", svg(f"<style>{styles}</style><text>a</text>{DRAWN}"), [ASKED]
+    for styles in NO_COMMENTS[5:]:
+        yield f"no comment in a style {styles}", svg(f'<path d="M 0 0 L 9 9" style="{styles}"/>'), [ASKED]
+        yield f"no comment in the style of the root {styles}", svg(attributes=f'style="{styles}"'), [ASKED]
     yield "uses", uses(5), []
     yield "use of what it is in", svg('<g id="b"><use href="#b"/><path fill="url(#b)"/></g>'), []
     yield "clip", svg(f'<clipPath id="c">{DRAWN}</clipPath><g clip-path="url(#c)" style="mask: url(\'#c\')"/>'), []

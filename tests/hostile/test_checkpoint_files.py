@@ -157,6 +157,20 @@ def test_what_is_no_file_is_passed_over_with_a_word(content, folder, capsys, see
     assert wrong == {}
 
 
+@pytest.mark.parametrize("framework", ["torch", "tensorflow", "mxnet"])
+def test_random_state_of_another_kind_is_named(folder, framework):
+    """TensorFlow would take none for a state, and go on with other numbers."""
+    fw = adapter(framework)
+    fit(fw, folder)
+    path = folder / f"step-{STEPS:08}.safetensors"
+    state = read(path).state
+    (random_state,) = state["random"]
+    state["random"] = [{**random_state, "framework": None}]
+    path.write_bytes(kinds.forged(path.read_bytes(), state))
+    with pytest.raises(CheckpointError, match=r"does not fit this run: its random/framework is None"):
+        fit(fw, folder, epochs=2, resume=True)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
 def test_checkpoints_take_the_places_of_links_and_fifos_and_nothing_is_written_through_them(folder):
     folder.mkdir()

@@ -30,7 +30,7 @@ from .devices import cpu, find_gpus
 from .modules import Classifier, Module
 from .padding import can_pad, first_examples, pad
 from .pooling import register_max_pool_grad
-from .precision import apply_in_bfloat16, space_to_depth_conv
+from .precision import apply_in_bfloat16, compute_capability, products_are_plain, space_to_depth_conv
 from .processes import gather, gather_batch, process_group, wait_shortly_at_exit
 from .train_state import REST, WEIGHTS, Params, TrainState, by_name, like, name_of, with_loss
 
@@ -95,15 +95,12 @@ class Backend(backend.Backend):
     @property
     def supports_bfloat16(self) -> bool:
         """Whether the device is a GPU of NVIDIA's that computes in it."""
-        major = getattr(self.device, "compute_capability", "").partition(".")[0]  # such as 9.0
-        return major.isdecimal() and int(major) >= 8
+        return compute_capability(self.device) >= 8
 
     @property
     def tf32(self) -> str:
-        """All products, unless a user has asked for another precision of them."""
-        # The first GPUs with TensorFloat-32 are the first with bfloat16.
-        is_plain = jax.config.jax_default_matmul_precision in ("float32", "highest")
-        return "products" if self.supports_bfloat16 and not is_plain else ""
+        """All products, on the GPUs that have bfloat16, unless a user has asked for plain ones."""
+        return "products" if self.supports_bfloat16 and not products_are_plain() else ""
 
     def precision_context(self, model: Module, precision: str) -> AbstractContextManager[Any]:
         """Plain products for ``"float32"``, while it lasts."""
@@ -294,7 +291,7 @@ class Backend(backend.Backend):
         return compiled
 
     def _train(
-        self, state: TrainState, batch: Sequence[jax.Array], count: np.int32 | None
+        self, state: TrainState, batch: Sequence[jax.Array], count: np.int32 | None = None
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         with recorded() as metrics, first_examples(batch, count):
             value, grads = _checked_step(self._model, state, batch)

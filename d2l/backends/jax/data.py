@@ -9,7 +9,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from ... import datasets
-from ...datasets import MakeBatch
+from ...datasets import Collate
 from .devices import get_key, get_seed, on_cpu
 from .padding import cut
 
@@ -20,7 +20,7 @@ class DataModule(datasets.DataModule):
     def _on_device(self, tensor: Any, device: jax.Device | None) -> jax.Array:
         return jax.device_put(tensor, device)
 
-    def _order(self, n: int, shuffle: bool, device: jax.Device | None) -> np.ndarray:
+    def _sample_indices(self, n: int, shuffle: bool, device: jax.Device | None) -> np.ndarray:
         # On the host, where a slice of it is not compiled anew for each place.
         return np.asarray(_permutation(get_seed(), n)) if shuffle else np.arange(n)
 
@@ -31,18 +31,18 @@ class DataModule(datasets.DataModule):
         # Asked of a process by itself, JAX would find its devices, after which it joins no others.
         return not jax.distributed.is_initialized() or jax.process_index() == 0
 
-    def _take_batch(
-        self, tensors: Sequence[jax.Array], indices: np.ndarray, make_batch: MakeBatch, size: int
+    def _gather_batch(
+        self, tensors: Sequence[jax.Array], indices: np.ndarray, collate: Collate, size: int
     ) -> tuple[jax.Array, ...]:
         # A short batch is cut from a full one: a GPU's compiler would take seconds for programs of its own.
         short = 0 if on_cpu(tensors[0]) else size - len(indices)
         if not short:
-            return super()._take_batch(tensors, indices, make_batch, size)
-        batch = super()._take_batch(tensors, np.pad(indices, (0, short)), make_batch, size)
+            return super()._gather_batch(tensors, indices, collate, size)
+        batch = super()._gather_batch(tensors, np.pad(indices, (0, short)), collate, size)
         return tuple(cut(batch, len(indices)))
 
-    def _take(self, tensor: jax.Array, indices: np.ndarray) -> jax.Array:
-        return _taken(tensor, indices)
+    def _gather(self, tensor: jax.Array, indices: np.ndarray) -> jax.Array:
+        return _gathered(tensor, indices)
 
 
 class SyntheticRegressionData(datasets.SyntheticRegressionData, DataModule):
@@ -58,7 +58,7 @@ class FashionMNIST(datasets.FashionMNIST, DataModule):
     See `d2l.datasets.FashionMNIST`.
     """
 
-    def _make_batch(
+    def _collate(
         self, rows: jax.Array, columns: jax.Array, images: jax.Array, labels: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         return _scaled_and_resized(rows, columns, images, labels)
@@ -70,7 +70,7 @@ class ImageFolder(datasets.ImageFolder, DataModule):
     See `d2l.datasets.ImageFolder`.
     """
 
-    def _make_batch(self, pixels: jax.Array, shifts: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _collate(self, pixels: jax.Array, shifts: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
         return _scaled_and_shifted(pixels, shifts, labels)
 
 
@@ -80,7 +80,7 @@ def _permutation(seed: int, n: int) -> jax.Array:
 
 
 @jax.jit
-def _taken(tensor: jax.Array, indices: jax.Array) -> jax.Array:
+def _gathered(tensor: jax.Array, indices: jax.Array) -> jax.Array:
     return tensor[indices]
 
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import jax
 
-# NVIDIA's and AMD's together; Apple's, as the plugins jax-metal and jax-mps name them, on which nothing has been run.
+# NVIDIA's and AMD's together; Apple's, as jax-metal and jax-mps name them. Nothing has been run but on NVIDIA's.
 GPU_PLATFORMS = ("gpu", "METAL", "mps")
 
 

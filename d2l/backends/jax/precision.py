@@ -14,6 +14,17 @@ from .train_state import Params
 TENSOR_CORE_CHANNELS = 8  # as many as a GPU's tensor cores take at a time
 
 
+def compute_capability(device: jax.Device) -> int:
+    """The first number of an NVIDIA GPU's compute capability, such as 9 of 9.0; 0 of other devices."""
+    major = getattr(device, "compute_capability", "").partition(".")[0]
+    return int(major) if major.isdecimal() else 0
+
+
+def products_are_plain() -> bool:
+    """Whether a user has asked JAX for products of ``float32`` without rounding."""
+    return jax.config.jax_default_matmul_precision in ("float32", "highest")
+
+
 def apply_in_bfloat16(model: nn.Module, variables: Params, *inputs: Any, **kwargs: Any) -> Any:
     """What ``model.apply`` does, with parameters and inputs in ``bfloat16`` and outputs in ``float32``."""
     variables = {**variables, "params": _as_type(jnp.bfloat16, variables["params"])}

@@ -22,6 +22,13 @@ class Trainer(trainer.Trainer):
     The steps of training and validation are compiled. Each fit starts from new parameters, which are then in
     ``state.params``.
 
+    On a GPU, compiled programs are kept for later processes in ``d2l/jax`` in the user's cache folder:
+    ``JAX_COMPILATION_CACHE_DIR`` in the environment chooses another one, ``JAX_ENABLE_COMPILATION_CACHE=false`` none.
+    There a batch that is shorter than the ones before is filled up to their size with copies of its last example,
+    which its loss and its metrics leave out, so that no step is compiled anew for it. It needs a `Classifier` whose
+    loss, accuracy and steps are those of that class, a label for each example, and no batch statistics; all others get
+    their batches as they are. A layer that has examples depend on one another in any other way would see the copies.
+
     Several GPUs of a machine need one process. A batch is divided among them if its size can be divided by their
     number; if not, each computes all of it. Either way its numbers, also those of dropout and of batch normalization,
     are those of one device. Afterwards, the state is on the first one.

@@ -17,7 +17,7 @@ class DataModule(datasets.DataModule):
             return tensor.as_in_ctx(device)
         return np.array(tensor, dtype=tensor.dtype, ctx=device)
 
-    def _order(self, n: int, shuffle: bool, device: mx.Context | None) -> np.ndarray:
+    def _sample_indices(self, n: int, shuffle: bool, device: mx.Context | None) -> np.ndarray:
         order = np.arange(n, dtype=np.int32, ctx=device)
         if shuffle:
             np.random.shuffle(order)
@@ -26,7 +26,7 @@ class DataModule(datasets.DataModule):
     def _draw_seed(self) -> int:
         return int(np.random.randint(0, 2**31 - 1))
 
-    def _take(self, tensor: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    def _gather(self, tensor: np.ndarray, indices: np.ndarray) -> np.ndarray:
         return np.take(tensor, indices, axis=0)
 
 
@@ -43,7 +43,7 @@ class FashionMNIST(datasets.FashionMNIST, DataModule):
     See `d2l.datasets.FashionMNIST`.
     """
 
-    def _make_batch(
+    def _collate(
         self, rows: np.ndarray, columns: np.ndarray, images: np.ndarray, labels: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         # As layers, which multiply a batch by one matrix: MXNet's products of matrices are half as fast.
@@ -59,7 +59,7 @@ class ImageFolder(datasets.ImageFolder, DataModule):
     See `d2l.datasets.ImageFolder`.
     """
 
-    def _make_batch(self, pixels: np.ndarray, shifts: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _collate(self, pixels: np.ndarray, shifts: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         X = pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255
         return X + shifts.reshape(-1, 3, 1, 1), labels.astype(np.int32)
 

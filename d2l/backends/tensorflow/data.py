@@ -16,7 +16,7 @@ class DataModule(datasets.DataModule):
         # On the device of the context, where a constant alone would not always be.
         return tf.identity(tensor)
 
-    def _order(self, n: int, shuffle: bool, device: Any) -> tf.Tensor:
+    def _sample_indices(self, n: int, shuffle: bool, device: Any) -> tf.Tensor:
         return tf.random.shuffle(tf.range(n)) if shuffle else tf.range(n)
 
     def _draw_seed(self) -> int:
@@ -25,7 +25,7 @@ class DataModule(datasets.DataModule):
     def _is_main(self) -> bool:
         return is_main()
 
-    def _take(self, tensor: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+    def _gather(self, tensor: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
         return tf.gather(tensor, indices)
 
 
@@ -42,7 +42,7 @@ class FashionMNIST(datasets.FashionMNIST, DataModule):
     See `d2l.datasets.FashionMNIST`.
     """
 
-    def _make_batch(
+    def _collate(
         self, rows: tf.Tensor, columns: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         with plain_float32():
@@ -56,7 +56,7 @@ class ImageFolder(datasets.ImageFolder, DataModule):
     See `d2l.datasets.ImageFolder`.
     """
 
-    def _make_batch(self, pixels: tf.Tensor, shifts: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _collate(self, pixels: tf.Tensor, shifts: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         X = tf.cast(pixels, tf.float32) / 255
         return X + shifts[:, tf.newaxis, tf.newaxis], tf.cast(labels, tf.int32)
 

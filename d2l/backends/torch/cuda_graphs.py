@@ -21,6 +21,7 @@ from .modules import Module
 
 WARM_UP_STEPS = 4  # of the same kind, before one is captured: libraries load and tune themselves in the first
 MOST_KINDS = 8  # of steps, until it is given up to capture one
+LONG = 1000  # a container of more is data, which is not gone through at each step
 
 Batch = Sequence[torch.Tensor]
 Step = Callable[[Module, Any, Batch, Clip | None], StepMetrics]
@@ -209,8 +210,9 @@ def _replay(graph: _Graph, optimizer: Any, batch: Batch) -> StepMetrics:
     graph.replay()
     for parameter, gradient in graph.gradients:  # where a step that was not captured has put others
         parameter.grad = gradient
-    for hook in _step_hooks(optimizer).values():
-        hook(optimizer, (), {})
+    with torch.no_grad():
+        for hook in _step_hooks(optimizer).values():
+            hook(optimizer, (), {})
     return StepMetrics({name: value.clone() for name, value in graph.metrics.values.items()})
 
 
@@ -230,31 +232,39 @@ class _Kind:
     def of(cls, model: Module, optimizer: Any, batch: Batch, clip: Clip | None) -> "_Kind":
         tensors = (*model.parameters(), *model.buffers())
         places = tuple((id(x), x.data_ptr(), x.requires_grad) for x in tensors)
-        settings = tuple(map(_plain_values, (*model.modules(), optimizer)))
-        groups = str([{**group, "lr": "", "params": ""} for group in getattr(optimizer, "param_groups", ())])
+        settings = (*map(_plain_values, model.modules()), _optimizer_values(optimizer))
         clipping = clip and (getattr(clip, "func", clip), getattr(clip, "args", ()))
-        rest = (id(model), places, settings, id(optimizer), groups, clipping)
+        rest = (id(model), places, settings, id(optimizer), clipping)
         return cls(tuple((x.shape, x.dtype, x.device) for x in batch), rest)
 
 
 def _plain_values(owner: Any) -> tuple[Any, ...]:
-    """An object's attributes: numbers and texts; of all else, which object it is and how much it holds."""
-    own = vars(owner) if hasattr(owner, "__dict__") else {}
-    return tuple(
-        (name, value if isinstance(value, (int, float, str)) else (id(value), _size(value)))
-        for name, value in own.items()
-    )
+    """An object's attributes, as `_known` has them."""
+    return tuple((name, _known(value)) for name, value in getattr(owner, "__dict__", {}).items())
 
 
-def _size(value: Any) -> int:
-    return len(value) if isinstance(value, (dict, list, set, deque)) else 0
+def _optimizer_values(optimizer: Any) -> Any:
+    """Its attributes; of one of PyTorch's, the settings but the learning rate, and the tensors of its state."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        return _plain_values(optimizer)
+    settings = [(name, x) for group in optimizer.param_groups for name, x in group.items()]
+    kept = tuple((name, _known(x)) for name, x in settings if name not in ("lr", "params"))
+    return kept, _known(optimizer.state)
+
+
+def _known(value: Any) -> Any:
+    """A number or a text; of a container which object it is and what is in it; of all else which object it is."""
+    if isinstance(value, (int, float, str)):
+        return value
+    if not isinstance(value, (dict, list, tuple, set, deque)) or len(value) > LONG:
+        return id(value)
+    return id(value), len(value), tuple(map(_known, value.values() if isinstance(value, dict) else value))
 
 
 def _python_state(model: Module, optimizer: Any) -> tuple[Any, ...]:
     """What a step may change in Python: attributes, and the random states that are not the GPU's."""
-    objects = (*model.modules(), optimizer)
     randoms = random.getstate(), str(np.random.get_state(legacy=False)), torch.get_rng_state().numpy().tobytes()
-    return tuple(map(_plain_values, objects)), randoms
+    return tuple(map(_plain_values, model.modules())), _optimizer_values(optimizer), randoms
 
 
 def _reason_against(model: Module, method: str, optimizer: Any, metrics: StepMetrics) -> str | None:

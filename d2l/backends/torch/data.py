@@ -22,7 +22,7 @@ class DataModule(datasets.DataModule):
                 "float64: give float32, or train with num_gpus=0"
             ) from error
 
-    def _order(self, n: int, shuffle: bool, device: torch.device | None) -> torch.Tensor:
+    def _sample_indices(self, n: int, shuffle: bool, device: torch.device | None) -> torch.Tensor:
         return torch.randperm(n, device=device) if shuffle else torch.arange(n, device=device)
 
     def _draw_seed(self) -> int:
@@ -46,7 +46,7 @@ class FashionMNIST(datasets.FashionMNIST, DataModule):
     See `d2l.datasets.FashionMNIST`.
     """
 
-    def _make_batch(
+    def _collate(
         self, rows: torch.Tensor, columns: torch.Tensor, images: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         X = images.float() / 255
@@ -59,7 +59,7 @@ class ImageFolder(datasets.ImageFolder, DataModule):
     See `d2l.datasets.ImageFolder`.
     """
 
-    def _make_batch(
+    def _collate(
         self, pixels: torch.Tensor, shifts: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         X = pixels.permute(0, 3, 1, 2).contiguous().float() / 255

@@ -6,6 +6,7 @@ helper has been run on NVIDIA's, and on none of the others: what it does there f
 known faults, and is tested with a device that is made of the CPU.
 """
 
+import os
 from inspect import signature
 
 import torch
@@ -27,8 +28,13 @@ def gpu(i: int = 0) -> torch.device:
 
 
 def num_gpus() -> int:
-    """Number of GPUs that can be used, of NVIDIA, AMD, Apple or Intel."""
-    return torch.accelerator.device_count()
+    """Number of GPUs that can be used, of NVIDIA, AMD, Apple or Intel.
+
+    An empty ``CUDA_VISIBLE_DEVICES`` in the environment hides all: PyTorch's own way for NVIDIA's and AMD's, which has
+    none for Apple's.
+    """
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+    return 0 if hidden else torch.accelerator.device_count()
 
 
 def find_gpus() -> list[torch.device]:

@@ -20,6 +20,10 @@ class Trainer(trainer.Trainer):
     with ``"monitor": "val_acc"`` the curve that `ReduceLROnPlateau` looks at, by default the validation loss.
     Checkpoints hold these schedulers, and those that the model steps by itself.
 
+    A GPU is an accelerator that PyTorch finds: NVIDIA's or AMD's (``cuda``), Apple's (``mps``), Intel's (``xpu``). The
+    helper has been run on NVIDIA's alone. Apple's have no ``float64``, and processes cannot exchange gradients there;
+    operators that PyTorch lacks for them run on the processor, and it says which.
+
     Several GPUs take a process each, which torchrun starts, on one machine or on several. Each process trains on one
     GPU, or on the CPU with ``num_gpus=0`` or where there is none.
     """

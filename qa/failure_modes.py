@@ -1,4 +1,4 @@
-"""The table of faults: what a user sees of each, as seen by the tests that make it happen."""
+"""The table of failure modes: what a user sees of each fault, as seen by the tests that make it happen."""
 
 import ast
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ this table. What differs between machines, such as folders and ports, is left ou
 HEAD = ["fault", "what the user sees", "tests"]
 
 
-def renew_table() -> None:
+def update_table() -> None:
     """Run the tests of all faults, and write the table.
 
     Raises:
         BookError: A test failed, or a fault could not be made to happen here; the table says which.
     """
-    tests = faults_made()
+    tests = find_failure_modes()
     cases = run_tests("-m", "fault")
     seen = {fault: _seen([case for case in cases if fault in properties(case, "fault")]) for fault in tests}
     rows = [[fault, seen[fault], links(names)] for fault, names in tests.items()]
@@ -38,7 +38,7 @@ def renew_table() -> None:
         raise BookError("\n".join(missing))
 
 
-def faults_made() -> dict[str, list[tuple[str, str]]]:
+def find_failure_modes() -> dict[str, list[tuple[str, str]]]:
     """The tests, each as file and name, that carry a marker ``pytest.mark.fault``, by the fault that it names."""
     tests: dict[str, list[tuple[str, str]]] = {}
     for path in _test_files():

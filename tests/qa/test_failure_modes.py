@@ -4,8 +4,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from qa import faults
-from qa.faults import INTRODUCTION, TABLE, BookError, faults_made, links, renew_table
+from qa import failure_modes
+from qa.failure_modes import INTRODUCTION, TABLE, BookError, find_failure_modes, links, update_table
 
 pytestmark = pytest.mark.quick
 
@@ -18,7 +18,7 @@ def rows() -> list[list[str]]:
 
 def test_table_has_a_row_for_every_fault_with_its_tests():
     """Else: make faults."""
-    expected = [[fault, links(tests)] for fault, tests in faults_made().items()]
+    expected = [[fault, links(tests)] for fault, tests in find_failure_modes().items()]
     assert [[fault, tests] for fault, _, tests in rows()] == expected
 
 
@@ -38,18 +38,18 @@ def case(fault: str, *seen: str, outcome: str = "") -> ElementTree.Element:
 
 
 def test_table_is_written_with_each_message_once_and_what_did_not_happen_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(faults, "ROOT", tmp_path)
-    monkeypatch.setattr(faults, "TABLE", tmp_path / "faults.md")
+    monkeypatch.setattr(failure_modes, "ROOT", tmp_path)
+    monkeypatch.setattr(failure_modes, "TABLE", tmp_path / "faults.md")
     made = {name: [("test_a.py", f"test_{name}")] for name in ("full", "skipped", "failed")}
-    monkeypatch.setattr(faults, "faults_made", lambda: made)
+    monkeypatch.setattr(failure_modes, "find_failure_modes", lambda: made)
     cases = [
         case("full", "no room", "a | b"),
         case("full", "no room"),
         case("skipped", outcome="<skipped/>"),
         case("failed", "no", outcome="<failure/>"),
     ]
-    monkeypatch.setattr(faults, "run_tests", lambda *_: cases)
+    monkeypatch.setattr(failure_modes, "run_tests", lambda *_: cases)
     with pytest.raises(BookError, match="skipped: not made to happen here\nfailed: FAIL"):
-        renew_table()
-    text = faults.TABLE.read_text("utf-8")
+        update_table()
+    text = failure_modes.TABLE.read_text("utf-8")
     assert "| full | `no room`<br>`a \\| b` | [test_full](test_a.py) |" in text
