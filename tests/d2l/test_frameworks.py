@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 import weakref
 from functools import partial
 from pathlib import Path
@@ -1944,6 +1945,27 @@ def test_processors_bfloat16_is_for_full_runs_of_classifiers(
     fw.d2l.Trainer(max_epochs=1).fit(Watched(), Loaders(batches, batches))
     assert seen and set(seen) == {expected}
     assert not rewritten[name]()
+
+
+@pytest.mark.parametrize(
+    ("said", "waits", "passed_on"),
+    [
+        ("called a synchronizing CUDA operation", True, []),
+        ("Synchronization debug mode is a prototype feature", False, []),
+        ("of the model itself", False, ["of the model itself"]),
+    ],
+)
+def test_pytorchs_steps_that_wait_for_a_gpu_are_known_by_its_warnings(monkeypatch, said, waits, passed_on):
+    """Those of others are passed on, and the mode that brings PyTorch's ends with the step."""
+    fw, modes = adapter("torch"), ["default"]
+    monkeypatch.setattr(fw.lib.cuda, "get_sync_debug_mode", lambda: modes[-1])
+    monkeypatch.setattr(fw.lib.cuda, "set_sync_debug_mode", modes.append)
+    capturer = module_of(fw, "cuda_graphs").CUDACapturer(fw.lib.device("cuda", 0))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert capturer.watch(lambda: warnings.warn(said, stacklevel=1)) == (None, waits)
+    assert [str(warning.message) for warning in caught] == passed_on
+    assert modes == ["default", "warn", "default"]
 
 
 @pytest.mark.parametrize(
