@@ -475,7 +475,7 @@ def train_on_gpu(model, monkeypatch, graphs, precision="float32", **arguments):
     lines: list[str] = []
     monkeypatch.setattr(backend.Backend, "_is_cuda", graphs)
     trainer = d2l.Trainer(max_epochs=3, num_gpus=1, precision=precision, **arguments)
-    trainer._say = lines.append
+    trainer.backend.say = lines.append
     model.plot_train_per_epoch = 100
     trainer.fit(model, d2l.FashionMNIST(batch_size=16))
     return [y for _, y in model.board.curves["train_loss"]], lines
