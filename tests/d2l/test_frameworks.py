@@ -177,6 +177,14 @@ def test_module_imports_no_other_framework(fw):
     assert run_blocked(IMPORT_ONE, name, *(other for other in NAMES if other != name)) == ["True []"]
 
 
+def test_pytorchs_module_imports_no_triton():
+    """TensorFlow 2.21 and Triton 3.7 have compilers that clash: the second import of the two may end the process."""
+    adapter("torch")
+    code = "import sys, d2l.torch; print('triton' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=TIME_LIMIT)
+    assert run.stdout.split() == ["False"]
+
+
 def test_missing_framework_names_its_extra():
     lines = run_blocked(IMPORT_MISSING, "", *NAMES)
     assert len(lines) == len(NAMES)
