@@ -279,11 +279,14 @@ def rms(params):
     ],
 )
 @pytest.mark.fault("A training step in PyTorch that no CUDA graph can do, on a GPU")
-def test_what_a_graph_cannot_do_runs_as_it_is_and_says_so_once(both, capsys, make_model, make_optimizer, waits, reason):
+def test_what_a_graph_cannot_do_runs_as_it_is_and_says_so_once(
+    both, capsys, sees, make_model, make_optimizer, waits, reason
+):
     run = both(make_model(), make_optimizer, capturer=FakeCapturer(waits))
     (line,) = run.lines
     assert reason in line
     assert line.startswith("training_step runs without a CUDA graph")
+    sees(line)
     assert run.capturer.replays == 0
     assert capsys.readouterr().out.count("shape") == (2 * 26 if make_model is Prints else 0)
 
@@ -352,12 +355,12 @@ def fake_gpu(monkeypatch):
     monkeypatch.setattr(backend.Backend, "_is_cuda", True)
     monkeypatch.setattr(backend.Backend, "configure", configure)
     monkeypatch.setattr(backend, "CUDACapturer", Capturer)
-    monkeypatch.setattr(backend, "usable_kernels", lambda device: (None, "it has no C compiler"))
+    monkeypatch.setattr(backend, "usable_kernels", lambda device: (None, "Failed to find C compiler"))
     return capturers
 
 
 @pytest.mark.fault("PyTorch on a GPU without a C compiler, which kernels in Triton need")
-def test_fit_goes_the_way_of_a_gpu_and_comes_to_the_same_curves(fake_gpu, monkeypatch, capsys):
+def test_fit_goes_the_way_of_a_gpu_and_comes_to_the_same_curves(fake_gpu, monkeypatch, capsys, sees):
     monkeypatch.setenv("D2L_PROFILE", "smoke")
     curves = []
     for on_gpu in (False, True):
@@ -368,7 +371,9 @@ def test_fit_goes_the_way_of_a_gpu_and_comes_to_the_same_curves(fake_gpu, monkey
         trainer.fit(model, d2l.FashionMNIST(batch_size=16))
         curves.append({name: [y for _, y in points] for name, points in model.board.curves.items()})
         assert "forward" not in vars(model.net)
-    assert capsys.readouterr().out.count("without kernels of their own, slower: it has no C compiler") == 1
+    said = "Convolutions run without kernels of their own, slower: Failed to find C compiler"
+    assert capsys.readouterr().out.splitlines().count(said) == 1
+    sees(said)
     capturer = fake_gpu[0]
     assert capturer.captures == 2  # a step of training and one of validation
     for name, values in curves[0].items():
@@ -419,12 +424,13 @@ def test_layers_that_others_see_run_as_they_are():
 
 
 @pytest.mark.fault("A convolution larger than its image, in PyTorch on a GPU")
-def test_a_kernel_larger_than_the_image_is_pytorchs_error():
+def test_a_kernel_larger_than_the_image_is_pytorchs_error(sees):
     model = d2l.Classifier()
     model.net = nn.Sequential(nn.Conv2d(1, 4, 11, stride=4), nn.ReLU())
     too_large = pytest.raises(RuntimeError, match="Kernel size can't be greater than actual input size")
-    with torch.autocast("cpu", torch.bfloat16), fused_layers(model), too_large:
+    with torch.autocast("cpu", torch.bfloat16), fused_layers(model), too_large as caught:
         model.net(torch.rand(1, 1, 8, 8))
+    sees(f"RuntimeError: {caught.value}")
 
 
 def needs_triton() -> None:
