@@ -13,12 +13,15 @@ import torch
 from contract.fixtures import skip_without_gpu
 from torch import nn
 
+from book import environment as installation
 from book.files import ROOT
 from d2l import torch as d2l
 from d2l.backends.torch import backend, cuda_graphs
 from d2l.backends.torch.cuda_graphs import MOST_KINDS
 from d2l.backends.torch.fused_layers import fused_layers, usable_kernels
 from d2l.backends.torch.fused_optimizers import fused
+
+TRITON = ROOT / installation.TRITON
 
 pytestmark = [pytest.mark.quick, pytest.mark.helper]
 
@@ -433,15 +436,16 @@ def test_a_kernel_larger_than_the_image_is_pytorchs_error(sees):
     sees(f"RuntimeError: {caught.value}")
 
 
-def needs_triton() -> None:
-    if importlib.util.find_spec("triton") is None:
-        pytest.skip("needs Triton, which the extra 'test' installs under Linux")
+def path_with_triton() -> str:
+    """Folders for PYTHONPATH, with that of Triton."""
+    if not (TRITON / "triton").exists() and importlib.util.find_spec("triton") is None:
+        pytest.skip(f"needs Triton, which make test installs in {TRITON.relative_to(ROOT)} under Linux on x86-64")
+    return os.pathsep.join([*sys.path, str(TRITON)])
 
 
 def test_kernels_compute_what_operations_do():
     """Triton's interpreter runs the kernels on a CPU, in a process of its own."""
-    needs_triton()
-    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": path_with_triton()}
     command = [sys.executable, ROOT / "tests/d2l/compare_kernels.py", "cpu"]
     run = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
     assert run.returncode == 0, run.stderr
@@ -464,9 +468,9 @@ def test_a_cpu_has_no_kernels():
 
 @pytest.mark.usefixtures("gpu")
 def test_kernels_compute_what_operations_do_on_a_gpu():
-    needs_triton()
+    environment = os.environ | {"PYTHONPATH": path_with_triton()}
     command = [sys.executable, ROOT / "tests/d2l/compare_kernels.py", "cuda"]
-    run = subprocess.run(command, text=True, capture_output=True, check=False)
+    run = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
     assert run.returncode == 0, run.stderr
 
 
