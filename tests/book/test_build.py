@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -258,6 +259,7 @@ class Beside:
             Beside.running += 1
             Beside.most = max(Beside.most, Beside.running)
         self.together.wait()
+        time.sleep(0.1)  # in which others would begin if they could
         with self.lock:
             Beside.running -= 1
 
