@@ -14,7 +14,7 @@ COMPILE_AND_RENDER = f"""
 import shutil
 from pathlib import Path
 from book.cache import CACHE, forget
-from book.handout import hand_out_all
+from book.handout import export_all
 from book.pages import SHARED, render
 from book.compile import compile_sections
 from book.execute import with_outputs
@@ -22,7 +22,7 @@ forget(SHARED)
 for step in ("compiled", "readable"):
     shutil.rmtree(CACHE / step, ignore_errors=True)
 sections = compile_sections()
-hand_out_all(sections)
+export_all(sections)
 render([with_outputs(section, section.notebook) for section in sections], Path({str(BUILD / "html_bench")!r}))
 """
 

@@ -26,13 +26,13 @@ def build(tabs: list[str]) -> None:
 def slides() -> None:
     """Make a deck of slides per section and framework, from the marks in the text."""
     from .build import results
-    from .handout import hand_out
+    from .handout import export
     from .sanitize import Safe
     from .slides import deck
 
     for section in results():
         if slides := deck(Safe(section)):
-            hand_out(slides, Path("slides") / section.tab / f"{section.name}.ipynb")
+            export(slides, Path("slides") / section.tab / f"{section.name}.ipynb")
             NotebookNotary().sign(slides)  # JupyterLab shows the pictures of trusted notebooks only
     print(f"The decks: {NOTEBOOKS / 'slides'}\nTo show one: make lab, open it, and press the button RISE above it")
 
@@ -60,9 +60,9 @@ def data() -> None:
 @alone()
 def notebooks() -> None:
     """Compile the sources into notebooks without outputs."""
-    from .handout import hand_out_all
+    from .handout import export_all
 
-    hand_out_all(compile_sections())
+    export_all(compile_sections())
     print(f"A notebook per section and framework: {NOTEBOOKS}")
 
 

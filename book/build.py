@@ -12,7 +12,7 @@ from .errors import BookError
 from .execute import at_a_time, has_to_run, run_all, smoke_run, with_outputs
 from .files import ROOT
 from .frameworks import FRAMEWORKS, is_installed
-from .handout import hand_out_all
+from .handout import export_all
 from .pages import HTML, WHOLE, inputs_hash, render, repair
 from .recordings import load_recording, show
 from .regression import stored_run
@@ -125,7 +125,7 @@ def stored_results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> list[Shown]:
     """Compile and hand out the sections of these tabs, with what is stored of each."""
     check_contents()
     sections = [section for section in compile_sections() if section.tab in tabs]
-    hand_out_all(sections)
+    export_all(sections)
     return [Shown(section) for section in sections]
 
 

@@ -5,6 +5,7 @@ It runs in the root of the repository, before anything is installed: it needs Py
 
 import argparse
 import hashlib
+import platform
 import re
 import shutil
 import subprocess
@@ -19,6 +20,8 @@ from .frameworks import FRAMEWORKS, chosen_tabs
 VENV = Path(".venv")
 PYTHON = VENV / "bin" / "python"
 CONSTRAINTS = Path("constraints.txt")
+# Tests run a GPU's kernels with it. TensorFlow ends a process that imports both, so it has a folder of its own.
+TRITON = VENV / "triton"
 # In a line each, the hash of what decides on versions, and the extras that are installed in these.
 INSTALLED = VENV / "installed"
 
@@ -45,6 +48,8 @@ def install(extras: Collection[str]) -> None:
     else:
         subprocess.run(new_environment(), check=True)
     subprocess.run(installation(wanted), check=True)
+    if "test" in wanted and has_triton():
+        subprocess.run(triton_installation(), check=True)
     INSTALLED.write_text("\n".join([versions, *wanted]) + "\n", "utf-8")
     print(f"Installed in {time.monotonic() - start:.0f} s.")
 
@@ -69,6 +74,17 @@ def new_environment() -> list[str]:
 def installation(extras: Collection[str]) -> list[str]:
     """The command that installs this repository with some extras."""
     return _pip("install", "--quiet", "--constraint", str(CONSTRAINTS), "--editable", f".[{','.join(extras)}]")
+
+
+def has_triton() -> bool:
+    """Whether there are packages of Triton for this machine."""
+    return sys.platform == "linux" and platform.machine() == "x86_64"
+
+
+def triton_installation() -> list[str]:
+    """The command that installs Triton, in the version that PyTorch asks for on GPUs, where nothing else is."""
+    options = ("--quiet", "--no-deps", "--constraint", str(CONSTRAINTS), "--target", str(TRITON))
+    return _pip("install", *options, "triton")
 
 
 def _pip(verb: str, *arguments: str) -> list[str]:

@@ -51,7 +51,7 @@ class Target:
     text: str
 
 
-def hand_out_all(sections: list[Compiled]) -> None:
+def export_all(sections: list[Compiled]) -> None:
     """Write every section into ``_build/notebooks/TAB``, and the sources with the cells of all tabs into ``all``.
 
     What the pages offer for download goes into ``_build/downloads``.
@@ -67,17 +67,17 @@ def hand_out_all(sections: list[Compiled]) -> None:
         name = Path(section.tab) / f"{section.name}.ipynb"
         names = {other.name for other in sections if other.tab == section.tab}
         notebook = made_readable(listing(section.notebook, section.name, names), section.tab, section.name)
-        hand_out(notebook, name)
+        export(notebook, name)
         if section.code_cells:
             write_notebook(in_one_file(notebook, section.name), DOWNLOADS / name)
     for source in sources():
         notebook = made_readable(source_notebook(source), "all", source.name)
-        hand_out(notebook, Path("all") / f"{source.name}.ipynb")
+        export(notebook, Path("all") / f"{source.name}.ipynb")
     for tab in [*configured_tabs(), "all"]:
         copy_resources(NOTEBOOKS / tab)
 
 
-def hand_out(notebook: NotebookNode, name: Path) -> None:
+def export(notebook: NotebookNode, name: Path) -> None:
     """Write a notebook into ``_build/notebooks``. What people have run or edited there is kept under another name.
 
     One that was only opened and saved, which programs do each in their own layout, is not.

@@ -22,7 +22,7 @@ from book.errors import BookError
 from book.execute import with_outputs
 from book.files import BUILD
 from book.frameworks import is_installed
-from book.handout import hand_out_all
+from book.handout import export_all
 from book.helper import check_helper
 from book.kernel import own_environment
 from book.recordings import show_results
@@ -94,7 +94,7 @@ def html(sections: list[Compiled], shown: list[Executed]) -> Path:
     """The pages, rendered from the stored outputs; any warning of Sphinx fails here."""
     from book.pages import render  # which needs what comes with the extra book
 
-    hand_out_all(sections)
+    export_all(sections)
     render(shown, BUILD / "test_html")
     return BUILD / "test_html"
 

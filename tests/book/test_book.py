@@ -31,7 +31,7 @@ from book.errors import BookError
 from book.execute import cell_code, has_to_run, helper_code, run, run_all, run_code, smoke_run, with_outputs
 from book.files import BUILD, NOTEBOOKS, ROOT, atomic_write, write_notebook
 from book.frameworks import is_installed
-from book.handout import hand_out
+from book.handout import export
 from book.kernel import _asked_again
 from book.outputs import CHARACTERS, LINES, truncated
 from book.pages import HELPER, SHARED, SHARED_INPUTS, STEPS, STORED, TEXTS, _copy_in_place, render
@@ -1199,7 +1199,7 @@ def test_make_notebooks_and_lib_say_what_they_have_written(tmp_path, monkeypatch
     sections = [small_section("x = 1")]
     handed_out = []
     monkeypatch.setattr(__main__, "compile_sections", lambda: sections)
-    monkeypatch.setattr("book.handout.hand_out_all", handed_out.append)
+    monkeypatch.setattr("book.handout.export_all", handed_out.append)
     monkeypatch.setattr("sys.argv", ["book", "notebooks"])
     assert main() == 0
     assert handed_out == [sections]
@@ -1246,16 +1246,16 @@ def test_a_notebook_that_somebody_worked_in_is_kept(tmp_path, monkeypatch, capsy
     monkeypatch.setattr("book.handout.COMPILED", tmp_path / "compiled")
     monkeypatch.setattr("book.handout.NOTEBOOKS", tmp_path / "notebooks")
     path = tmp_path / "notebooks" / "a.ipynb"
-    hand_out(small_section("x = 1").notebook, Path("a.ipynb"))
+    export(small_section("x = 1").notebook, Path("a.ipynb"))
     path.write_text(path.read_text().replace("x = 1", "x = 10"))
     notebook = small_section("x = 2").notebook
-    hand_out(notebook, Path("a.ipynb"))
-    hand_out(notebook, Path("a.ipynb"))
+    export(notebook, Path("a.ipynb"))
+    export(notebook, Path("a.ipynb"))
     assert "x = 2" in path.read_text()
     assert "x = 10" in path.with_suffix(".yours.ipynb").read_text()
     assert "your version is kept as a.yours.ipynb" in capsys.readouterr().out
     path.write_text(path.read_text().replace("x = 2", "x = 20"))
-    hand_out(small_section("x = 3").notebook, Path("a.ipynb"))
+    export(small_section("x = 3").notebook, Path("a.ipynb"))
     assert "x = 20" in path.with_suffix(".yours1.ipynb").read_text()
     assert "x = 10" in path.with_suffix(".yours.ipynb").read_text()
 
@@ -1264,15 +1264,15 @@ def test_a_notebook_that_could_not_be_written_is_written_by_the_next_run(tmp_pat
     monkeypatch.setattr("book.handout.COMPILED", tmp_path / "compiled")
     monkeypatch.setattr("book.handout.NOTEBOOKS", tmp_path / "notebooks")
     old, new = (small_section(code).notebook for code in ("x = 1", "x = 2"))
-    hand_out(old, Path("a.ipynb"))
+    export(old, Path("a.ipynb"))
     for full in ("notebooks", "compiled"):
         with monkeypatch.context() as patch:
             patch.setattr(Path, "write_text", disk_full(tmp_path / full))
             with pytest.raises(OSError, match="No space left"):
-                hand_out(new, Path("a.ipynb"))
-        hand_out(new, Path("a.ipynb"))
+                export(new, Path("a.ipynb"))
+        export(new, Path("a.ipynb"))
         assert "x = 2" in (tmp_path / "notebooks" / "a.ipynb").read_text()
-        hand_out(old, Path("a.ipynb"))
+        export(old, Path("a.ipynb"))
     assert capsys.readouterr().out == ""
 
 

@@ -41,7 +41,7 @@ def small_book(tmp_path, monkeypatch) -> Callable[..., int]:
     monkeypatch.setattr(build, "render", lambda shown: page.write_text(f"{len(shown)} notebooks"))
     monkeypatch.setattr(build, "fetch_images", lambda: None)
     monkeypatch.setattr(build, "is_installed", lambda tab: True)
-    monkeypatch.setattr(build, "hand_out_all", lambda sections: None)
+    monkeypatch.setattr(build, "export_all", lambda sections: None)
 
     def build_book(*sections: Compiled, tabs: str = "") -> int:
         monkeypatch.setattr(build, "compile_sections", lambda: sections)

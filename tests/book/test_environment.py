@@ -50,6 +50,7 @@ def asked(tool, monkeypatch) -> list[list[str]]:
         return subprocess.CompletedProcess(command, 0, "d2l==0.1.0\n" if "list" in command else "")
 
     monkeypatch.setattr(environment.subprocess, "run", run)
+    monkeypatch.setattr(environment, "has_triton", lambda: False)
     return commands
 
 
@@ -101,6 +102,16 @@ def test_environment_of_make_quick_is_no_choice_of_frameworks(asked, monkeypatch
     asked.clear()
     call(monkeypatch, "book", "test", "--keep")
     assert set(*extras_asked(asked)) == {*FRAMEWORKS, "book", "test"}
+
+
+def test_triton_has_a_folder_of_its_own_beside_the_tests(tool, asked, monkeypatch):
+    monkeypatch.setattr(environment, "has_triton", lambda: True)
+    call(monkeypatch, "book", "--tabs", "pytorch")
+    assert len(asked) == 2
+    call(monkeypatch, "test", "--tabs", "pytorch")
+    what = ["--quiet", "--no-deps", "--constraint", "constraints.txt", "--target", ".venv/triton", "triton"]
+    assert asked[-1][-len(what) :] == what
+    assert ("uv" in asked[-1]) == (tool == "uv")
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])

@@ -12,7 +12,7 @@ import pytest
 from book.compile import source_notebook
 from book.errors import BookError
 from book.files import ROOT
-from book.handout import hand_out, listing, readable
+from book.handout import export, listing, readable
 from book.section import Section
 from book.source import sources
 
@@ -106,12 +106,12 @@ def kept(tmp_path, monkeypatch, capsys) -> Callable[[Callable[[str], str]], list
 
     def kept(change: Callable[[str], str]) -> list[str]:
         path = tmp_path / "notebooks" / "a.ipynb"
-        hand_out(of("x = 1"), Path("a.ipynb"))
+        export(of("x = 1"), Path("a.ipynb"))
         changed = change(path.read_text("utf-8"))
         path.write_text(changed, "utf-8")
-        hand_out(of("x = 1"), Path("a.ipynb"))
+        export(of("x = 1"), Path("a.ipynb"))
         assert path.read_text("utf-8") == changed, "nothing has changed in the source"
-        hand_out(of("x = 2"), Path("a.ipynb"))
+        export(of("x = 2"), Path("a.ipynb"))
         assert "x = 2" in path.read_text("utf-8")
         others = [other for other in path.parent.iterdir() if other != path]
         assert [other.read_text("utf-8") for other in others] in ([], [changed])

@@ -13,6 +13,12 @@ def skip_without_gpu(d2l):
         pytest.skip(NO_GPU)
 
 
+def skip_with_gpu(d2l):
+    """Skip a test of a machine without GPUs where a framework's helper has one in use."""
+    if d2l.num_gpus():
+        pytest.skip("needs a machine without a GPU, or none in D2L_TEST_GPUS")
+
+
 def adapter(name):
     """A framework's adapter; where the framework is not installed, the test that asks for it is skipped."""
     try:

@@ -13,12 +13,15 @@ import torch
 from contract.fixtures import skip_without_gpu
 from torch import nn
 
+from book import environment as installation
 from book.files import ROOT
 from d2l import torch as d2l
 from d2l.backends.torch import backend, cuda_graphs
 from d2l.backends.torch.cuda_graphs import MOST_KINDS
 from d2l.backends.torch.fused_layers import fused_layers, usable_kernels
 from d2l.backends.torch.fused_optimizers import fused
+
+TRITON = ROOT / installation.TRITON
 
 pytestmark = [pytest.mark.quick, pytest.mark.helper]
 
@@ -279,11 +282,14 @@ def rms(params):
     ],
 )
 @pytest.mark.fault("A training step in PyTorch that no CUDA graph can do, on a GPU")
-def test_what_a_graph_cannot_do_runs_as_it_is_and_says_so_once(both, capsys, make_model, make_optimizer, waits, reason):
+def test_what_a_graph_cannot_do_runs_as_it_is_and_says_so_once(
+    both, capsys, sees, make_model, make_optimizer, waits, reason
+):
     run = both(make_model(), make_optimizer, capturer=FakeCapturer(waits))
     (line,) = run.lines
     assert reason in line
     assert line.startswith("training_step runs without a CUDA graph")
+    sees(line)
     assert run.capturer.replays == 0
     assert capsys.readouterr().out.count("shape") == (2 * 26 if make_model is Prints else 0)
 
@@ -352,12 +358,12 @@ def fake_gpu(monkeypatch):
     monkeypatch.setattr(backend.Backend, "_is_cuda", True)
     monkeypatch.setattr(backend.Backend, "configure", configure)
     monkeypatch.setattr(backend, "CUDACapturer", Capturer)
-    monkeypatch.setattr(backend, "usable_kernels", lambda device: (None, "it has no C compiler"))
+    monkeypatch.setattr(backend, "usable_kernels", lambda device: (None, "Failed to find C compiler"))
     return capturers
 
 
 @pytest.mark.fault("PyTorch on a GPU without a C compiler, which kernels in Triton need")
-def test_fit_goes_the_way_of_a_gpu_and_comes_to_the_same_curves(fake_gpu, monkeypatch, capsys):
+def test_fit_goes_the_way_of_a_gpu_and_comes_to_the_same_curves(fake_gpu, monkeypatch, capsys, sees):
     monkeypatch.setenv("D2L_PROFILE", "smoke")
     curves = []
     for on_gpu in (False, True):
@@ -368,7 +374,9 @@ def test_fit_goes_the_way_of_a_gpu_and_comes_to_the_same_curves(fake_gpu, monkey
         trainer.fit(model, d2l.FashionMNIST(batch_size=16))
         curves.append({name: [y for _, y in points] for name, points in model.board.curves.items()})
         assert "forward" not in vars(model.net)
-    assert capsys.readouterr().out.count("without kernels of their own, slower: it has no C compiler") == 1
+    said = "Convolutions run without kernels of their own, slower: Failed to find C compiler"
+    assert capsys.readouterr().out.splitlines().count(said) == 1
+    sees(said)
     capturer = fake_gpu[0]
     assert capturer.captures == 2  # a step of training and one of validation
     for name, values in curves[0].items():
@@ -419,23 +427,25 @@ def test_layers_that_others_see_run_as_they_are():
 
 
 @pytest.mark.fault("A convolution larger than its image, in PyTorch on a GPU")
-def test_a_kernel_larger_than_the_image_is_pytorchs_error():
+def test_a_kernel_larger_than_the_image_is_pytorchs_error(sees):
     model = d2l.Classifier()
     model.net = nn.Sequential(nn.Conv2d(1, 4, 11, stride=4), nn.ReLU())
     too_large = pytest.raises(RuntimeError, match="Kernel size can't be greater than actual input size")
-    with torch.autocast("cpu", torch.bfloat16), fused_layers(model), too_large:
+    with torch.autocast("cpu", torch.bfloat16), fused_layers(model), too_large as caught:
         model.net(torch.rand(1, 1, 8, 8))
+    sees(f"RuntimeError: {caught.value}")
 
 
-def needs_triton() -> None:
-    if importlib.util.find_spec("triton") is None:
-        pytest.skip("needs Triton, which the extra 'test' installs under Linux")
+def path_with_triton() -> str:
+    """Folders for PYTHONPATH, with that of Triton."""
+    if not (TRITON / "triton").exists() and importlib.util.find_spec("triton") is None:
+        pytest.skip(f"needs Triton, which make test installs in {TRITON.relative_to(ROOT)} under Linux on x86-64")
+    return os.pathsep.join([*sys.path, str(TRITON)])
 
 
 def test_kernels_compute_what_operations_do():
     """Triton's interpreter runs the kernels on a CPU, in a process of its own."""
-    needs_triton()
-    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": path_with_triton()}
     command = [sys.executable, ROOT / "tests/d2l/compare_kernels.py", "cpu"]
     run = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
     assert run.returncode == 0, run.stderr
@@ -458,9 +468,9 @@ def test_a_cpu_has_no_kernels():
 
 @pytest.mark.usefixtures("gpu")
 def test_kernels_compute_what_operations_do_on_a_gpu():
-    needs_triton()
+    environment = os.environ | {"PYTHONPATH": path_with_triton()}
     command = [sys.executable, ROOT / "tests/d2l/compare_kernels.py", "cuda"]
-    run = subprocess.run(command, text=True, capture_output=True, check=False)
+    run = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
     assert run.returncode == 0, run.stderr
 
 
@@ -469,7 +479,7 @@ def train_on_gpu(model, monkeypatch, graphs, precision="float32", **arguments):
     lines: list[str] = []
     monkeypatch.setattr(backend.Backend, "_is_cuda", graphs)
     trainer = d2l.Trainer(max_epochs=3, num_gpus=1, precision=precision, **arguments)
-    trainer._say = lines.append
+    trainer.backend.say = lines.append
     model.plot_train_per_epoch = 100
     trainer.fit(model, d2l.FashionMNIST(batch_size=16))
     return [y for _, y in model.board.curves["train_loss"]], lines

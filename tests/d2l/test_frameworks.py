@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 import weakref
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ import pytest
 from contract import fixtures
 from contract.adapters import EXTRAS, NAMES, PIXELS
 from contract.examples import Loaders, Watched, batches_of, made, shape_of_images, spoilt, step_length, tiny, ys
-from contract.fixtures import adapter, skip_without_gpu
+from contract.fixtures import adapter, skip_with_gpu, skip_without_gpu
 from photographs import write_folder, write_shards
 from processes import TIME_LIMIT
 
@@ -174,6 +175,14 @@ def run_blocked(code, name, *blocked):
 def test_module_imports_no_other_framework(fw):
     name = fw.name
     assert run_blocked(IMPORT_ONE, name, *(other for other in NAMES if other != name)) == ["True []"]
+
+
+def test_pytorchs_module_imports_no_triton():
+    """TensorFlow 2.21 and Triton 3.7 have compilers that clash: the second import of the two may end the process."""
+    adapter("torch")
+    code = "import sys, d2l.torch; print('triton' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=TIME_LIMIT)
+    assert run.stdout.split() == ["False"]
 
 
 def test_missing_framework_names_its_extra():
@@ -1042,8 +1051,8 @@ def test_last_line_states_the_results(fw, monkeypatch, capsys, profile, beginnin
     assert re.fullmatch(rf"{beginning}{re.escape(metrics)} {run} in {precision}", line), line
 
 
-def test_more_gpus_than_there_are_is_said_and_trains_on_the_cpu(fw, capsys, monkeypatch):
-    monkeypatch.setattr(fw.d2l, "num_gpus", lambda: 0)
+def test_more_gpus_than_there_are_is_said_and_trains_on_the_cpu(fw, capsys):
+    skip_with_gpu(fw.d2l)
     trainer = fw.d2l.Trainer(max_epochs=1, num_gpus=7)
     said = capsys.readouterr().out
     assert "num_gpus=7" in said
@@ -1059,8 +1068,8 @@ def test_no_gpu_asked_for_is_no_matter(fw, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_devices_of_a_machine_without_gpu(fw, monkeypatch):
-    monkeypatch.setattr(fw.d2l, "num_gpus", lambda: 0)
+def test_devices_of_a_machine_without_gpu(fw):
+    skip_with_gpu(fw.d2l)
     described = [str(device) for device in (fw.d2l.cpu(), fw.d2l.try_gpu(), fw.d2l.try_gpu(3))]
     if fw.name == "tensorflow":
         for device in (fw.d2l.cpu(), fw.d2l.try_gpu(3), *fw.d2l.try_all_gpus()):
@@ -1944,6 +1953,27 @@ def test_processors_bfloat16_is_for_full_runs_of_classifiers(
     fw.d2l.Trainer(max_epochs=1).fit(Watched(), Loaders(batches, batches))
     assert seen and set(seen) == {expected}
     assert not rewritten[name]()
+
+
+@pytest.mark.parametrize(
+    ("said", "waits", "passed_on"),
+    [
+        ("called a synchronizing CUDA operation", True, []),
+        ("Synchronization debug mode is a prototype feature", False, []),
+        ("of the model itself", False, ["of the model itself"]),
+    ],
+)
+def test_pytorchs_steps_that_wait_for_a_gpu_are_known_by_its_warnings(monkeypatch, said, waits, passed_on):
+    """Those of others are passed on, and the mode that brings PyTorch's ends with the step."""
+    fw, modes = adapter("torch"), ["default"]
+    monkeypatch.setattr(fw.lib.cuda, "get_sync_debug_mode", lambda: modes[-1])
+    monkeypatch.setattr(fw.lib.cuda, "set_sync_debug_mode", modes.append)
+    capturer = module_of(fw, "cuda_graphs").CUDACapturer(fw.lib.device("cuda", 0))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert capturer.watch(lambda: warnings.warn(said, stacklevel=1)) == (None, waits)
+    assert [str(warning.message) for warning in caught] == passed_on
+    assert modes == ["default", "warn", "default"]
 
 
 @pytest.mark.parametrize(

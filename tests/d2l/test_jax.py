@@ -240,7 +240,7 @@ def compile_with(home, script=CACHED, **environment):
     clean = {name: value for name, value in os.environ.items() if name not in names}
     run = subprocess.run(
         [sys.executable, "-c", script],
-        env=clean | {"PYTHONPATH": str(ROOT), "HOME": str(home)} | environment,
+        env=clean | {"PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(home)} | environment,
         capture_output=True,
         text=True,
         check=False,

@@ -740,6 +740,19 @@ def other_order(fw, n=1, size=28):
     return (n, 1, size, size) if fw.channel_axis == 3 else (n, size, size, 1)
 
 
+@pytest.mark.quick
+@pytest.mark.parametrize(("channels", "is_image"), [(1, True), (2, False), (3, True), (4, False)])
+def test_grey_and_coloured_images_are_known_by_their_channels(channels, is_image):
+    """Axes of other lengths may be of whatever a model takes."""
+    for given, channel_axis, right in [
+        ((8, 32, 32, channels), 1, (8, channels, 32, 32)),
+        ((8, channels, 32, 32), 3, (8, 32, 32, channels)),
+        ((32, 32, channels), 1, (1, channels, 32, 32)),
+    ]:
+        said = validation.layout(given, channel_axis) or ""
+        assert (f"would be {right}" in said) == is_image
+
+
 @pytest.mark.fault("Images have their channels last where they belong first, or the reverse")
 def test_other_order_of_axes_is_named_and_said(fw, sees, capsys):
     batch = fw.tensor(np.zeros(other_order(fw, 4), np.float32)), tensors(fw)[1]

@@ -200,7 +200,7 @@ def test_blocks_with_strides_agree(frameworks, block, trained, measured):
     """
     rng = np.random.default_rng(2)
     X = rng.normal(size=(2, 8, 9, 9)).astype(np.float32)
-    arguments = {"Residual": (16, True, 2), "ResNeXtBlock": (16, 4, 1, True, 2)}[block]
+    arguments = {"Residual": (16, True, 2), "ResNeXtBlock": (16, 4, 0.5, True, 2)}[block]
     torch, tf, mx, jax = (frameworks[name] for name in NAMES)
     ours = getattr(torch.d2l, block)(*arguments).eval()
     if trained:

@@ -22,7 +22,7 @@ RENDER = """
 import json, sys
 from pathlib import Path
 import nbformat
-from book.handout import hand_out_all
+from book.handout import export_all
 from book.pages import render
 from book.pdf import make_pdf
 from book.compile import compile_sections
@@ -38,7 +38,7 @@ for section in sections:
     shown.append(executed)
 try:
     if target == "html":
-        hand_out_all(sections)
+        export_all(sections)
         render(shown)
     else:
         make_pdf(shown, target)

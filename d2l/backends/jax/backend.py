@@ -28,7 +28,7 @@ from ...process_group import ProcessGroup
 from .compilation_cache import keep_compiled
 from .devices import cpu, find_gpus
 from .modules import Classifier, Module
-from .padding import can_pad, first_examples, pad
+from .padding import Padding, first_examples
 from .pooling import register_max_pool_grad
 from .precision import apply_in_bfloat16, compute_capability, products_are_plain, space_to_depth_conv
 from .processes import gather, gather_batch, process_group, wait_shortly_at_exit
@@ -72,7 +72,7 @@ class Backend(backend.Backend):
     def _forget_steps(self) -> None:
         """Have steps compiled anew: what they do may have changed."""
         self._steps = CompiledSteps(self, self._compile)
-        self._sizes: dict[str, int] = {}  # examples that each is compiled for
+        self._padding = Padding(Classifier)
 
     def process_group(self) -> ProcessGroup:
         """Those that have been joined when this package was imported, or before."""
@@ -269,19 +269,9 @@ class Backend(backend.Backend):
     def _padded(
         self, step: Callable[..., Any], model: Module, batch: Sequence[jax.Array]
     ) -> tuple[Sequence[jax.Array], np.int32 | None]:
-        """A batch of the size that a step has been compiled for, and how many of its examples count.
-
-        On a GPU, where compiling for a short last batch takes longer than an epoch of AlexNet. Dropout draws for the
-        examples that do not count, too, and for the others what it would draw without these: JAX draws each number
-        from its place in the array (``jax_threefry_partitionable``). A batch that is not to be padded comes back with
-        ``None``.
-        """
+        """A batch as `Padding.apply` gives it on a GPU, where a step is slow to be compiled anew for a short batch."""
         alone = self.gpus and self.mesh is None and not self.state.batch_stats
-        if not (alone and can_pad(model, Classifier, batch)):
-            return batch, None
-        count = len(batch[-1])
-        size = self._sizes[step.__name__] = max(count, self._sizes.get(step.__name__, 0))
-        return pad(batch, size), np.int32(count)
+        return self._padding.apply(step.__name__, model, batch) if alone else (batch, None)
 
     def _compile(self, step: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
         # A training step donates its old state's buffers to the new one; evaluation keeps the state.

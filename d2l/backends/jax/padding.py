@@ -7,7 +7,10 @@ from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 from jax import numpy as jnp
+
+MEANS = ("loss", "accuracy", "training_step", "validation_step", "_checked_loss")  # what computes means over examples
 
 
 class _Mask(threading.local):
@@ -35,15 +38,41 @@ def first_examples(batch: Sequence[jax.Array], count: Any) -> Iterator[None]:
         _mask.value = kept
 
 
-def can_pad(model: Any, own: type, batch: Sequence[jax.Array]) -> bool:
-    """Whether a batch may be padded: the model's means over examples are those of ``own``, which leaves the rest out.
+class Padding:
+    """Pads the batches of a run.
 
-    Each array of the batch has to count the examples, and labels have to be one for each. Of a layer, nothing is asked:
-    it computes an example by itself, as all do that keep no statistics of the batch.
+    Dropout draws for the examples that do not count, too, and for the others what it would draw without these: JAX
+    draws each number from its place in the array (``jax_threefry_partitionable``).
+
+    Args:
+        own: The class whose means over examples leave out those that do not count.
     """
-    methods = ("loss", "accuracy", "training_step", "validation_step", "_checked_loss")
-    inherited = all(getattr(getattr(model, name, None), "__func__", None) is getattr(own, name) for name in methods)
-    return inherited and batch[-1].ndim == 1 and all(x.ndim and len(x) == len(batch[-1]) for x in batch)
+
+    def __init__(self, own: type):
+        self._own = own
+        self._sizes: dict[str, int] = {}  # the most examples that each step has been given so far
+
+    def apply(self, step: str, model: Any, batch: Sequence[jax.Array]) -> tuple[Sequence[jax.Array], np.int32 | None]:
+        """A batch of the size that a step has been compiled for, and how many of its examples count.
+
+        A batch that is not to be padded comes back with ``None``.
+        """
+        if not self._can_pad(model, batch):
+            return batch, None
+        count = len(batch[-1])
+        size = self._sizes[step] = max(count, self._sizes.get(step, 0))
+        return pad(batch, size), np.int32(count)
+
+    def _can_pad(self, model: Any, batch: Sequence[jax.Array]) -> bool:
+        """Whether the model's means over examples are those of the class, and the batch has a label for each example.
+
+        Of a layer, nothing is asked: it computes an example by itself, as all do that keep no statistics of the batch.
+        """
+        inherited = all(
+            getattr(getattr(model, name, None), "__func__", None) is getattr(self._own, name) for name in MEANS
+        )
+        axes = [getattr(x, "ndim", 0) for x in batch]  # of what is no array, none
+        return inherited and all(axes) and axes[-1] == 1 and len({len(x) for x in batch}) == 1
 
 
 def pad(batch: Sequence[jax.Array], size: int) -> list[jax.Array]:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils._pytree import tree_map_only  # public only in later versions than 2.6
-from torch.utils.flop_counter import FlopCounterMode
 
 from ... import modules, validation
 
@@ -121,6 +120,9 @@ class Classifier(modules.Classifier, Module):
         return sum(parameter.numel() for parameter in layer.parameters() if parameter.requires_grad)
 
     def _multiply_adds(self, layer: nn.Module, X: torch.Tensor) -> int:
+        # It imports Triton, which takes a while, and ends a process that has imported TensorFlow before.
+        from torch.utils.flop_counter import FlopCounterMode
+
         with FlopCounterMode(display=False) as counter:
             layer(X)
         return counter.get_total_flops() // 2
