@@ -1,6 +1,7 @@
 """The measurements: what they count, what they compare with, and the page made of them."""
 
 import importlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -279,6 +280,9 @@ def test_kernels_of_xla_have_the_names_that_jax_traced():
 def test_profiler_of_jax_is_read(monkeypatch):
     """On a CPU there is no kernel of a GPU in what it writes."""
     jax = pytest.importorskip("jax")
+    if importlib.util.find_spec("tensorflow"):  # JAX's profiler switches TensorFlow's on and off, and breaks it
+        trace = importlib.import_module("tensorflow.python.profiler.trace")
+        monkeypatch.setattr(trace, "enabled", trace.enabled)  # is put back
     assert kernels.jax_kernels(lambda: jax.numpy.ones(3).sum().block_until_ready()) == {}
 
 

@@ -326,7 +326,7 @@ def test_run_on_several_devices_says_so(mirrored):
     for devices, (_, printed, errors) in mirrored[1].items():
         line = next(line for line in printed.splitlines() if line.startswith("smoke run:"))
         assert "each of 256 examples" in line
-        assert line.endswith(f" on {devices} x cpu" if devices > 1 else " on cpu")
+        assert line.endswith(f" on {devices} x cpu in float32" if devices > 1 else " on cpu in float32")
         assert "cannot be compiled" not in printed
         assert "WARNING:tensorflow" not in errors
 
