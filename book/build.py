@@ -122,7 +122,7 @@ def results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> list[Executed]:
 
 
 def stored_results(tabs: Collection[str] = tuple(FRAMEWORKS)) -> list[Shown]:
-    """Compile and hand out the sections of these tabs, with what is stored of each."""
+    """Compile and export the sections of these tabs, with what is stored of each."""
     check_contents()
     sections = [section for section in compile_sections() if section.tab in tabs]
     export_all(sections)

@@ -9,9 +9,8 @@ from flax import linen as nn
 from jax import lax
 from jax import numpy as jnp
 
+from ...space_to_depth import space_to_depth_pads
 from .train_state import Params
-
-TENSOR_CORE_CHANNELS = 8  # as many as a GPU's tensor cores take at a time
 
 
 def compute_capability(device: jax.Device) -> int:
@@ -40,9 +39,7 @@ def _as_type(dtype: Any, tree: Any) -> Any:
 def space_to_depth_conv(call: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
     """Have a convolution with strides over few channels computed as one without strides over more.
 
-    The few channels of an image would leave most of a GPU's tensor cores idle. Each square of stride by stride pixels
-    becomes the channels of one pixel, in the image and in the kernel alike, and the sums stay the same: the
-    space-to-depth transform of Ying et al., "Image classification at supercomputer scale", 2018.
+    See `d2l.space_to_depth`.
     """
     layer = context.module
     folded = _folded(layer, *args, **kwargs) if type(layer) is nn.Conv and context.method_name == "__call__" else None
@@ -68,23 +65,18 @@ def _folded(layer: nn.Conv, inputs: jax.Array) -> tuple[jax.Array, jax.Array] | 
     kernel: Any = layer.variables.get("params", {}).get("kernel")
     if special or inputs.ndim != 4 or getattr(kernel, "ndim", 0) != 4 or inputs.shape[3] != kernel.shape[2]:
         return None
-    (stride, across), channels, size = strides, inputs.shape[3], kernel.shape[:2]
-    if stride == 1 or stride != across or channels >= TENSOR_CORE_CHANNELS:
-        return None
+    image, size = inputs.shape[1:3], kernel.shape[:2]
     padding = nn.linear.canonicalize_padding(layer.padding, 2)
     if isinstance(padding, str):
-        padding = lax.padtype_to_pads(inputs.shape[1:3], size, strides, padding)
-    margins, additions = [(0, 0, 0)], []
-    for n, k, (before, after) in zip(inputs.shape[1:3], size, padding, strict=True):
-        if n + before + after < k:
-            return None
-        whole = -(-k // stride) * stride  # the kernel's size, up to the next multiple of the stride
-        read = (n + before + after - k) // stride * stride + whole  # how far kernels of that size reach
-        margins.append((before, read - before - n, 0))
-        additions.append((0, whole - k))
-    X = lax.pad(inputs, jnp.zeros((), inputs.dtype), [*margins, (0, 0, 0)])
-    kernel = jnp.pad(kernel, [*additions, (0, 0), (0, 0)])
-    fold = partial(_pixels_to_channels, stride)
+        padding = lax.padtype_to_pads(image, size, strides, padding)
+    pads = space_to_depth_pads(image, size, strides, padding, inputs.shape[3])
+    if pads is None:
+        return None
+    image_pads, kernel_pads = pads
+    margins = [(before, after, 0) for before, after in image_pads]
+    X = lax.pad(inputs, jnp.zeros((), inputs.dtype), [(0, 0, 0), *margins, (0, 0, 0)])
+    kernel = jnp.pad(kernel, [*kernel_pads, (0, 0), (0, 0)])
+    fold = partial(_pixels_to_channels, strides[0])
     return jax.vmap(fold)(X), fold(kernel)
 
 

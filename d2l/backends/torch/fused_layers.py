@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, max_pool2d, pad
 
+from ...space_to_depth import space_to_depth_pads
 from .modules import Module
 
-TENSOR_CORE_CHANNELS = 8  # as many as a GPU's tensor cores take at a time
 MOST_NUMBERS = 2**31  # in a tensor, for kernels that count them with 32 bits
 MOST_PLACES = 256  # in a window of pooling, for kernels that note which has the maximum in a byte
 
@@ -112,30 +112,16 @@ def _window(pool: Any, Y: torch.Tensor) -> tuple[int, int] | None:
 
 
 def _convolve(conv: Any, X: torch.Tensor) -> torch.Tensor:
-    """The convolution without its bias, in ``channels_last``.
-
-    One with strides over few channels, which would leave most of the tensor cores idle, is computed as one without
-    strides over more: each square of stride by stride pixels becomes the channels of one pixel, in the images and in
-    the kernel alike, and the sums stay the same. This is the space-to-depth transform of Ying et al., "Image
-    classification at supercomputer scale", 2018.
-    """
-    (stride, across), channels = conv.stride, X.shape[1]
-    padding = _padding(conv)
-    ordinary = conv.groups == 1 and conv.dilation == (1, 1) and stride == across > 1
-    sizes = [*zip(X.shape[2:], conv.kernel_size, padding, strict=True)]
-    too_small = any(n + sum(around) < size for n, size, around in sizes)  # which PyTorch is to say
-    if not ordinary or too_small or channels >= TENSOR_CORE_CHANNELS:
+    """The convolution without its bias, in ``channels_last``; over few channels as `d2l.space_to_depth` says."""
+    ordinary = conv.groups == 1 and conv.dilation == (1, 1)
+    geometry = (X.shape[2:], conv.kernel_size, conv.stride, _padding(conv), X.shape[1])
+    pads = space_to_depth_pads(*geometry) if ordinary else None
+    if pads is None:
         X, weight = (x.to(torch.bfloat16, memory_format=torch.channels_last) for x in (X, conv.weight))
         return conv2d(X, weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
-    margins, additions = [], []
-    for n, size, (before, after) in sizes:
-        whole = -(-size // stride) * stride  # the kernel's size, up to the next multiple of the stride
-        read = (n + before + after - size) // stride * stride + whole  # how far kernels of that size reach
-        margins.append((before, read - before - n))
-        additions.append((0, whole - size))
     images, kernel = (
-        _pixels_to_channels(pad(x, (*across, *down)), stride)
-        for x, (down, across) in ((X, margins), (conv.weight, additions))
+        _pixels_to_channels(pad(x, (*across, *down)), conv.stride[0])
+        for x, (down, across) in zip((X, conv.weight), pads, strict=True)
     )
     return conv2d(images, kernel)
 
