@@ -1,4 +1,7 @@
-"""Every number in the prose is one that the code computes, or a fact whose source is named: both are in numbers.yml."""
+"""Every number in the prose is one that the code computes, or a fact whose source is named: both are in numbers.yml.
+
+So is every number that is written as a word, unless numbers.yml lists its phrase among those that state none.
+"""
 
 import csv
 import importlib
@@ -21,6 +24,14 @@ FIGURES = ROOT / "img"
 SOURCES = sorted((ROOT / "chapter_cnn").glob("*.md"))
 IMAGES = {"AlexNet": (1, 1, 224, 224), "LeNet": (1, 1, 28, 28)}
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+TEENS = ["thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+POWERS = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+PARTS = ["fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "twelfth", "fifteenth", "sixteenth"]
+PARTS += ["twentieth", "thirtieth", "fortieth", "fiftieth", "hundredth", "thousandth", "millionth", "billionth"]
+VALUES: dict[str, float] = dict(zip(WORDS + TEENS, range(20), strict=True))
+VALUES |= dict(zip(TENS, range(20, 100, 10), strict=True)) | POWERS | {"half": 0.5, "a quarter": 0.25, "a third": 1 / 3}
+VALUES |= {f"a {part}": 1 / n for n, part in zip([*range(4, 11), 12, 15, 16, 20, 30, 40, 50, 100], PARTS, strict=False)}
 # Seconds of latency and bytes per second of the section on many devices, and FLOP/s of its GPU.
 LINKS = {"Ethernet": (20e-6, 1.25e9), "InfiniBand": (2e-6, 25e9), "NVLink": (2e-6, 300e9)}
 GPU = 62.4e12
@@ -32,11 +43,32 @@ NOT_PROSE = re.compile(
 )
 # A number that is not part of a name, such as A100 or LAION-5B.
 NUMBER = re.compile(r"(?<![\w.,-])\d[\d,.]*\d(?!\w)|(?<![\w.,-])\d(?!\w)")
+# A number written as a word: from two on, since "one" is a pronoun more often; multiples, and fractions of something.
+WORD = re.compile(
+    rf"(?<![\w-])(?:[\w-]+-fold|{'|'.join(WORDS[2:] + TEENS)}|(?:{'|'.join(TENS)})(?:-\w+)?|(?:{'|'.join(POWERS)})s?"
+    rf"|half|twice|thrice|quarters?|thirds|(?:\w+-)?(?:{'|'.join(PARTS)})s|an? (?:\w+-)?(?:third|{'|'.join(PARTS)}))"
+    r"(?!\w)",
+    re.I,
+)
 
 
 def prose(section: str) -> str:
     """The words of a section's text, with single blanks between them."""
     return " ".join(NOT_PROSE.sub(" ", (ROOT / "chapter_cnn" / f"{section}.md").read_text("utf-8")).split())
+
+
+def in_digits(number: str) -> str:
+    """A number as the code writes it, whether the prose has it in digits or as a word; a word without one as it is."""
+    word = number.lower()
+    return str(VALUES.get(word, word.replace(",", "")))
+
+
+def in_words(number: float) -> str:
+    """A number as a word, such as "twelve"; one below 1 as the nearest fraction with a word, such as "half"."""
+    nearest = min(VALUES, key=lambda word: abs(VALUES[word] - number))
+    if number >= 1 and VALUES[nearest] != number:
+        raise ValueError(f"there is no word for {number}")
+    return nearest
 
 
 def receptive_field(layers: list) -> int:
@@ -109,7 +141,8 @@ def names() -> dict[str, object]:
         "late": late,
         "networks": scaling.NETWORKS,
         "batch_of_processes": scaling.BATCH_SIZE,
-        "word": lambda number: WORDS[number],
+        "word": in_words,
+        "bytes_of": NUMBER_BYTES,
         "timeline": {point["name"]: float(point["value"]) for point in csv.DictReader(timeline.splitlines())},
         "views": json.loads((FIGURES / "views.json").read_text("utf-8")),
         "training_images": 60_000,  # of Fashion-MNIST
@@ -131,14 +164,47 @@ def test_every_section_has_its_list():
     assert sorted(NUMBERS) == [path.stem for path in SOURCES]
 
 
+def uncovered(text: str, numbers: re.Pattern[str], phrases: list[str]) -> list[str]:
+    """The numbers of a text that stand in none of the phrases, each with some of the words around it."""
+    covered = {i for phrase in phrases for match in re.finditer(re.escape(phrase), text) for i in range(*match.span())}
+    return [
+        text[max(0, m.start() - 40) : m.end() + 40]
+        for m in numbers.finditer(text)
+        if not covered >= {*range(*m.span())}
+    ]
+
+
 @pytest.mark.parametrize("section", NUMBERS)
 def test_numbers_in_the_prose_are_computed_or_have_a_source(section, names):
     text = prose(section)
     found = list(statements(section, names))
     assert [phrase for phrase in found if phrase not in text] == []
-    covered = {i for phrase in found for match in re.finditer(re.escape(phrase), text) for i in range(*match.span())}
-    alone = [text[max(0, m.start() - 40) : m.end() + 40] for m in NUMBER.finditer(text) if m.start() not in covered]
-    assert alone == []
+    assert uncovered(text, NUMBER, found) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("Twelve of the twenty-one came.", ["Twelve", "twenty-one"]),
+        ("Some four-thousand-fold, two hundred times", ["four-thousand-fold", "two", "hundred"]),
+        (
+            "half of it, three quarters, a tenth, two ten-thousandths",
+            ["half", "three", "quarters", "a tenth", "two", "ten-thousandths"],
+        ),
+        ("Thousands of them, twice as many as a dozen", ["Thousands", "twice", "dozen"]),
+        ("one of them, the third layer, someone, often, behalf, tense", []),
+    ],
+)
+def test_number_words_are_found(text, numbers):
+    assert WORD.findall(text) == numbers
+
+
+@pytest.mark.parametrize("section", NUMBERS)
+def test_number_words_are_computed_or_have_a_source_or_state_no_number(section, names):
+    text = prose(section)
+    none = NUMBERS[section].get("words", [])
+    assert [phrase for phrase in none if phrase not in text or not WORD.search(phrase)] == []
+    assert uncovered(text, WORD, [*statements(section, names), *none]) == []
 
 
 @pytest.mark.parametrize("section", NUMBERS)
@@ -146,7 +212,9 @@ def test_numbers_said_to_be_in_the_code_are(section):
     source = (ROOT / "chapter_cnn" / f"{section}.md").read_text("utf-8")
     code = "\n".join(re.findall(r"^```\{.python .input\}\n(.*?)^```$", source, re.M | re.S))
     said = [
-        number.replace(",", "") for phrase in NUMBERS[section].get("in_code", []) for number in NUMBER.findall(phrase)
+        in_digits(number)
+        for phrase in NUMBERS[section].get("in_code", [])
+        for number in NUMBER.findall(phrase) + WORD.findall(phrase)
     ]
     assert [number for number in said if not re.search(rf"(?<![\w.]){number}(?![\w.])", code)] == []
 
