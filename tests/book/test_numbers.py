@@ -45,8 +45,8 @@ NOT_PROSE = re.compile(
 NUMBER = re.compile(r"(?<![\w.,-])\d[\d,.]*\d(?!\w)|(?<![\w.,-])\d(?!\w)")
 # A number written as a word: from two on, since "one" is a pronoun more often; multiples, and fractions of something.
 WORD = re.compile(
-    rf"(?<![\w-])(?:[\w-]+-fold|(?:\w+-)?(?:{'|'.join(PARTS)})s|an? (?:\w+-)?(?:third|{'|'.join(PARTS)})|quarters?|thirds"
-    rf"|half|twice|thrice|{'|'.join(WORDS[2:] + TEENS)}|(?:{'|'.join(TENS)})(?:-\w+)?|(?:{'|'.join(POWERS)})s?)(?!\w)",
+    rf"(?<![\w-])(?:[\w-]+-fold|(?:\w+-)?(?:{'|'.join(PARTS)})s|an? (?:\w+-)?(?:third|{'|'.join(PARTS)})|quarters?"
+    rf"|thirds|half|twice|{'|'.join(WORDS[2:] + TEENS)}|(?:{'|'.join(TENS)})(?:-\w+)?|(?:{'|'.join(POWERS)})s?)(?!\w)",
     re.I,
 )
 
