@@ -27,13 +27,13 @@ from style import (
 )
 
 HEIGHT, TOP, PANEL, GAP = 570, 42, 200, 80
-YEARS = Scale(1996.5, 2024.5, 62, WIDTH - 22)
+YEARS = Scale(1996.5, 2025.5, 62, WIDTH - 22)
 # Each panel: what it is about, and the powers of ten with a line across it.
 PANELS = {"data": ("Images to learn from", range(4, 11, 2)), "compute": ("FLOP/s of one processor", range(8, 16, 2))}
 MARGIN = 0.4  # of a power of ten, above and below
 # Where the name of a point stands, if not to the right of it.
-LEFT = {"Tiny Images", "ImageNet", "Instagram", "8800 GTX", "GTX 580", "V100"}
-ABOVE, BELOW = {"LAION-5B", "CIFAR-10"}, {"Caltech-256", "YFCC100M"}
+LEFT = {"Tiny Images", "ImageNet", "8800 GTX", "GTX 580", "V100", "A100", "B200"}
+ABOVE, BELOW = {"LAION-5B", "CIFAR-10"}, {"Caltech-256", "YFCC100M", "Instagram"}
 
 
 def points() -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ def draw_panel(group: ET.Element, panel: str, rows: list[dict[str, Any]], top: i
     for year in range(2000, 2025, 4):
         write(group, str(year), YEARS(year), top + PANEL + 12, NOTE_SIZE, fill=SOFT_INK)
     for kind, unit in enumerate(units):
-        x = YEARS.start + kind * 170
+        x = 16 + kind * 184
         mark(group, x + 5, top + PANEL + 32, kind)
         write(group, unit, x + 15, top + PANEL + 32, NOTE_SIZE, text_anchor="start")
 

@@ -16,7 +16,7 @@ from book.files import ROOT
 
 IMG = ROOT / "img"
 SVG = "{http://www.w3.org/2000/svg}"
-QUICK = ["alexnet", "timeline", "pipeline", "receptive", "activations"]
+QUICK = ["alexnet", "timeline", "pipeline", "receptive", "activations", "challenge", "result"]
 
 
 def fields_by_gradient() -> Iterator[int]:
@@ -69,6 +69,17 @@ def test_every_point_of_the_timeline_has_a_source():
     for row in rows:
         assert float(row["value"]) > 0
         assert re.search(r"\w.* \d{4}: \w", row["source"]), row["name"]
+
+
+def test_every_bar_of_the_challenge_has_a_source():
+    with open(IMG / "challenge.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["year"]) for row in rows if row["entry"] != "ISI"] == list(range(2010, 2018))
+    for row in rows:
+        said = re.search(r"\w.* \d{4}: (?P<error>[\d.]+)", row["source"])
+        assert said, row["entry"]
+        error = float(said["error"])
+        assert round(100 * error if error < 1 else error, 1) == float(row["error"])
 
 
 def test_receptive_fields_are_those_of_the_gradient():

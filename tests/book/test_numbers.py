@@ -8,7 +8,9 @@ import importlib
 import json
 import math
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 import yaml
@@ -19,9 +21,22 @@ from d2l.layer_table import NUMBER_BYTES, LayerTable
 
 pytest.importorskip("torch", reason="PyTorch is not installed here: the numbers are computed with it")
 
+sys.path.insert(0, str(ROOT / "img"))  # where the figures' scripts find what they share
+result = importlib.import_module("result")
+
 NUMBERS = yaml.safe_load((ROOT / "tests" / "numbers.yml").read_text("utf-8"))
 FIGURES = ROOT / "img"
 SOURCES = sorted((ROOT / "chapter_cnn").glob("*.md"))
+# Multiply-adds and parameters of the original network's layers, of which three see half of the channels.
+ORIGINAL = [
+    (inputs * window**2 * outputs * size**2, inputs * window**2 * outputs + outputs)
+    for inputs, window, outputs, size in [
+        *[(3, 11, 96, 55), (48, 5, 256, 27), (256, 3, 384, 13), (192, 3, 384, 13), (192, 3, 256, 13)],
+        *[(256, 6, 4096, 1), (4096, 1, 4096, 1), (4096, 1, 1000, 1)],
+    ]
+]
+ORIGINAL_FLOP = 6 * sum(count for count, _ in ORIGINAL) - 2 * ORIGINAL[0][0]
+ORIGINAL_PARAMETERS = sum(count for _, count in ORIGINAL)
 IMAGES = {"AlexNet": (1, 1, 224, 224), "LeNet": (1, 1, 28, 28)}
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 TEENS = ["thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
@@ -37,8 +52,8 @@ LINKS = {"Ethernet": (20e-6, 1.25e9), "InfiniBand": (2e-6, 25e9), "NVLink": (2e-
 GPU = 62.4e12
 # Code, marks of d2lbook and what stands before the text of a line are not prose.
 NOT_PROSE = re.compile(
-    r"^(```|~~~).*?^\1$|`+[^`]*`+|^:\w+:[^\n]*|^ *(\d+\.|#+( Exercise \d+:)?) |\]\([^)]*\)|:[a-z]+:"
-    r"|\[\*\*|\*\*\]|\(\*\*|\*\*\)",
+    r"^(```|~~~).*?^\1$|^:(?!numref|eqref|ref|cite)\w+:[^\n]*|`+[^`]*`+|^ *(\d+\.|#+( Exercise \d+:)?) |\]\([^)]*\)"
+    r"|:[a-z]+:|\[\*\*|\*\*\]|\(\*\*|\*\*\)",
     re.M | re.S,
 )
 # A number that is not part of a name, such as A100 or LAION-5B.
@@ -70,13 +85,44 @@ def in_words(number: float) -> str:
     return nearest
 
 
+def in_one_direction(layer: Any) -> Iterator[int]:
+    """Window, stride and padding of a convolution or pooling layer."""
+    sizes = (layer.kernel_size, layer.stride, layer.padding)
+    return (size if isinstance(size, int) else size[0] for size in sizes)
+
+
+def receptive_fields(layers: list) -> list[int]:
+    """Side of the square of pixels that a unit depends on, layer by layer: the formula of the section on AlexNet."""
+    sides, strides = [1], [1]
+    for layer in layers:
+        window, stride, _ = in_one_direction(layer)
+        sides.append(sides[-1] + (window - 1) * math.prod(strides))
+        strides.append(stride)
+    return sides[1:]
+
+
 def receptive_field(layers: list) -> int:
     """Side of the square of pixels that a unit of the last of these layers depends on."""
-    side, stride = 1, 1
+    return receptive_fields(layers)[-1]
+
+
+def sides(size: int, layers: list) -> list[int]:
+    """Side of the input and of each layer's output: the formula of the section on AlexNet."""
+    found = [size]
     for layer in layers:
-        (window, step) = (size if isinstance(size, int) else size[0] for size in (layer.kernel_size, layer.stride))
-        side, stride = side + (window - 1) * stride, stride * step
-    return side
+        window, stride, padding = in_one_direction(layer)
+        found.append((found[-1] + 2 * padding - window) // stride + 1)
+    return found
+
+
+def top_error(classes: Sequence[int], named: Sequence[set[int]]) -> float:
+    """Fraction of examples whose class is not among those named for it: the formula of the section on AlexNet."""
+    return sum(y not in T for y, T in zip(classes, named, strict=True)) / len(classes)
+
+
+def power(capacitance: float, voltage: float, frequency: float) -> float:
+    """What a circuit draws when it switches: the formula of the section on AlexNet."""
+    return capacitance * voltage**2 * frequency
 
 
 def training_flop(table: LayerTable) -> int:
@@ -94,6 +140,12 @@ def efficiency(table: LayerTable, images: float, devices: int, link: str, sent: 
     computing = images * training_flop(table) / GPU
     sums = sent or (table.total.parameters,)
     return computing / (computing + sum(2 * (devices - 1) * (4 * n / devices / bandwidth + latency) for n in sums))
+
+
+def losses(run: Any) -> tuple[list[float], list[float]]:
+    """Training and validation loss of a recorded run by epoch; training loss is that of the epoch's second half."""
+    train, val = ([loss for _, loss in run.curves[f"{part}_loss"]] for part in ("train", "val"))
+    return train[1::2], val
 
 
 def measured(network: str, processes: int) -> dict[str, float]:
@@ -117,7 +169,9 @@ def names() -> dict[str, object]:
     ``AlexNet`` and ``LeNet`` are tables of layers, ``windows_of`` their convolutions and pooling layers.
     """
     d2l = importlib.import_module("d2l.torch")
-    timeline = (FIGURES / "timeline.csv").read_text("utf-8")
+    timeline, challenge = ((FIGURES / f"{name}.csv").read_text("utf-8") for name in ("timeline", "challenge"))
+    speed = {point["name"]: float(point["value"]) for point in csv.DictReader(timeline.splitlines())}
+    winners = [row for row in csv.DictReader(challenge.splitlines()) if row["entry"] != "ISI"]
     models = {"AlexNet": d2l.AlexNet(), "LeNet": d2l.LeNet()}
     tables = {name: model.layer_table(IMAGES[name]) for name, model in models.items()}
     tables["SlimAlexNet"] = scaling.networks()["slim AlexNet"]().layer_table(IMAGES["AlexNet"])
@@ -142,7 +196,20 @@ def names() -> dict[str, object]:
         "batch_of_processes": scaling.BATCH_SIZE,
         "word": in_words,
         "bytes_of": NUMBER_BYTES,
-        "timeline": {point["name"]: float(point["value"]) for point in csv.DictReader(timeline.splitlines())},
+        "timeline": speed,
+        "challenge": {int(row["year"]): float(row["error"]) for row in winners},
+        "receptive_fields": receptive_fields,
+        "sides": sides,
+        "power": power,
+        "original_flop": ORIGINAL_FLOP,
+        "original_parameters": ORIGINAL_PARAMETERS,
+        "seconds_of_2012": lambda name: 90 * 1.2e6 * ORIGINAL_FLOP / speed[name],
+        "frameworks": list(result.FRAMEWORKS),
+        "run": result.load,
+        "row": lambda framework, network: f"|{result.row(framework, network).split('|', 3)[3]}",
+        "losses": lambda framework: losses(result.load(framework, "AlexNet")),
+        "accuracy": lambda framework, network, epoch=0: result.load(framework, network).accuracy[epoch - 1][1],
+        "deviation": lambda percent: math.sqrt(percent * (100 - percent) / 10_000),
         "views": json.loads((FIGURES / "views.json").read_text("utf-8")),
         "training_images": 60_000,  # of Fashion-MNIST
         "math": math,
@@ -216,6 +283,32 @@ def test_numbers_said_to_be_in_the_code_are(section):
         for number in NUMBER.findall(phrase) + WORD.findall(phrase)
     ]
     assert [number for number in said if not re.search(rf"(?<![\w.]){number}(?![\w.])", code)] == []
+
+
+def test_arithmetic_of_the_result_is_that_of_the_layers(names):
+    assert {name: training_flop(names[name]) for name in IMAGES} == result.TRAINING_FLOP
+
+
+def test_original_network_is_that_of_the_article():
+    assert ORIGINAL_PARAMETERS == 60_965_224
+
+
+def test_top_five_error_is_what_is_missing_from_the_five_largest_scores():
+    torch = importlib.import_module("torch")
+    scores = torch.rand(2000, 1000, generator=torch.Generator().manual_seed(0))
+    classes = torch.arange(2000) % 1000
+    named = [set(row.tolist()) for row in scores.topk(5).indices]
+    rank = (scores > scores.gather(1, classes[:, None])).sum(1)
+    assert top_error(classes.tolist(), named) == pytest.approx((rank >= 5).float().mean().item())
+    assert top_error(classes.tolist(), named) == pytest.approx(0.995, abs=0.005)
+
+
+def test_relu_and_its_derivative_are_those_of_the_formula():
+    torch = importlib.import_module("torch")
+    x = torch.tensor([-2.0, -0.5, 0.0, 0.5, 2.0], requires_grad=True)
+    torch.relu(x).sum().backward()
+    assert torch.relu(x).tolist() == [max(value, 0) for value in x.tolist()]
+    assert x.grad.tolist() == [float(value > 0) for value in x.tolist()]
 
 
 def test_spatial_sizes_are_those_of_the_figure(names):
