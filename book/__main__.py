@@ -6,11 +6,11 @@ from pathlib import Path
 
 from nbformat.sign import NotebookNotary
 
-from .commands import run_command
-from .compile import compile_sections
+from .build_lock import alone
+from .cli import run_command
+from .compile_notebooks import compile_sections
 from .files import NOTEBOOKS, ROOT, atomic_write
 from .frameworks import chosen_tabs
-from .lock import alone
 
 
 # Most of the commands import what they need only then, since it takes a second.
@@ -27,7 +27,7 @@ def slides() -> None:
     """Make a deck of slides per section and framework, from the marks in the text."""
     from .build import results
     from .handout import export
-    from .sanitize import Safe
+    from .sanitize_outputs import Safe
     from .slides import deck
 
     for section in results():
@@ -75,7 +75,7 @@ def record(tab: str, limits: list[str], section: str) -> None:
 
 def reference(write: bool) -> None:
     """Show what changed since the outputs that the tests compare the notebooks with, and renew these."""
-    from .reference import update_references
+    from .reference_outputs import update_references
 
     update_references(compile_sections(), write)
 

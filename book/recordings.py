@@ -16,12 +16,12 @@ from d2l.mime import RUN_MIME
 from d2l.run_profile import parse_profile
 
 from .errors import BookError
-from .execute import cell_code, run, with_outputs
+from .execute_notebooks import cell_code, run, with_outputs
 from .files import ROOT, write_notebook
 from .frameworks import FRAMEWORKS, is_installed
-from .outputs import truncated
 from .regression import numbers_hash
 from .section import Compiled, Executed, Section
+from .truncate_outputs import truncated
 
 RECORDINGS = ROOT / "recordings"
 

@@ -2,8 +2,8 @@
 
     Source -> Compiled -> Executed -> Safe -> Page
 
-Each is made from the one before: `Source` by `book.source`, `Compiled` by `book.compile`, `Executed` by `book.execute`
-or `book.recordings`, `Safe` by `book.sanitize` alone, `Page` by `book.pages`.
+Each is made from the one before: `Source` by `book.source`, `Compiled` by `book.compile_notebooks`, `Executed` by
+`book.execute_notebooks` or `book.recordings`, `Safe` by `book.sanitize_outputs` alone, `Page` by `book.pages`.
 """
 
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from book import reference
+from book import reference_outputs
 from book.__main__ import main
 from book.files import ROOT
 from book.section import Compiled, Executed
@@ -57,11 +57,13 @@ def renew(monkeypatch, tmp_path):
     now = copy.deepcopy(stored)
     sections = [Compiled(f"chapter_test/{name}", "pytorch", notebook) for name, notebook in stored.items()]
     monkeypatch.setattr("book.regression.REFERENCES", tmp_path)
-    monkeypatch.setattr(reference, "ROOT", tmp_path)
-    monkeypatch.setattr(reference, "is_installed", lambda tab: True)
+    monkeypatch.setattr(reference_outputs, "ROOT", tmp_path)
+    monkeypatch.setattr(reference_outputs, "is_installed", lambda tab: True)
     monkeypatch.setattr("book.__main__.compile_sections", lambda: sections)
     for section in sections:
-        reference.write_notebook(stored[section.name.removeprefix("chapter_test/")], reference.reference_path(section))
+        reference_outputs.write_notebook(
+            stored[section.name.removeprefix("chapter_test/")], reference_outputs.reference_path(section)
+        )
 
     def run(section: Compiled, profile: str) -> Executed:
         assert profile == "smoke"
@@ -70,7 +72,7 @@ def renew(monkeypatch, tmp_path):
             raise KeyboardInterrupt
         return Executed(section.name, section.tab, result)
 
-    monkeypatch.setattr(reference, "run", run)
+    monkeypatch.setattr(reference_outputs, "run", run)
 
     recipe = next(line for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if "$(BOOK) reference" in line)
 
