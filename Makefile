@@ -53,8 +53,8 @@ data: any-environment ## Look for Fashion-MNIST, and fetch it if it is not here
 record: environment ## Run one framework in full and keep its outputs: make record TAB=pytorch [SECTION=alexnet] [LIMITS="epochs=1 images=6000"]
 	@$(BOOK) record --section "$(SECTION)" "$(TAB)" $(LIMITS)
 
-reference: environment ## Show what changed since the outputs that make test compares with, ask, and renew them: make reference [WRITE=yes]
-	@$(BOOK) reference --write "$(WRITE)"
+reference: environment ## Show what changed since the outputs that make test compares with, ask, and renew them: make reference [SECTION=alexnet] [WRITE=yes]
+	@$(BOOK) reference --section "$(SECTION)" --write "$(WRITE)"
 
 bench: environment ## Measure training, data, imports and builds against plain recipes and the machine: make bench [PARTS=gpu]
 	@$(PYTHON) -m bench $(PARTS)

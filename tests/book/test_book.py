@@ -1158,7 +1158,7 @@ def test_limits_may_be_parted_by_blanks_or_commas(monkeypatch):
         *((verb, ()) for verb in ("data", "notebooks", "slides", "lib")),
         ("build", (["pytorch", "jax"],)),
         ("record", ("mxnet", ["epochs=1", "images=6000"], "lenet")),
-        ("reference", (True,)),
+        ("reference", (True, "lenet")),
         ("pdf", ("mxnet",)),
     ],
 )

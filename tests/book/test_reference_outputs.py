@@ -76,8 +76,8 @@ def renew(monkeypatch, tmp_path):
 
     recipe = next(line for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if "$(BOOK) reference" in line)
 
-    def renew(write: str = "", stdin: io.StringIO | None = None) -> int:
-        arguments = recipe.partition("$(BOOK)")[2].replace("$(WRITE)", write)
+    def renew(write: str = "", stdin: io.StringIO | None = None, section: str = "") -> int:
+        arguments = recipe.partition("$(BOOK)")[2].replace("$(WRITE)", write).replace("$(SECTION)", section)
         monkeypatch.setattr("sys.argv", ["book", *shlex.split(arguments)])
         monkeypatch.setattr("sys.stdin", stdin or io.StringIO())
         return main()
@@ -146,6 +146,16 @@ def test_what_was_agreed_to_is_written_and_nothing_else(renew, write, stdin, typ
     assert b"64, 54, 54" in after["one"]
     assert b"20 images/s" in after["one"], "an output that passes as equal stays as it was"
     assert renew() == 0, "the new references are not up to date"
+
+
+def test_one_section_is_run_and_renewed_alone(renew, capsys):
+    change(renew)
+    before = renew.files()
+    assert renew("yes", section="three") == 0
+    assert {name for name, content in renew.files().items() if content != before[name]} == {"three"}
+    assert "chapter_test/one" not in capsys.readouterr().out
+    assert renew("yes", section="four") == 1
+    assert "SECTION='four': known sections are one, two, three" in capsys.readouterr().err
 
 
 def test_interrupt_leaves_all_references(renew, capsys):
