@@ -84,16 +84,8 @@ def row(framework: str, network: str) -> str:
     run = load(framework, network)
     tflop = run.images * TRAINING_FLOP[network] / 1e12
     arithmetic = f"{tflop:,.0f}" if tflop >= 10 else f"{tflop:.1f}"
-    cells = (
-        FRAMEWORKS[framework],
-        network,
-        run.device,
-        run.summary["epochs"],
-        f"{run.accuracy[-1][1]:.1f}",
-        f"{run.seconds:,.0f}",
-        arithmetic,
-    )
-    return f"| {' | '.join(map(str, cells))} |"
+    name, epochs, percent = f"{network}, {FRAMEWORKS[framework]}", run.summary["epochs"], run.accuracy[-1][1]
+    return f"| {name} | {epochs} | {percent:.1f}% | {run.seconds:,.0f} | {arithmetic} |"
 
 
 def draw_axes(group: ET.Element, title: str, top: int, scale: Scale, marks: list[float], digits: int) -> None:
