@@ -84,8 +84,13 @@ def row(framework: str, network: str) -> str:
     run = load(framework, network)
     tflop = run.images * TRAINING_FLOP[network] / 1e12
     arithmetic = f"{tflop:,.0f}" if tflop >= 10 else f"{tflop:.1f}"
-    name, epochs, percent = f"{network}, {FRAMEWORKS[framework]}", run.summary["epochs"], run.accuracy[-1][1]
-    return f"| {name} | {epochs} | {percent:.1f}% | {run.seconds:,.0f} | {arithmetic} |"
+    epochs, percent = run.summary["epochs"], run.accuracy[-1][1]
+    return f"| {FRAMEWORKS[framework]} | {epochs} | {percent:.1f}% | {run.seconds:,.0f} | {arithmetic} |"
+
+
+def rows(network: str) -> str:
+    """The lines of the table on a network, with one before them that names it."""
+    return "\n".join([f"| *{network}* |  |  |  |  |", *(row(framework, network) for framework in FRAMEWORKS)])
 
 
 def draw_axes(group: ET.Element, title: str, top: int, scale: Scale, marks: list[float], digits: int) -> None:
@@ -152,8 +157,7 @@ def main() -> None:
     write(group, "epoch", EPOCHS(5), top + PANEL + 28, NOTE_SIZE, fill=SOFT_INK)
     draw_key(group, top + PANEL + 46, [("training", INK, "2 3"), ("validation", INK, "none")])
     save(__file__, svg)
-    for network in NETWORKS:
-        print(*(row(framework, network) for framework in FRAMEWORKS), sep="\n")
+    print("|  | epochs | accuracy | seconds | TFLOP |", "|:--|--:|--:|--:|--:|", *map(rows, NETWORKS), sep="\n")
 
 
 if __name__ == "__main__":

@@ -206,7 +206,7 @@ def names() -> dict[str, object]:
         "seconds_of_2012": lambda name: 90 * 1.2e6 * ORIGINAL_FLOP / speed[name],
         "frameworks": list(result.FRAMEWORKS),
         "run": result.load,
-        "row": lambda framework, network: f"|{result.row(framework, network).split('|', 2)[2]}",
+        "rows": lambda network: " ".join(result.rows(network).split()),
         "losses": lambda framework: losses(result.load(framework, "AlexNet")),
         "accuracy": lambda framework, network, epoch=0: result.load(framework, network).accuracy[epoch - 1][1],
         "deviation": lambda percent: math.sqrt(percent * (100 - percent) / 10_000),
