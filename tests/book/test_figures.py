@@ -16,7 +16,7 @@ from book.files import ROOT
 
 IMG = ROOT / "img"
 SVG = "{http://www.w3.org/2000/svg}"
-QUICK = ["alexnet", "timeline", "pipeline", "receptive", "activations"]
+QUICK = ["alexnet", "two_gpus", "timeline", "pipeline", "receptive", "activations"]
 
 
 def fields_by_gradient() -> Iterator[int]:
