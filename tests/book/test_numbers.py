@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
+from contract.fixtures import adapter
+from test_original import section
 
 from bench import report, scaling
 from book.files import ROOT
@@ -166,7 +168,7 @@ def late(network: str, processes: int, computing: str = "computing") -> float:
 def names() -> dict[str, object]:
     """What the expressions of numbers.yml may use, beside what Python has.
 
-    ``AlexNet`` and ``LeNet`` are tables of layers, ``windows_of`` their convolutions and pooling layers.
+    ``AlexNet``, ``LeNet`` and ``Original`` are tables of layers, ``windows_of`` their convolutions and pooling layers.
     """
     d2l = importlib.import_module("d2l.torch")
     timeline, challenge = ((FIGURES / f"{name}.csv").read_text("utf-8") for name in ("timeline", "challenge"))
@@ -178,6 +180,8 @@ def names() -> dict[str, object]:
     alexnet = tables["AlexNet"]
     inputs = sum(layer.inputs for layer in alexnet if len(layer.output_shape) == 2)
     convolutions = sum(layer.parameters for layer in alexnet if len(layer.output_shape) == 4)
+    cells = section(adapter("torch"), "def local_response_norm", "class Lambda", "class OriginalAlexNet")
+    tables["Original"] = cells["OriginalAlexNet"]().layer_table((1, 3, 227, 227))
     return tables | {
         "windows_of": {name: [x for x in model.net if hasattr(x, "kernel_size")] for name, model in models.items()},
         "sigmoid_slope": lambda x: math.exp(-x) / (1 + math.exp(-x)) ** 2,
