@@ -86,7 +86,7 @@ coverage: environment ## Show which lines and branches of the helper its tests r
 	@$(PYTHON) -m coverage report
 
 figures: environment ## Draw the figures again: most in a second, filters in minutes, views in half an hour
-	@set -e; for name in alexnet timeline pipeline receptive activations filters views; do \
+	@set -e; for name in alexnet timeline pipeline convolution pooling receptive activations dropout ring filters views; do \
 	    echo "img/$$name.py"; $(PYTHON) img/$$name.py; \
 	done
 

@@ -16,7 +16,17 @@ from book.files import ROOT
 
 IMG = ROOT / "img"
 SVG = "{http://www.w3.org/2000/svg}"
-QUICK = ["alexnet", "timeline", "pipeline", "receptive", "activations"]
+QUICK = [
+    "alexnet",
+    "timeline",
+    "pipeline",
+    "convolution",
+    "pooling",
+    "receptive",
+    "activations",
+    "dropout",
+    "ring",
+]
 
 
 def fields_by_gradient() -> Iterator[int]:
