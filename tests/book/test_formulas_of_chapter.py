@@ -75,7 +75,7 @@ def test_output_size():
         assert output.shape[2] == math.floor((n - k + 2 * p) / s) + 1
 
 
-@formula("lenet", r"A_{ij} = \frac{1}{k^2}")
+@formula("lenet", r"A_{ij} = \frac{1}{k^2}", r"M_{ij} = \max")
 def test_pooling(rng):
     X = rng.normal(size=(8, 7))
     for k, s in ((2, 2), (3, 2), (3, 1)):
@@ -181,7 +181,7 @@ def test_dropout():
         assert dropped.mean().item() == pytest.approx(3, rel=0.02)
 
 
-@formula("cost", r"P = c_{\mathrm{in}}", r"F = 6 \sum", r"I = \frac{2 n A}")
+@formula("cost", r"P = c_{\mathrm{in}}", r"A = c_{\mathrm{in}}", r"F = 6 \sum", r"I = \frac{2 n A}")
 @pytest.mark.parametrize("model", ["LeNet", "AlexNet"])
 def test_cost_of_layers(model):
     side = {"LeNet": 28, "AlexNet": 224}[model]
