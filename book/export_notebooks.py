@@ -38,6 +38,8 @@ PICTURE = re.compile(r"(?<=\S)\]\(([^):]+\.(?:svg|png))\)")
 REFERENCE = re.compile(r":(?P<role>numref|cite|citet):`(?P<keys>[^`]+)`")
 CONTENTS = re.compile(r"^```toc\n(?P<lines>.*?)```$", re.M | re.S)
 TAB_BEGIN = re.compile(r"^:begin_tab:`(?P<tabs>[^`]+)`\n", re.M)
+# An answer in a list: from its first word to the end of the exercise that it is of.
+ANSWER = re.compile(r"^(?P<margin> +)\*\*Answer\.\*\*\s+(?P<text>.*?)\s*(?=^\S|\Z)", re.M | re.S)
 ONLY_FOR_PAGES = re.compile(
     r"^```eval_rst\n.*?```\n?|^:(?:label|width|bibliography):`[^`]*`\n?|^:end_tab:\n?", re.M | re.S
 )
@@ -191,7 +193,11 @@ def _plain(text: str, section: str) -> str:
         names = [line.strip() for line in match["lines"].splitlines() if line.strip() and not line.startswith(":")]
         return "\n".join(f"- {link(_titles()[str(folder / name)])}" for name in names)
 
-    for pattern, replacement in ((FIGURE, figure), (REFERENCE, reference), (CONTENTS, contents)):
+    def answer(match: re.Match) -> str:
+        parts = ("<details><summary>Answer</summary>", match["text"], "</details>\n\n")
+        return "\n\n".join(match["margin"] + part for part in parts)
+
+    for pattern, replacement in ((FIGURE, figure), (REFERENCE, reference), (CONTENTS, contents), (ANSWER, answer)):
         text = pattern.sub(replacement, text)
     text = TAB_BEGIN.sub(r"*\g<tabs>:* ", text)
     return ONLY_FOR_PAGES.sub("", text).strip()

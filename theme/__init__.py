@@ -125,6 +125,24 @@ class Translator(HTML5Translator):
         if _is_answer(node):
             self.body[-1] = "</details>\n"
 
+    def visit_paragraph(self, node: nodes.paragraph) -> None:
+        """An answer beside an exercise, too: it begins with the word in bold, and ends where the exercise does."""
+        if _begins_answer(node):
+            self.body.append('<details class="answer">\n<summary>Answer</summary>\n')
+        super().visit_paragraph(node)
+
+    def visit_strong(self, node: nodes.strong) -> None:
+        """The word that an answer begins with is what opens it."""
+        if _begins_answer(node.parent) and node is node.parent[0]:
+            raise nodes.SkipNode
+        super().visit_strong(node)
+
+    def depart_list_item(self, node: nodes.list_item) -> None:
+        """See `visit_paragraph`."""
+        if any(map(_begins_answer, node.children)):
+            self.body.append("</details>\n")
+        super().depart_list_item(node)
+
     def add_permalink_ref(self, node: nodes.Element, title: str) -> None:
         """The sign at a heading that is a link to it, with a name for those who do not see it."""
         super().add_permalink_ref(node, title)
@@ -158,6 +176,13 @@ def _panel(panel: str, framework: str) -> str:
 
 def _is_answer(section: nodes.Element) -> bool:
     return isinstance(section, nodes.section) and section[0].astext() == "Answer"
+
+
+def _begins_answer(node: nodes.Node) -> bool:
+    """Whether a paragraph of a list begins with `**Answer.**`."""
+    if not (isinstance(node, nodes.paragraph) and isinstance(node.parent, nodes.list_item)):
+        return False
+    return isinstance(node[0], nodes.strong) and node[0].astext() == "Answer."
 
 
 @functools.cache

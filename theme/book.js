@@ -187,7 +187,7 @@ function startCopying() {
 
 // What scrolls sideways can be reached by keyboard.
 function markScrollers() {
-    for (const box of document.querySelectorAll("main :is(pre, table.docutils, .shown, .chart, [style*=overflow-x])")) {
+    for (const box of document.querySelectorAll("main :is(pre, table.docutils, .formula, .shown, .chart, [style*=overflow-x])")) {
         if (box.scrollWidth > box.clientWidth) {
             box.tabIndex = 0;
         } else {

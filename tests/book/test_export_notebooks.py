@@ -74,6 +74,13 @@ def test_prose_of_one_framework_says_so_where_all_are_together():
     assert text_of("Before.\n\n:begin_tab:`jax`\nIn Flax.\n:end_tab:\n\nAfter.").split("\n\n")[1] == "*jax:* In Flax."
 
 
+def test_answer_beside_an_exercise_is_folded_up_to_the_end_of_the_exercise():
+    exercises = "1. Why?\n\n   **Answer.** Since\n   it is so.\n\n   $$x$$\n1. And why?\n\n   **Answer.** So."
+    folded = "   <details><summary>Answer</summary>\n\n   {}\n\n   </details>"
+    first, second = folded.format("Since\n   it is so.\n\n   $$x$$"), folded.format("So.")
+    assert text_of(exercises) == f"1. Why?\n\n{first}\n\n1. And why?\n\n{second}"
+
+
 @pytest.mark.parametrize("mark", [":numref:`sec_vgg`", ":cite:`nobody1999`"])
 def test_reference_to_nothing_is_named(mark):
     with pytest.raises(BookError, match=re.escape(mark)):

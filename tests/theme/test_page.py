@@ -289,6 +289,22 @@ def test_answers_wait_until_they_are_asked_for(html, page):
     assert page.problems == []
 
 
+def test_answers_beside_exercises_are_folded_and_open_without_scripts(html, browser):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    for path in source_files():
+        page.goto((html / path.relative_to(ROOT).with_suffix(".html")).as_uri())
+        answers = page.locator("li > details.answer")
+        assert answers.count() == path.read_text("utf-8").count("\n   **Answer.** ")
+        for answer in answers.all():
+            assert not answer.locator("p").first.is_visible()
+            answer.locator("summary").press("Enter")
+            assert answer.locator("p").first.is_visible()
+            assert not answer.locator("p").first.inner_text().startswith("Answer")
+            assert not answer.evaluate("(answer) => answer.nextElementSibling")
+    context.close()
+
+
 @pytest.mark.parametrize("width", [320, 360])
 @pytest.mark.parametrize("name", PAGES)
 def test_page_does_not_scroll_sideways_on_a_phone(html, page, name, width):
