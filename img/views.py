@@ -4,10 +4,10 @@
 takes for which. `mistakes.svg`: the test images it is most wrong about. `views.json`: what it was trained and tested
 on, and how often it took which class (row) for which (column).
 
-The network is `d2l.torch.AlexNet`. It sees all 60,000 images three times at 112 by 112 pixels, at a quarter of the cost,
-and then half of them once at 224 by 224, the size at which it is tested on all 10,000 test images: it gets ACC percent
-right. That takes half an hour on one CPU core that computes in `bfloat16`, and an hour on one that does not.
-The weights are kept in `_build/views.pt`; while that file is there, running the script again only draws. Run
+The network is `d2l.torch.AlexNet`. It sees all 60,000 images three times at 112 by 112 pixels, at a quarter of the
+cost, and then a third of them once at 224 by 224, the size at which it is tested on all 10,000 test images: it gets
+ACC percent right. That takes half an hour on one CPU core that computes in `bfloat16`, and an hour on one that does
+not. The weights are kept in `_build/views.pt`; while that file is there, running the script again only draws. Run
 `python img/views.py`.
 """
 
@@ -31,7 +31,7 @@ from d2l.fashion_mnist import CLASSES
 FOLDER = Path(__file__).parent
 WEIGHTS = FOLDER.parent / "_build" / "views.pt"
 BATCH = 64
-STAGES = ((112, 60_000, 3, 0.02), (224, 30_000, 1, 0.005))  # pixels, images, passes, highest learning rate
+STAGES = ((112, 60_000, 3, 0.02), (224, 20_000, 1, 0.005))  # pixels, images, passes, highest learning rate
 
 ROWS, COLUMNS = 5, 8  # of the feature maps, the image among them
 CELLS_LEFT, CELLS_TOP, CELL = 86, 84, 29
