@@ -625,7 +625,7 @@ def test_sections_are_read_one_after_the_other(html, page):
             page.locator("a[rel=next]").click()
         read.append(page.url.rpartition("/")[2])
     assert read == [
-        f"{name}.html" for name in ("index", "lenet", "ingredients", "alexnet", "cost", "scaling", "answers")
+        f"{name}.html" for name in ("index", "lenet", "ingredients", "alexnet", "inside", "cost", "scaling", "answers")
     ]
 
 
