@@ -199,6 +199,7 @@ def names() -> dict[str, object]:
         "networks": scaling.NETWORKS,
         "batch_of_processes": scaling.BATCH_SIZE,
         "word": in_words,
+        "sections": len(SOURCES) - 1,  # of the chapter, beside its contents
         "bytes_of": NUMBER_BYTES,
         "timeline": speed,
         "challenge": {int(row["year"]): float(row["error"]) for row in winners},

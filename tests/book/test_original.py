@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from contract.examples import Loaders
 
-from book.compile import compile_source
+from book.compile_notebooks import compile_source
 from book.files import ROOT
 from book.source import Source
 

@@ -640,7 +640,7 @@ def test_sections_are_read_one_after_the_other(html, page):
         with page.expect_navigation():
             page.locator("a[rel=next]").click()
         read.append(page.url.rpartition("/")[2])
-    sections = "index lenet ingredients alexnet original inside worth cost scaling answers".split()
+    sections = ["index", "lenet", "ingredients", "alexnet", "original", "inside", "worth", "cost", "scaling", "answers"]
     assert read == [f"{name}.html" for name in sections]
 
 
