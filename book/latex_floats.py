@@ -1,4 +1,7 @@
-"""Let the captioned figures of a LaTeX file float to where there is room; `config.ini` has d2lbook start this."""
+"""Let the captioned figures of a LaTeX file float to where there is room, and their captions cite.
+
+`config.ini` has d2lbook start this.
+"""
 
 import re
 import sys
@@ -6,6 +9,8 @@ from pathlib import Path
 
 # The pictures that code shows have no caption, and stay where the code is.
 FIXED = re.compile(r"(\\begin\{figure\})\[H\](\n\\centering\n\\capstart\b)")
+# LaTeX writes captions to a file as well, where a link to an entry of the bibliography would be taken apart.
+FRAGILE = re.compile(r"(?<!\\protect)\\hyperlink\{cite\.")
 
 
 def float_figures(text: str) -> str:
@@ -13,6 +18,11 @@ def float_figures(text: str) -> str:
     return FIXED.sub(r"\1[!htbp]\2", text)
 
 
+def protect_citations(text: str) -> str:
+    """LaTeX's text with citations that may stand in captions."""
+    return FRAGILE.sub(r"\\protect\\hyperlink{cite.", text)
+
+
 if __name__ == "__main__":
     path = Path(sys.argv[1])
-    path.write_text(float_figures(path.read_text("utf-8")), "utf-8")
+    path.write_text(protect_citations(float_figures(path.read_text("utf-8"))), "utf-8")

@@ -157,9 +157,8 @@ def main() -> None:
     write(group, "epoch", EPOCHS(5), top + PANEL + 28, NOTE_SIZE, fill=SOFT_INK)
     draw_key(group, top + PANEL + 46, [("training", INK, "2 3"), ("validation", INK, "none")])
     save(__file__, svg)
-    print(
-        "| framework | epochs | accuracy | seconds | TFLOP |", "|:--|--:|--:|--:|--:|", *map(rows, NETWORKS), sep="\n"
-    )
+    print("| framework | epochs | accuracy | seconds | TFLOP |")
+    print("|:--|--:|--:|--:|--:|", *map(rows, NETWORKS), sep="\n")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from book import pdf
 from book.errors import BookError
 from book.files import BUILD, ROOT
 from book.frameworks import FRAMEWORKS
+from book.latex_floats import protect_citations
 from book.section import Executed
 
 # A formula, and what reads a file, runs a program, and ends what is around it.
@@ -207,6 +208,13 @@ def test_figures_with_a_caption_float_and_outputs_stay(text):
     latex = (BUILD / "test_latex" / "pytorch" / "tex" / "alexnet-executable.tex").read_text("utf-8")
     figures = re.findall(r"\\begin\{figure\}\[(.*?)\](.*?)\\end\{figure\}", latex, re.S)
     assert {("\\caption{" in figure, place) for place, figure in figures} == {(True, "!htbp"), (False, "H")}
+
+
+def test_citations_may_stand_in_captions():
+    cited = r"\caption{Errors (\hyperlink{cite.index:id1}{He \emph{et al.}, 2016}).} \hyperlink{other}{there}"
+    protected = protect_citations(cited)
+    assert protected == cited.replace(r"\hyperlink{cite", r"\protect\hyperlink{cite")
+    assert protect_citations(protected) == protected
 
 
 def test_table_of_layers_is_whole(text, shown: Shown):
