@@ -9,7 +9,7 @@ PYTEST := $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4
 INSTALL := for python in $(PYTHON) python3.11 python3.12 python3 ""; do \
         if [ -z "$$python" ]; then echo "error: Python 3.11 or 3.12 is needed; found neither" >&2; exit 1; fi; \
         if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then break; fi; \
-    done; $$python -m book.environment
+    done; $$python -m book.install
 export D2L_DATA ?= $(CURDIR)/data
 # d2lbook reads and writes files in the encoding of the locale, which may have no sign for what is in them.
 export PYTHONUTF8 = 1
@@ -53,8 +53,8 @@ data: any-environment ## Look for Fashion-MNIST, and fetch it if it is not here
 record: environment ## Run one framework in full and keep its outputs: make record TAB=pytorch [SECTION=alexnet] [LIMITS="epochs=1 images=6000"]
 	@$(BOOK) record --section "$(SECTION)" "$(TAB)" $(LIMITS)
 
-reference: environment ## Show what changed since the outputs that make test compares with, ask, and renew them: make reference [WRITE=yes]
-	@$(BOOK) reference --write "$(WRITE)"
+reference: environment ## Show what changed since the outputs that make test compares with, ask, and renew them: make reference [SECTION=alexnet] [WRITE=yes]
+	@$(BOOK) reference --section "$(SECTION)" --write "$(WRITE)"
 
 bench: environment ## Measure training, data, imports and builds against plain recipes and the machine: make bench [PARTS=gpu]
 	@$(PYTHON) -m bench $(PARTS)

@@ -16,8 +16,8 @@ from pathlib import Path
 from book.cache import CACHE, forget
 from book.handout import export_all
 from book.pages import SHARED, render
-from book.compile import compile_sections
-from book.execute import with_outputs
+from book.compile_notebooks import compile_sections
+from book.execute_notebooks import with_outputs
 forget(SHARED)
 for step in ("compiled", "readable"):
     shutil.rmtree(CACHE / step, ignore_errors=True)

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from book.compile import compile_source
+from book.compile_notebooks import compile_source
 from book.files import BUILD, ROOT
 from book.kernel import Client
 from book.section import Compiled

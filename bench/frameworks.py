@@ -16,7 +16,7 @@ import numpy as np
 from contract import adapters
 from PIL import Image
 
-from book.compile import compile_source
+from book.compile_notebooks import compile_source
 from book.files import ROOT
 from book.source import Source
 from d2l.machine import usable_processors

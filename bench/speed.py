@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from book.files import ROOT
-from d2l.data import load_fashion_mnist
+from d2l.fashion_mnist import load_fashion_mnist
 from d2l.plotting import to_numpy
 from d2l.run_profile import Profile
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from nbformat.sign import NotebookNotary
 
-from .commands import run_command
-from .compile import compile_sections
+from .build_lock import alone
+from .cli import run_command
+from .compile_notebooks import compile_sections
 from .files import NOTEBOOKS, ROOT, atomic_write
 from .frameworks import chosen_tabs
-from .lock import alone
 
 
 # Most of the commands import what they need only then, since it takes a second.
@@ -27,7 +27,7 @@ def slides() -> None:
     """Make a deck of slides per section and framework, from the marks in the text."""
     from .build import results
     from .handout import export
-    from .sanitize import Safe
+    from .sanitize_outputs import Safe
     from .slides import deck
 
     for section in results():
@@ -73,11 +73,12 @@ def record(tab: str, limits: list[str], section: str) -> None:
     record(compile_sections(), tab, ",".join(" ".join(limits).replace(",", " ").split()) or "full", section)
 
 
-def reference(write: bool) -> None:
+def reference(write: bool, section: str) -> None:
     """Show what changed since the outputs that the tests compare the notebooks with, and renew these."""
-    from .reference import update_references
+    from .reference_outputs import update_references
+    from .section import sections_named
 
-    update_references(compile_sections(), write)
+    update_references(sections_named(section, compile_sections()), write)
 
 
 def lib() -> None:
@@ -112,8 +113,10 @@ def main() -> int:
     )
     renewer = commands.add_parser("reference", help=reference.__doc__)
     renewer.add_argument("--write", choices=("yes", ""), default="", help="yes: without asking")
+    renewer.add_argument("--section", default="", help="one section only, such as alexnet")
     renewer.set_defaults(
-        run=lambda args: reference(bool(args.write)), interrupted="references are renewed at the end only."
+        run=lambda args: reference(bool(args.write), args.section),
+        interrupted="references are renewed at the end only.",
     )
     printer = commands.add_parser("pdf", help=pdf.__doc__)
     printer.add_argument("tab", nargs="?", default="")

@@ -7,9 +7,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from .cache import forget, keep, kept
-from .compile import compile_sections
+from .compile_notebooks import compile_sections
 from .errors import BookError
-from .execute import at_a_time, has_to_run, run_all, smoke_run, with_outputs
+from .execute_notebooks import at_a_time, has_to_run, run_all, smoke_run, with_outputs
 from .files import ROOT
 from .frameworks import FRAMEWORKS, is_installed
 from .handout import export_all
@@ -148,7 +148,8 @@ def fetch_images() -> None:
     Raises:
         BookError: It is not to be had; the message says why.
     """
-    from d2l.data import DataError, load_fashion_mnist
+    from d2l.data_error import DataError
+    from d2l.fashion_mnist import load_fashion_mnist
     from d2l.run_profile import Profile
 
     try:

@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 from d2l.mime import CURVES_MIME, RUN_MIME, json_safe
 from d2l.run_profile import Profile
 
-from .rst import html_output
+from .rst_outputs import html_output
 
 DIGITS = 8  # so many more than are shown that these are rounded as the recorded ones would be
 

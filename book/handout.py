@@ -19,7 +19,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from .cache import cached_notebook
-from .compile import TOOLS, source_notebook
+from .compile_notebooks import TOOLS, source_notebook
 from .d2lbook_adapter import copy_resources, old_setuptools, without_slide_marks
 from .errors import BookError
 from .files import BUILD, NOTEBOOKS, ROOT, atomic_write, write_notebook

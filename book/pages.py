@@ -12,21 +12,21 @@ from unittest.mock import patch
 
 from nbformat.warnings import DuplicateCellId
 
+from .build_lock import alone
 from .cache import forget, is_kept, keep
-from .compile import TOOLS
+from .compile_notebooks import TOOLS
 from .curves import with_curves
 from .d2lbook_adapter import in_root, page_builder
 from .errors import BookError
 from .files import BUILD, ROOT, write_notebook
 from .handout import DOWNLOADS
-from .lock import alone
+from .page_structure import check_page
 from .pandoc import cached_pandoc, put_on_path
-from .rst import with_rst
-from .sanitize import Safe
+from .rst_outputs import with_rst
+from .sanitize_outputs import Safe
 from .section import Executed, Section
 from .source import configured_tabs, fill_with_nothing
 from .stale import code_files, files_hash
-from .structure import check_page
 
 HTML = BUILD / "html"
 WHOLE = "pages/whole"  # in the cache: that the pages are made from all that they are made from now

@@ -6,16 +6,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from .build_lock import alone
 from .d2lbook_adapter import in_root, pdf_builder
 from .errors import BookError
 from .files import BUILD, ROOT, write_notebook
 from .frameworks import FRAMEWORKS
 from .handout import listing
-from .lock import alone
+from .latex_outputs import printable
 from .pages import running_sphinx
-from .printable import printable
-from .rst import with_rst
-from .sanitize import Safe
+from .rst_outputs import with_rst
+from .sanitize_outputs import Safe
 from .section import Executed
 from .source import configured_tabs, fill_with_nothing
 

@@ -16,12 +16,12 @@ from d2l.mime import RUN_MIME
 from d2l.run_profile import parse_profile
 
 from .errors import BookError
-from .execute import cell_code, run, with_outputs
+from .execute_notebooks import cell_code, run, with_outputs
 from .files import ROOT, write_notebook
 from .frameworks import FRAMEWORKS, is_installed
-from .outputs import truncated
 from .regression import numbers_hash
-from .section import Compiled, Executed, Section
+from .section import Compiled, Executed, Section, sections_named
+from .truncate_outputs import truncated
 
 RECORDINGS = ROOT / "recordings"
 
@@ -39,9 +39,7 @@ def record(sections: list[Compiled], tab: str, profile: str, only: str = "") -> 
     mine = [section for section in sections if section.tab == tab and section.code_cells]
     if not mine:
         raise BookError(f"TAB={tab!r}: known tabs are {', '.join(FRAMEWORKS)}")
-    names = [Path(section.name).name for section in mine]
-    if only and only not in names:
-        raise BookError(f"SECTION={only!r}: known sections are {', '.join(names)}")
+    chosen = sections_named(only, mine)
     if not is_installed(tab):
         raise BookError(f"TAB={tab!r}: {FRAMEWORKS[tab].module} is not installed here")
     try:
@@ -50,7 +48,7 @@ def record(sections: list[Compiled], tab: str, profile: str, only: str = "") -> 
         raise BookError(str(error)) from None
     if smoke:
         raise BookError("a smoke run is no result: record a full run, or one with limits such as epochs=1")
-    for section in (section for section in mine if only in ("", Path(section.name).name)):
+    for section in chosen:
         # Taken before the run, which may take hours: the code may be edited meanwhile.
         recording = {
             "numbers": numbers_hash(section),

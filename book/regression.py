@@ -7,8 +7,8 @@ import nbformat
 from nbformat import NotebookNode
 
 from .cache import digest
-from .comparison import numbers
-from .execute import cell_code
+from .compare_outputs import numbers
+from .execute_notebooks import cell_code
 from .files import ROOT
 from .section import Section
 

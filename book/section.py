@@ -2,13 +2,16 @@
 
     Source -> Compiled -> Executed -> Safe -> Page
 
-Each is made from the one before: `Source` by `book.source`, `Compiled` by `book.compile`, `Executed` by `book.execute`
-or `book.recordings`, `Safe` by `book.sanitize` alone, `Page` by `book.pages`.
+Each is made from the one before: `Source` by `book.source`, `Compiled` by `book.compile_notebooks`, `Executed` by
+`book.execute_notebooks` or `book.recordings`, `Safe` by `book.sanitize_outputs` alone, `Page` by `book.pages`.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from nbformat import NotebookNode
+
+from .errors import BookError
 
 
 @dataclass(frozen=True)
@@ -40,3 +43,15 @@ class Compiled(Section):
 
 class Executed(Section):
     """A section with the outputs of a run, or of a recording. Whatever the code has printed may be in them."""
+
+
+def sections_named(name: str, sections: list[Compiled]) -> list[Compiled]:
+    """Those of one file, such as ``alexnet``, in each framework; all if the name is empty.
+
+    Raises:
+        BookError: There is none of this name.
+    """
+    known = {Path(section.name).name: section for section in sections if section.code_cells}
+    if name and name not in known:
+        raise BookError(f"SECTION={name!r}: known sections are {', '.join(known)}")
+    return [section for section in sections if name in ("", Path(section.name).name)]

@@ -9,7 +9,7 @@ from nbformat import NotebookNode
 
 from . import d2lbook_adapter
 from .handout import readable
-from .sanitize import Safe
+from .sanitize_outputs import Safe
 
 JOINER = "\N{WORD JOINER}"
 

@@ -14,7 +14,7 @@ from typing import Self
 from .errors import BookError
 from .files import ROOT
 from .frameworks import FRAMEWORKS
-from .svg import SvgError, only_drawing
+from .sanitize_svg import SvgError, only_drawing
 from .syntax import Block, check_tabs, read_blocks, read_source
 
 LABEL = re.compile(r":(?:eq)?label:`([^`]+)`")

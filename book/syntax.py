@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 from . import d2lbook_adapter
 from .errors import BookError
 from .formulas import check_formulas
-from .imports import IMPORTS, import_runs, imports_of, meaning, order_matters
+from .import_order import IMPORTS, import_runs, imports_of, meaning, order_matters
 
 # What some reader of Markdown takes for a fence, and what all of them do.
 FENCE_LIKE = re.compile(r"(?:[^\w`~]|\d+[.)])*(?:`{3,}|~{3,})")

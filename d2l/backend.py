@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from . import validation
-from .data import inputs_of
+from . import input_checks
+from .batches import inputs_of
 from .metrics import StepMetrics, recorded
 from .modules import Classifier, Module
 from .process_group import ProcessGroup
@@ -197,7 +197,7 @@ class Backend:
         optimizer = configured_by(model)
         if type(optimizer) in (tuple, list, dict):
             raise TypeError(
-                f"{type(model).__name__}.configure_optimizers returned {validation.describe(optimizer)}: return one "
+                f"{type(model).__name__}.configure_optimizers returned {input_checks.describe(optimizer)}: return one "
                 f"optimizer, such as {self.optimizer_example}. A schedule is an argument of it: "
                 f"{self.schedule_example}"
             )
@@ -269,7 +269,7 @@ class Backend:
 
 def configured_by(model: Module) -> Any:
     """What a model's ``configure_optimizers`` returns; to errors in it is added what they most likely come from."""
-    with validation.configuring(model):
+    with input_checks.configuring(model):
         return model.configure_optimizers()
 
 
@@ -280,7 +280,7 @@ def check_optimizer(backend: Backend, model: Module, optimizer: Any) -> None:
         TypeError: It has not.
     """
     if backend.optimizer_methods:
-        validation.check_optimizer(model, optimizer, backend.optimizer_methods, backend.optimizer_example)
+        input_checks.check_optimizer(model, optimizer, backend.optimizer_methods, backend.optimizer_example)
 
 
 def forward_once(model: Module, batch: Batch, **options: Any) -> None:

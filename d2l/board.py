@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from .hyperparameters import HyperParameters
 from .metrics import AllReduce, WeightedMean, number
 from .mime import CURVES_MIME, json_safe
-from .notebook import Output, at_end_of_cell, in_notebook
+from .notebook_output import Output, at_end_of_cell, in_notebook
 from .plotting import OF_BOARD, SVG_STYLE, Look, free_look, in_turn, look_of, looks, set_axes
 
 REDRAW_SECONDS = 0.5

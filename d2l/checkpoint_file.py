@@ -24,12 +24,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from .locks import FolderInUse, locked
+from .folder_lock import FolderInUse, locked
+from .input_checks import printable
 from .machine import physical_memory
 from .mime import as_json
 from .plotting import to_numpy
 from .process_group import ProcessGroup
-from .validation import printable
 
 FORMAT = "2"
 NAME = re.compile(r"step-([0-9]{8}|[1-9][0-9]{8,})\.safetensors")  # one name for each number

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .attributes import attributes, counters
 from .backend import OptimizerState
 from .checkpoint_file import (
     Checkpoint,
@@ -23,12 +22,13 @@ from .checkpoint_file import (
     quoted,
     unpack,
 )
-from .datasets import DataModule
+from .data_modules import DataModule
 from .installation import VERSION
-from .loaders import BegunLoader, ResumedLoader, unwrapped
+from .object_state import attributes, counters
 from .observers import Observer, learning_rate
 from .plotting import to_numpy
 from .run_state import RunState, check_alike, check_run_state, fitting, pending_loss
+from .wrapped_loaders import BegunLoader, ResumedLoader, unwrapped
 
 if TYPE_CHECKING:
     from .trainer import Trainer

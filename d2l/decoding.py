@@ -13,7 +13,7 @@ from threading import Condition
 import numpy as np
 from PIL import Image, ImageOps
 
-from .data import DataError
+from .data_error import DataError
 from .image_folders import Example
 
 # Pillow tries no other decoder, whatever a file says that it is: some of them start other programs.

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from tqdm import tqdm
 
-from .data import DataError
+from .data_error import DataError
 from .run_profile import Profile
 from .tar import NOT_WHOLE, walk
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .data import DataError
+from .data_error import DataError
 from .decoding import DECODE_MEMORY, CorruptImageError, Memory, load
 from .image_folders import ImageSet, first_few, print_line
 from .process_group import ProcessGroup

@@ -7,7 +7,7 @@ import numpy as np
 
 # pyright does not follow names that a stub's `__getattr__` gives through two modules.
 from .backends.jax import jax, jnp, lax, nn, optax  # pyright: ignore[reportAttributeAccessIssue]
-from .backends.jax.data import DataModule, FashionMNIST, ImageFolder, SyntheticRegressionData
+from .backends.jax.data_modules import DataModule, FashionMNIST, ImageFolder, SyntheticRegressionData
 from .backends.jax.devices import cpu, get_key, get_seed, gpu, num_gpus, try_all_gpus, try_gpu
 from .backends.jax.models import (
     LeNet,
@@ -19,7 +19,7 @@ from .backends.jax.models import (
     corr2d,
 )
 from .backends.jax.modules import Classifier, Module
-from .backends.jax.optimizers import SGD
+from .backends.jax.sgd import SGD
 from .backends.jax.train_state import TrainState
 from .backends.jax.trainer import Trainer
 from .board import ProgressBoard

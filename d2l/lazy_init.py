@@ -5,9 +5,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .backend import Batch, choose_precision
-from .data import as_batch
-from .loaders import BegunLoader, is_own
+from .batches import as_batch
 from .step_errors import explained
+from .wrapped_loaders import BegunLoader, is_own
 
 if TYPE_CHECKING:
     from .trainer import Trainer

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import validation
+from . import input_checks
 from .board import ProgressBoard
 from .hyperparameters import HyperParameters
 from .layer_table import Layer, LayerTable
@@ -43,7 +43,7 @@ class Module(HyperParameters):
             )
         if not callable(self.net):
             raise TypeError(
-                f"{type(self).__name__}.net is {validation.describe(self.net)}: make it a layer, such as a Sequential"
+                f"{type(self).__name__}.net is {input_checks.describe(self.net)}: make it a layer, such as a Sequential"
             )
         return self.net(X)
 
@@ -127,7 +127,7 @@ class Classifier(Module):
     @contextmanager
     def _layer_walk(self, X_shape: Sequence[int]) -> Iterator[Iterator[tuple[Any, Any, Any]]]:
         """`_walk`, which leaves a model as it was, without weights of that shape, where a layer does not take it."""
-        shape = validation.check_shape("X_shape", X_shape)
+        shape = input_checks.check_shape("X_shape", X_shape)
         name = type(self).__name__
         try:
             with self._unspoilt(), closing(self._walk(shape)) as walk:
@@ -136,7 +136,7 @@ class Classifier(Module):
             error.add_note(f"{name}'s layers were given an input of shape {shape}.")
             if re.search(r"'net'|iterable|'layers'", str(error)):
                 error.add_note("They are those of self.net, which has to be a Sequential.")
-            hint = validation.layout(shape, self.channel_axis)
+            hint = input_checks.layout(shape, self.channel_axis)
             if hint:
                 error.add_note(hint)
             raise

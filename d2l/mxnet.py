@@ -4,7 +4,7 @@ import sys
 
 # pyright does not follow names that a stub's `__getattr__` gives through two modules.
 from .backends.mxnet import autograd, gluon, init, mx, nn, np, npx  # pyright: ignore[reportAttributeAccessIssue]
-from .backends.mxnet.data import DataModule, FashionMNIST, ImageFolder, SyntheticRegressionData
+from .backends.mxnet.data_modules import DataModule, FashionMNIST, ImageFolder, SyntheticRegressionData
 from .backends.mxnet.devices import cpu, gpu, num_gpus, try_all_gpus, try_gpu
 from .backends.mxnet.models import (
     LeNet,
@@ -16,7 +16,7 @@ from .backends.mxnet.models import (
     corr2d,
 )
 from .backends.mxnet.modules import Classifier, Module
-from .backends.mxnet.optimizers import SGD
+from .backends.mxnet.sgd import SGD
 from .backends.mxnet.trainer import Trainer
 from .board import ProgressBoard
 from .hyperparameters import HyperParameters, add_to_class

@@ -6,13 +6,13 @@ They are told in this order: `Report`, `Progress`, `BoardObserver`, a trainer's 
 
 from typing import TYPE_CHECKING, Any
 
-from . import validation
+from . import input_checks
 from .backend import describe_devices, describe_precision
 from .checkpoint_file import quoted
-from .loaders import is_own, unwrapped
 from .mime import RUN_MIME, json_safe
-from .notebook import in_notebook
+from .notebook_output import in_notebook
 from .run_profile import current_profile
+from .wrapped_loaders import is_own, unwrapped
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -93,7 +93,7 @@ class LoaderChecks(Observer):
         if not train or trainer.train_batch_idx:
             return
         shape = getattr(batch[0], "shape", ()) if isinstance(batch, (tuple, list)) and batch else ()
-        note = validation.layout(shape, trainer.model.channel_axis) if len(shape) == 4 else None
+        note = input_checks.layout(shape, trainer.model.channel_axis) if len(shape) == 4 else None
         if note:
             trainer.backend.say(note)
 
@@ -195,4 +195,4 @@ class Report(Observer):
 def learning_rate(model: Any) -> float | None:
     """The model's learning rate, if it has one and no schedule in its place."""
     lr = getattr(model, "lr", None)
-    return lr if validation.is_real(lr) else None
+    return lr if input_checks.is_real(lr) else None

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from .input_checks import count_examples
 from .metrics import StepMetrics
-from .notebook import Output, in_notebook
+from .notebook_output import Output, in_notebook
 from .observers import Observer
-from .validation import count_examples
 
 if TYPE_CHECKING:
     from .trainer import Trainer

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from . import validation
+from . import input_checks
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -52,9 +52,9 @@ def _notes(trainer: "Trainer", error: Exception, phase: str, index: int, batch: 
     shapes = ", ".join(f"{tuple(part.shape)} {part.dtype}" for part in tensors)
     given = f", with a batch of {shapes}" if tensors else ""
     yield f"In {phase} step {index + 1} of the run{given}."
-    yield from validation.hints(error, trainer.model, [part.shape for part in tensors])
+    yield from input_checks.hints(error, trainer.model, [part.shape for part in tensors])
     if is_out_of_memory(error):
-        size = validation.count_examples(batch)
+        size = input_checks.count_examples(batch)
         yield f"The memory does not hold it: try a batch_size of {max(size // 2, 1)} instead of {size}."
     if LOST_GPU.search(str(error)):
         yield (
@@ -67,8 +67,8 @@ def _clearer(trainer: "Trainer", error: Exception, batch: Any) -> Exception:
     """An error that names the mistake which a framework's error in a step comes from, if that is a known one."""
     backend = trainer.backend
     ours = type(trainer).prepare_batch.__module__.startswith("d2l.")  # another may take any batch
-    mistake = validation.mistake_in_batch(batch, backend.tensor_types, backend.tensors_name) if ours else None
-    mistake = mistake or validation.mistake_in_signature(error, trainer.model, backend.module_type)
+    mistake = input_checks.mistake_in_batch(batch, backend.tensor_types, backend.tensors_name) if ours else None
+    mistake = mistake or input_checks.mistake_in_signature(error, trainer.model, backend.module_type)
     return TypeError(mistake) if mistake else error
 
 

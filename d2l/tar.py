@@ -11,8 +11,8 @@ import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from .data import DataError
-from .validation import printable
+from .data_error import DataError
+from .input_checks import printable
 
 BLOCK = tarfile.BLOCKSIZE
 LONG_NAME, LONG_LINK = tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 
 from .backends.tensorflow import tf
-from .backends.tensorflow.data import DataModule, FashionMNIST, ImageFolder, SyntheticRegressionData
+from .backends.tensorflow.data_modules import DataModule, FashionMNIST, ImageFolder, SyntheticRegressionData
 from .backends.tensorflow.devices import cpu, gpu, num_gpus, try_all_gpus, try_gpu
 from .backends.tensorflow.models import (
     LeNet,
@@ -17,7 +17,7 @@ from .backends.tensorflow.models import (
     corr2d,
 )
 from .backends.tensorflow.modules import Classifier, Module
-from .backends.tensorflow.optimizers import SGD
+from .backends.tensorflow.sgd import SGD
 from .backends.tensorflow.trainer import Trainer
 from .board import ProgressBoard
 from .hyperparameters import HyperParameters, add_to_class

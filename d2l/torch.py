@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from .backends.torch import nn, torch
-from .backends.torch.data import DataModule, FashionMNIST, ImageFolder, SyntheticRegressionData
+from .backends.torch.data_modules import DataModule, FashionMNIST, ImageFolder, SyntheticRegressionData
 from .backends.torch.devices import cpu, gpu, num_gpus, try_all_gpus, try_gpu
 from .backends.torch.models import (
     LeNet,
@@ -19,7 +19,7 @@ from .backends.torch.models import (
     init_cnn,
 )
 from .backends.torch.modules import Classifier, Module
-from .backends.torch.optimizers import SGD
+from .backends.torch.sgd import SGD
 from .backends.torch.trainer import Trainer
 from .board import ProgressBoard
 from .hyperparameters import HyperParameters, add_to_class

@@ -256,7 +256,8 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
         UsageError: The framework lacks the precision, or ``D2L_PROFILE`` is no profile.
         ImportError: The framework is not installed, or another package is installed over this one.
         ValueError: The run cannot be as asked for on this machine.
-        DataError, CheckpointError, FloatingPointError: As `d2l.datasets.ImageFolder` and `d2l.trainer.Trainer.fit` say.
+        DataError, CheckpointError, FloatingPointError: As `d2l.data_modules.ImageFolder` and `d2l.trainer.Trainer.fit`
+            say.
         Stopped: A signal has come.
     """
     import numpy as np
@@ -328,7 +329,7 @@ def _run(options: argparse.Namespace) -> int:
         return 1
     # Only now, since they take a second to import.
     from .checkpoint_file import CheckpointError
-    from .data import DataError
+    from .data_error import DataError
     from .run_log import RunLog
     from .step_errors import is_out_of_memory
 
@@ -412,7 +413,7 @@ def _check(options: argparse.Namespace) -> None:
 def _load(d2l: Any, options: argparse.Namespace, size: int) -> tuple[Any, int]:
     """The data, in images with sides of ``size``, and their number of classes."""
     if options.data == FASHION_MNIST:
-        from .data import CLASSES
+        from .fashion_mnist import CLASSES
 
         return d2l.FashionMNIST(options.batch_size, resize=(size, size), root="data"), len(CLASSES)
     # As much more than what is cut out of it as in AlexNet's 256 and 224.

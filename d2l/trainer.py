@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-from . import validation
+from . import input_checks
 from .backend import Backend, describe_devices
 from .checkpointing import Checkpointing
-from .datasets import DataModule, placed
+from .data_modules import DataModule, placed
 from .hyperparameters import HyperParameters
 from .metrics import StepMetrics, record
 from .modules import Module
@@ -78,8 +78,8 @@ class Trainer(HyperParameters):
         every: int | Literal["epoch"] = "epoch",
         keep: int = 2,
     ):
-        validation.check_trainer(max_epochs, num_gpus, gradient_clip_val, checkpoint_dir, every, keep)
-        validation.check_precision(precision, self.backend_type.precisions)
+        input_checks.check_trainer(max_epochs, num_gpus, gradient_clip_val, checkpoint_dir, every, keep)
+        input_checks.check_precision(precision, self.backend_type.precisions)
         max_epochs, num_gpus = int(max_epochs), int(num_gpus)  # also where they are NumPy's, which JSON cannot hold
         self.save_hyperparameters()
         if num_gpus > self.num_devices or (num_gpus and not self.gpus):
@@ -136,8 +136,8 @@ class Trainer(HyperParameters):
         """Get the data loaders and their lengths in batches, which are 1 or more."""
         with placed(data, self.device, self.processes):
             self.train_dataloader, self.val_dataloader = data.train_dataloader(), data.val_dataloader()
-        self.num_train_batches = validation.count_batches(data, "train_dataloader", self.train_dataloader)
-        self.num_val_batches = validation.count_batches(data, "val_dataloader", self.val_dataloader)
+        self.num_train_batches = input_checks.count_batches(data, "train_dataloader", self.train_dataloader)
+        self.num_val_batches = input_checks.count_batches(data, "val_dataloader", self.val_dataloader)
 
     def prepare_model(self, model: Module) -> None:
         """Join model and trainer, set up the board, and bring the model to the device.
@@ -145,7 +145,7 @@ class Trainer(HyperParameters):
         Raises:
             ValueError: A number of points is not a positive whole one.
         """
-        validation.check_points(model)
+        input_checks.check_points(model)
         model.trainer = self
         model.board.xlim = [0, self.num_epochs]
         self.model = model
@@ -212,7 +212,7 @@ class Trainer(HyperParameters):
 
     def log(self, key: str, value: Any, train: bool) -> None:
         """Take a scalar of the current step to the board, or to what collects those of a step in progress."""
-        validation.check_metric(self.model, key, value)
+        input_checks.check_metric(self.model, key, value)
         if not record(key, value):
             self._draw(key, value, train)
 

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import validation
-from .attributes import attributes
+from . import input_checks
 from .backend import choose_precision
 from .checkpoint_file import read
 from .checkpointing import checkpointing, load_model_state, owners
 from .compiler_caches import check_caches
-from .datasets import DataModule
+from .data_modules import DataModule
 from .lazy_init import example_batch, init_parameters, initialize
-from .loaders import ShardedLoader, WatchedLoader, is_own
 from .modules import Module
+from .object_state import attributes
 from .observers import EVENTS, BoardObserver, LoaderChecks, LossChecks, Observer, Report, is_told
 from .process_group import ProcessGroup
 from .progress import Progress
 from .random_states import RandomStates
 from .step_errors import LOST_PEER
+from .wrapped_loaders import ShardedLoader, WatchedLoader, is_own
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -131,7 +131,7 @@ def _set_loaders(trainer: "Trainer", train_dataloader: Any, val_dataloader: Any)
 def load_weights(trainer: "Trainer", model: Module, data: DataModule, path: str | os.PathLike[str]) -> None:
     """Give a model the weights of a checkpoint: see `d2l.trainer.Trainer.load_weights`."""
     if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"load_weights got {validation.describe(path)} for the path: give a checkpoint's file")
+        raise TypeError(f"load_weights got {input_checks.describe(path)} for the path: give a checkpoint's file")
     checkpoint = read(Path(os.path.expanduser(path)))
     trainer.random_states = RandomStates(trainer.backend)
     with _alone(trainer):
@@ -171,4 +171,4 @@ def check_given(trainer: "Trainer", call: str, model: Any, data: Any) -> None:
         )
     if not hasattr(trainer, "max_epochs"):
         raise AttributeError(f"{type(trainer).__name__}.__init__ has to call super().__init__(max_epochs) first")
-    validation.check_given(call, model, data, trainer.backend.module_type, trainer.backend.constructor_advice)
+    input_checks.check_given(call, model, data, trainer.backend.module_type, trainer.backend.constructor_advice)

@@ -25,7 +25,7 @@ from style import BLUE, CLAY, GROUND, NOTE_SIZE, SOFT_INK, WIDTH, add, save, she
 from torch import Tensor, nn
 
 from d2l import torch as d2l
-from d2l.data import CLASSES
+from d2l.fashion_mnist import CLASSES
 
 FOLDER = Path(__file__).parent
 WEIGHTS = FOLDER.parent / "_build" / "views.pt"

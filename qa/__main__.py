@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from book.commands import run_command
+from book.cli import run_command
 from book.errors import BookError
 
 

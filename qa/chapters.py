@@ -7,7 +7,7 @@ from book.errors import BookError
 from book.files import ROOT, atomic_write, markdown_table
 from book.frameworks import FRAMEWORKS
 
-from .junit import outcome, run_tests
+from .pytest_reports import outcome, run_tests
 
 CHAPTERS = ROOT / "tests" / "chapters"
 SECTIONS = sorted(path.stem for path in CHAPTERS.glob("*.md") if path.stem != "README")

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from book.errors import BookError
 from book.files import ROOT, atomic_write, markdown_table
 
-from .junit import outcome, properties, run_tests
+from .pytest_reports import outcome, properties, run_tests
 
 TESTS = ROOT / "tests"
 TABLE = TESTS / "faults.md"

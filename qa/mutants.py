@@ -56,10 +56,10 @@ Defect = TypeVar("Defect")
 RECOMPILE = """
 import sys
 import nbformat
-from book.execute import with_outputs
+from book.execute_notebooks import with_outputs
 from book.regression import reference_path
 from book.files import ROOT, write_notebook
-from book.compile import compile_sections
+from book.compile_notebooks import compile_sections
 
 for section in compile_sections():
     path = reference_path(section)

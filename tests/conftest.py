@@ -17,13 +17,13 @@ from matplotlib import pyplot as plt
 from playwright.sync_api import Browser, Page, sync_playwright
 from processes import free_ports
 
-from book.compile import compile_sections
+from book.compile_notebooks import compile_sections
 from book.errors import BookError
-from book.execute import with_outputs
+from book.execute_notebooks import with_outputs
 from book.files import BUILD
 from book.frameworks import is_installed
 from book.handout import export_all
-from book.helper import check_helper
+from book.helper_origin import check_helper
 from book.kernel import own_environment
 from book.recordings import show_results
 from book.regression import reference_path

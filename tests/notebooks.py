@@ -14,7 +14,7 @@ from nbclient.exceptions import CellTimeoutError
 from nbformat import NotebookNode
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-from book.comparison import differences
+from book.compare_outputs import differences
 from book.kernel import TIMED_OUT, Client
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from d2l import backend, datasets, modules, trainer
+from d2l import backend, data_modules, modules, trainer
 from d2l.backend import Clip, OptimizerState
 from d2l.checkpoint_file import check_fits
 from d2l.metrics import StepMetrics, recorded
@@ -139,7 +139,7 @@ class Trainer(trainer.Trainer):
         return [grad * min(1, grad_clip_val / norm) for grad in grads]
 
 
-class FashionMNIST(datasets.FashionMNIST):
+class FashionMNIST(data_modules.FashionMNIST):
     def _on_device(self, tensor: np.ndarray, device: Any) -> np.ndarray:
         return tensor
 

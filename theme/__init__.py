@@ -21,7 +21,7 @@ from sphinx.writers.html5 import HTML5Translator
 
 from book.formulas import FormulaError, mathml
 from book.frameworks import FRAMEWORKS
-from book.svg import SVG, SvgError, only_drawing
+from book.sanitize_svg import SVG, SvgError, only_drawing
 
 from .explorer import Explorer
 from .outputs import add_directives

@@ -1,10 +1,10 @@
-"""Outputs of cells, which the build gives to Sphinx as letters and digits, see `book.rst`."""
+"""Outputs of cells, which the build gives to Sphinx as letters and digits, see `book.rst_outputs`."""
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
 
-from book.rst import HTML, TEXT, decoded
+from book.rst_outputs import HTML, TEXT, decoded
 
 
 class ShownText(Directive):

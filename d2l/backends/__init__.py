@@ -1,1 +1,4 @@
-"""One package for each framework, with the same files in each: what a `d2l.backend.Backend` is, and public classes."""
+"""One package for each framework: its `d2l.backend.Backend`, its public classes, and what it alone needs.
+
+In each are `backend`, `data_modules`, `devices`, `models`, `modules`, `sgd` and `trainer`.
+"""

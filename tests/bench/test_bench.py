@@ -16,11 +16,11 @@ from contract.examples import Loaders
 from bench import accuracy, child, fit, kernels, report, scaling, speed, step
 from bench.frameworks import ADAPTERS
 from bench.work import IMAGE, training_flop
-from book.compile import compile_source
+from book.compile_notebooks import compile_source
 from book.files import ROOT
 from book.frameworks import FRAMEWORKS, is_installed
 from book.source import Source
-from d2l.data import resize_matrix
+from d2l.batches import resize_matrix
 from d2l.plotting import to_numpy
 
 

@@ -23,17 +23,16 @@ from nbconvert.exporters import templateexporter
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from book import __main__, cache, execute, pandoc, recordings
+from book import __main__, cache, execute_notebooks, pandoc, recordings
 from book.__main__ import main
 from book.cache import cached_notebook, forget
-from book.compile import TOOLS, compile_sections, compile_source, source_notebook
+from book.compile_notebooks import TOOLS, compile_sections, compile_source, source_notebook
 from book.errors import BookError
-from book.execute import cell_code, has_to_run, helper_code, run, run_all, run_code, smoke_run, with_outputs
+from book.execute_notebooks import cell_code, has_to_run, helper_code, run, run_all, run_code, smoke_run, with_outputs
 from book.files import BUILD, NOTEBOOKS, ROOT, atomic_write, write_notebook
 from book.frameworks import is_installed
 from book.handout import export
 from book.kernel import _asked_again
-from book.outputs import CHARACTERS, LINES, truncated
 from book.pages import HELPER, SHARED, SHARED_INPUTS, STEPS, STORED, TEXTS, _copy_in_place, render
 from book.recordings import load_recording, show_results
 from book.regression import numbers_hash, reference_path
@@ -49,7 +48,8 @@ from book.source import (
     source_files,
 )
 from book.stale import code_files, contents_hash
-from d2l.data import DataError
+from book.truncate_outputs import CHARACTERS, LINES, truncated
+from d2l.data_error import DataError
 from d2l.mime import CURVES_MIME, RUN_MIME
 from d2l.run_profile import Profile
 
@@ -689,9 +689,9 @@ def test_a_section_is_run_again_when_its_code_or_the_helper_has_changed_and_for_
         return shown.cells[-1].outputs[0].text
 
     monkeypatch.setattr(cache, "CACHE", tmp_path)
-    monkeypatch.setattr(execute, "NOTEBOOKS", tmp_path / "notebooks")
-    monkeypatch.setattr(execute, "run_clients", fake_run)
-    monkeypatch.setattr(execute, "helper_code", helper.__getitem__)
+    monkeypatch.setattr(execute_notebooks, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(execute_notebooks, "run_clients", fake_run)
+    monkeypatch.setattr(execute_notebooks, "helper_code", helper.__getitem__)
     assert result("fit()") == result("fit()  # a comment", prose="Another text.") == "run 1"
     assert result("fit(lr=1)") == "run 2"
     assert result("fit()", tab="jax") == "run 3"
@@ -706,7 +706,7 @@ def test_helper_code_ignores_comments_and_other_tabs(tmp_path, monkeypatch):
     helper.mkdir()
     for name, text in {"core": "x = 1", "torch": "y = 1", "mxnet": "y = 2", "tensorflow": "y = 3"}.items():
         (helper / f"{name}.py").write_text(text + "\n")
-    monkeypatch.setattr("book.execute.ROOT", tmp_path)
+    monkeypatch.setattr("book.execute_notebooks.ROOT", tmp_path)
     before = {tab: helper_code(tab) for tab in TABS}
     (helper / "core.py").write_text('"""A docstring."""\n\nx = 1  # a comment\n')
     assert {tab: helper_code(tab) for tab in TABS} == before
@@ -720,7 +720,7 @@ def test_helper_code_ignores_comments_and_other_tabs(tmp_path, monkeypatch):
 
 
 def test_helper_code_covers_folders_and_data(tmp_path, monkeypatch):
-    monkeypatch.setattr("book.execute.ROOT", tmp_path)
+    monkeypatch.setattr("book.execute_notebooks.ROOT", tmp_path)
     found = set()
     for name, text in {
         "core.py": "x = 1",
@@ -762,7 +762,7 @@ def test_comments_in_other_files_than_code_make_nothing_stale(tmp_path, name, te
 
 @pytest.mark.parametrize("name", ["core.py~", "#core.py#", "core.pyc", ".core.py.swp", "core.py.orig", "core.py.bak"])
 def test_what_editors_leave_makes_nothing_stale(tmp_path, monkeypatch, name):
-    monkeypatch.setattr("book.execute.ROOT", tmp_path)
+    monkeypatch.setattr("book.execute_notebooks.ROOT", tmp_path)
     (tmp_path / "d2l").mkdir()
     (tmp_path / "d2l" / "core.py").write_text("x = 1")
     before = helper_code("jax")
@@ -794,17 +794,23 @@ def test_tool_that_makes_no_page_makes_none_stale():
     others = {f"book/{name}.py" for name in ("__main__", "commands", "reference")}
     assert not inputs & {*others, "book/pdf.py", "book/slides.py", "img/alexnet.py"}
     assert not {name for name in (*inputs, *TOOLS) if name.startswith("qa/")}
-    assert inputs >= {"book/syntax.py", "book/curves.py", "book/outputs.py", "theme/explorer.py", "img/alexnet.svg"}
+    assert inputs >= {
+        "book/syntax.py",
+        "book/curves.py",
+        "book/truncate_outputs.py",
+        "theme/explorer.py",
+        "img/alexnet.svg",
+    }
     assert inputs >= {
         "book/frameworks.py",
         "d2l/layer_table.py",
         "img/filters.png",
     }  # which the theme and the sources read
-    assert not set(TOOLS) & {*others, "book/pages.py", "book/execute.py"}
+    assert not set(TOOLS) & {*others, "book/pages.py", "book/execute_notebooks.py"}
 
 
 def test_failing_cell_is_named_with_section_tab_number_and_traceback(tmp_path, monkeypatch):
-    monkeypatch.setattr("book.execute.NOTEBOOKS", tmp_path)
+    monkeypatch.setattr("book.execute_notebooks.NOTEBOOKS", tmp_path)
     (tmp_path / "pytorch" / "chapter_test").mkdir(parents=True)
     with pytest.raises(BookError) as error:
         run(small_section("x = 1", "x / 0"), "smoke")
@@ -813,7 +819,7 @@ def test_failing_cell_is_named_with_section_tab_number_and_traceback(tmp_path, m
 
 
 def test_figures_are_the_books_whatever_the_user_has_set_for_other_programs(tmp_path, monkeypatch):
-    monkeypatch.setattr("book.execute.NOTEBOOKS", tmp_path)
+    monkeypatch.setattr("book.execute_notebooks.NOTEBOOKS", tmp_path)
     section = small_section("from matplotlib import pyplot as plt", "plt.plot([1, 2]);")
     expected = run(section, "smoke").notebook.cells[1].outputs
     assert "image/png" in expected[0].data
@@ -865,7 +871,7 @@ def test_pages_are_of_one_build_whenever_it_is_stopped(tmp_path, monkeypatch, st
 
 @pytest.mark.fault("A cell prints megabytes")
 def test_cell_that_prints_megabytes_is_shown_in_part(tmp_path, monkeypatch, capsys, sees):
-    monkeypatch.setattr("book.execute.NOTEBOOKS", tmp_path)
+    monkeypatch.setattr("book.execute_notebooks.NOTEBOOKS", tmp_path)
     monkeypatch.setattr(recordings, "RECORDINGS", tmp_path)
     section = small_section("'all'", "for i in range(50_000):\n    print(i, 'x' * 60)")
     executed = run(section, "smoke")
@@ -1075,7 +1081,7 @@ def test_change_of_the_helper_that_computes_the_same_leaves_recordings_current(t
     section = small_section("fit()")
     refer(section, COUNTED)
     recorded(section, tmp_path, monkeypatch)
-    monkeypatch.setattr("book.execute.ROOT", tmp_path)
+    monkeypatch.setattr("book.execute_notebooks.ROOT", tmp_path)
     (tmp_path / "d2l").mkdir()
     (tmp_path / "d2l" / "trainer.py").write_text("renamed = 1")
     assert "earlier version" not in str(show_results(smoke_outputs(section)).notebook)
@@ -1152,7 +1158,7 @@ def test_limits_may_be_parted_by_blanks_or_commas(monkeypatch):
         *((verb, ()) for verb in ("data", "notebooks", "slides", "lib")),
         ("build", (["pytorch", "jax"],)),
         ("record", ("mxnet", ["epochs=1", "images=6000"], "lenet")),
-        ("reference", (True,)),
+        ("reference", (True, "lenet")),
         ("pdf", ("mxnet",)),
     ],
 )
@@ -1182,7 +1188,7 @@ def test_every_verb_of_make_hands_over_its_variables(monkeypatch, verb, handed_o
 
 def test_make_data_says_whether_the_images_are_here(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["book", "data"])
-    monkeypatch.setattr("d2l.data.load_fashion_mnist", lambda folder, profile: None)
+    monkeypatch.setattr("d2l.fashion_mnist.load_fashion_mnist", lambda folder, profile: None)
     assert main() == 0
     assert capsys.readouterr() == ("Fashion-MNIST is here, whole.\n", "")
 
@@ -1190,7 +1196,7 @@ def test_make_data_says_whether_the_images_are_here(monkeypatch, capsys):
         assert (folder, profile) == (ROOT / "data", Profile())
         raise DataError("no network")
 
-    monkeypatch.setattr("d2l.data.load_fashion_mnist", fails)
+    monkeypatch.setattr("d2l.fashion_mnist.load_fashion_mnist", fails)
     assert main() == 1
     assert capsys.readouterr() == ("", "error: no network\n")
 
@@ -1322,7 +1328,7 @@ def test_code_is_told_apart_by_what_it_does_and_not_by_comments_or_docstrings():
 def test_comments_and_docstrings_are_code_where_a_cell_may_show_them(tmp_path, monkeypatch, shows):
     cells = ["def f(x):\n    return x", "def f(x):\n    '''What.'''\n    return x", "def f(x):\n    return x  # why"]
     assert len({cell_code(small_section(cell, shows).notebook) for cell in cells}) == len(cells)
-    monkeypatch.setattr("book.execute.ROOT", tmp_path)
+    monkeypatch.setattr("book.execute_notebooks.ROOT", tmp_path)
     (tmp_path / "d2l").mkdir()
     (tmp_path / "constraints.txt").write_text("a==1\n")
     found = []
@@ -1388,7 +1394,7 @@ def test_only_what_has_changed_is_compiled(tmp_path, monkeypatch):
         compiled.append((source.path.stem, tab))
         return Compiled(source.name, tab, notebook) if tab == "jax" else None
 
-    monkeypatch.setattr("book.compile.compile_source", compile_source)
+    monkeypatch.setattr("book.compile_notebooks.compile_source", compile_source)
     (tmp_path / "config.ini").write_text("[build]\ntabs = pytorch, jax\n")
     (tmp_path / "references.bib").touch()
     (tmp_path / "chapter_a").mkdir()

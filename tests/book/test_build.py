@@ -16,10 +16,10 @@ import pytest
 from processes import TIME_LIMIT
 from test_book import disk_full, small_section
 
-from book import build, execute
+from book import build, execute_notebooks
 from book.__main__ import main
 from book.errors import BookError
-from book.execute import with_outputs
+from book.execute_notebooks import with_outputs
 from book.files import ROOT
 from book.frameworks import FRAMEWORKS, chosen_tabs
 from book.kernel import run_clients
@@ -90,7 +90,7 @@ def happens(small_book, tmp_path, monkeypatch) -> list[str]:
 
     monkeypatch.setattr(build, "render", render)
     monkeypatch.setattr(build, "fetch_images", lambda: events.append("images"))
-    monkeypatch.setattr(execute, "run_clients", run)
+    monkeypatch.setattr(execute_notebooks, "run_clients", run)
     return events
 
 
@@ -116,7 +116,7 @@ def test_page_comes_before_notebooks_and_images_and_is_renewed_only_if_it_shows_
     said = [line for line in capsys.readouterr().out.splitlines() if "recorded with" not in line]
     assert [*said[:2], said[-1]] == [
         f"The page, from stored outputs: {page}",
-        f"Now 1 of 1 notebooks run, {execute.at_a_time()} at a time",
+        f"Now 1 of 1 notebooks run, {execute_notebooks.at_a_time()} at a time",
         f"{end}: {page}",
     ]
     happens.clear()
@@ -276,9 +276,9 @@ def test_two_notebooks_run_beside_each_other_and_no_more():
     [(1, 64, 1), (2, 64, 2), (64, 64, 2), (64, 7, 1), (64, 2, 1), (2, float("inf"), 2)],
 )
 def test_as_many_notebooks_run_beside_each_other_as_the_machine_has_room_for(monkeypatch, processors, memory, expected):
-    monkeypatch.setattr(execute, "usable_processors", lambda: processors)
-    monkeypatch.setattr(execute, "physical_memory", lambda: memory * 2**30)
-    assert execute.at_a_time() == expected
+    monkeypatch.setattr(execute_notebooks, "usable_processors", lambda: processors)
+    monkeypatch.setattr(execute_notebooks, "physical_memory", lambda: memory * 2**30)
+    assert execute_notebooks.at_a_time() == expected
 
 
 # What fails, and what stops it
@@ -344,10 +344,10 @@ from test_build import Path, execute, small_section
 
 def build(tabs):
     "Run one cell, or cells of several sections beside each other."
-    execute.NOTEBOOKS = Path.cwd()
-    execute.at_a_time = lambda: 2
+    execute_notebooks.NOTEBOOKS = Path.cwd()
+    execute_notebooks.at_a_time = lambda: 2
     sections = [small_section(cell) for cell in cells]
-    execute.run(*sections, "smoke") if len(sections) == 1 else execute.run_all(sections)
+    execute_notebooks.run(*sections, "smoke") if len(sections) == 1 else execute_notebooks.run_all(sections)
 
 _, verb, *cells = sys.argv
 sys.argv = ["book", verb]

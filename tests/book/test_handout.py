@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from book.compile import source_notebook
+from book.compile_notebooks import source_notebook
 from book.errors import BookError
 from book.files import ROOT
 from book.handout import export, listing, readable

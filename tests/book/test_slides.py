@@ -5,8 +5,8 @@ import re
 import nbformat
 import pytest
 
-from book.execute import with_outputs
-from book.sanitize import Safe
+from book.execute_notebooks import with_outputs
+from book.sanitize_outputs import Safe
 from book.section import Compiled
 from book.slides import deck
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from book.compile import source_notebook
+from book.compile_notebooks import source_notebook
 from book.files import ROOT
 from book.source import Source, sources
 

@@ -22,7 +22,7 @@ from photographs import write_folder
 from processes import TIME_LIMIT
 
 from d2l import checkpoint_file as checkpoint
-from d2l import locks, progress
+from d2l import folder_lock, progress
 from d2l.checkpoint_file import CheckpointError, CheckpointFolder, read
 from d2l.process_group import ProcessGroup
 
@@ -652,7 +652,7 @@ def test_without_locks_the_checkpoints_of_another_run_stay_all_the_same(torch, m
     def no_locks(descriptor, blocking):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(locks, "lock_descriptor", no_locks)
+    monkeypatch.setattr(folder_lock, "lock_descriptor", no_locks)
     run, other = CheckpointFolder(Path(FOLDER), 1), CheckpointFolder(Path(FOLDER), 1)
     with run.locked(ProcessGroup()), other.locked(ProcessGroup()):
         run.save(2, ARRAYS, STATE)

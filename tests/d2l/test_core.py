@@ -13,16 +13,16 @@ from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
 from d2l import board as board_module
-from d2l import datasets, modules, notebook, plotting, progress, trainer
+from d2l import data_modules, modules, notebook_output, plotting, progress, trainer
 from d2l.backend import Backend
 from d2l.board import ProgressBoard
 from d2l.hyperparameters import HyperParameters, add_to_class
-from d2l.loaders import WatchedLoader
 from d2l.metrics import StepMetrics
 from d2l.mime import CURVES_MIME, RUN_MIME
 from d2l.plotting import look_of
 from d2l.run_profile import Profile, current_profile
 from d2l.step_errors import OUT_OF_MEMORY
+from d2l.wrapped_loaders import WatchedLoader
 
 pytestmark = [pytest.mark.helper, pytest.mark.quick]
 
@@ -170,8 +170,8 @@ def shown(monkeypatch):
 
     events = SimpleNamespace(register=lambda *_: None, unregister=lambda *_: None)
     shell = SimpleNamespace(kernel=object(), events=events)
-    monkeypatch.setattr(notebook, "get_ipython", lambda: shell)
-    monkeypatch.setattr(notebook, "display", display)
+    monkeypatch.setattr(notebook_output, "get_ipython", lambda: shell)
+    monkeypatch.setattr(notebook_output, "display", display)
     return shown
 
 
@@ -332,10 +332,10 @@ def test_board_shows_nothing_without_points_or_when_told_not_to(shown, points):
 
 
 def test_board_shows_nothing_outside_a_kernel(capsys, monkeypatch):
-    monkeypatch.setattr(notebook, "display", lambda *args, **kwargs: pytest.fail("displayed outside of a kernel"))
+    monkeypatch.setattr(notebook_output, "display", lambda *args, **kwargs: pytest.fail("displayed without a kernel"))
     for shell in (None, SimpleNamespace()):
-        monkeypatch.setattr(notebook, "get_ipython", lambda shell=shell: shell)
-        assert not notebook.in_notebook()
+        monkeypatch.setattr(notebook_output, "get_ipython", lambda shell=shell: shell)
+        assert not notebook_output.in_notebook()
         board = ProgressBoard()
         board.draw(0, 1.0, "loss")
         board.flush()
@@ -792,7 +792,7 @@ class Mean(modules.Module):
         return None
 
 
-class Batches(datasets.DataModule):
+class Batches(data_modules.DataModule):
     """Batches of 3 of some numbers for training, and of others for validation."""
 
     def __init__(self, train, val=None):
@@ -930,8 +930,8 @@ def test_plot_before_fit_says_what_to_do():
     [
         (lambda: modules.Module().loss(0, 0), "loss"),
         (lambda: modules.Module().forward(0), "self.net"),
-        (lambda: datasets.DataModule().train_dataloader(), "get_dataloader"),
-        (lambda: datasets.DataModule().val_dataloader(), "get_dataloader"),
+        (lambda: data_modules.DataModule().train_dataloader(), "get_dataloader"),
+        (lambda: data_modules.DataModule().val_dataloader(), "get_dataloader"),
     ],
 )
 def test_what_a_subclass_must_define_is_named(call, missing):
@@ -946,7 +946,7 @@ def test_forward_runs_the_net():
 
 
 def test_text_labels_name_the_classes():
-    data = datasets.FashionMNIST()
+    data = data_modules.FashionMNIST()
     assert data.text_labels([0, 9, 2]) == ["t-shirt", "ankle boot", "pullover"]
     assert data.text_labels(np.array([8.0])) == ["bag"]
     assert len(set(data.text_labels(range(10)))) == 10

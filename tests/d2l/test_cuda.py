@@ -13,7 +13,7 @@ import torch
 from contract.fixtures import skip_without_gpu
 from torch import nn
 
-from book import environment as installation
+from book import install as installation
 from book.files import ROOT
 from d2l import torch as d2l
 from d2l.backends.torch import backend, cuda_graphs

@@ -16,14 +16,16 @@ import numpy as np
 import pytest
 from processes import TIME_LIMIT
 
-from d2l import data, datasets, download, validation
+from d2l import data_modules, download, fashion_mnist, input_checks
+from d2l.batches import resize_matrix
+from d2l.data_error import DataError
 from d2l.run_profile import Profile
 
 pytestmark = [pytest.mark.helper, pytest.mark.quick]
 
-TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = data.CHECKSUMS
+TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = fashion_mnist.CHECKSUMS
 FULL = Profile()
-DEBIAN_FOLDER = data.SYSTEM_FOLDER
+DEBIAN_FOLDER = fashion_mnist.SYSTEM_FOLDER
 
 
 def idx(values):
@@ -54,9 +56,9 @@ def write(folder, contents):
 
 def assert_reads(contents, root):
     """Loading from the data folder ``root`` gives exactly these contents."""
-    train, test = data.load_fashion_mnist(root, FULL)
+    train, test = fashion_mnist.load_fashion_mnist(root, FULL)
     read = (train.images, train.labels, test.images, test.labels)
-    for name, values in zip(data.CHECKSUMS, read, strict=True):
+    for name, values in zip(fashion_mnist.CHECKSUMS, read, strict=True):
         assert idx(values) == contents[name], name
 
 
@@ -64,8 +66,8 @@ def assert_reads(contents, root):
 def folders(tmp_path, monkeypatch):
     """A machine with nothing on it: no data, no system copy, no network."""
     monkeypatch.delenv("D2L_DATA", raising=False)
-    monkeypatch.setattr(data, "SYSTEM_FOLDER", tmp_path / "system")
-    monkeypatch.setattr(data, "ADDRESSES", ())
+    monkeypatch.setattr(fashion_mnist, "SYSTEM_FOLDER", tmp_path / "system")
+    monkeypatch.setattr(fashion_mnist, "ADDRESSES", ())
     return tmp_path
 
 
@@ -73,7 +75,7 @@ def folders(tmp_path, monkeypatch):
 def contents(folders, monkeypatch):
     """The contents that have the right checksums."""
     contents = made_up_set(seed=1)
-    monkeypatch.setattr(data, "CHECKSUMS", {name: sha256(content) for name, content in contents.items()})
+    monkeypatch.setattr(fashion_mnist, "CHECKSUMS", {name: sha256(content) for name, content in contents.items()})
     return contents
 
 
@@ -257,9 +259,9 @@ def no_leftovers(folder):
 
 @pytest.mark.parametrize("inside", ["", "fashion-mnist"])
 def test_data_folder_comes_before_system_and_download(folders, contents, server, monkeypatch, inside):
-    monkeypatch.setattr(data, "ADDRESSES", (server.offer("a", contents),))
+    monkeypatch.setattr(fashion_mnist, "ADDRESSES", (server.offer("a", contents),))
     write(folders / "root" / inside, contents)
-    write(data.SYSTEM_FOLDER, made_up_set(seed=2))
+    write(fashion_mnist.SYSTEM_FOLDER, made_up_set(seed=2))
     assert_reads(contents, folders / "root")
     assert server.requests == []
 
@@ -287,8 +289,8 @@ def test_empty_d2l_data_counts_as_unset(folders, contents, monkeypatch):
 
 
 def test_system_copy_comes_before_download_and_is_not_copied(folders, contents, server, monkeypatch):
-    monkeypatch.setattr(data, "ADDRESSES", (server.offer("a", contents),))
-    write(data.SYSTEM_FOLDER, contents)
+    monkeypatch.setattr(fashion_mnist, "ADDRESSES", (server.offer("a", contents),))
+    write(fashion_mnist.SYSTEM_FOLDER, contents)
     assert_reads(contents, folders / "root")
     assert server.requests == []
     assert not (folders / "root").exists()
@@ -296,14 +298,14 @@ def test_system_copy_comes_before_download_and_is_not_copied(folders, contents, 
 
 def test_files_may_come_from_different_places(folders, contents, server, monkeypatch):
     write(folders / "root", {TRAIN_IMAGES: contents[TRAIN_IMAGES]})
-    write(data.SYSTEM_FOLDER, {TRAIN_LABELS: contents[TRAIN_LABELS]})
-    monkeypatch.setattr(data, "ADDRESSES", (server.offer("a", contents),))
+    write(fashion_mnist.SYSTEM_FOLDER, {TRAIN_LABELS: contents[TRAIN_LABELS]})
+    monkeypatch.setattr(fashion_mnist, "ADDRESSES", (server.offer("a", contents),))
     assert_reads(contents, folders / "root")
     assert server.requests == [f"/a/{TEST_IMAGES}.gz", f"/a/{TEST_LABELS}.gz"]
 
 
 def test_download_is_kept_for_the_next_run(folders, contents, server, monkeypatch):
-    monkeypatch.setattr(data, "ADDRESSES", (server.offer("a", contents),))
+    monkeypatch.setattr(fashion_mnist, "ADDRESSES", (server.offer("a", contents),))
     for _ in range(2):
         assert_reads(contents, folders / "root")
     assert sorted(server.requests) == sorted(f"/a/{name}.gz" for name in contents)
@@ -313,12 +315,12 @@ def test_download_is_kept_for_the_next_run(folders, contents, server, monkeypatc
 def test_no_network_and_no_data_lists_every_place(folders, contents, monkeypatch):
     # Nothing listens on port 1 of this machine.
     addresses = ("http://127.0.0.1:1/first", "http://127.0.0.1:1/second")
-    monkeypatch.setattr(data, "ADDRESSES", addresses)
+    monkeypatch.setattr(fashion_mnist, "ADDRESSES", addresses)
     monkeypatch.setenv("D2L_DATA", str(folders / "mine"))
-    with pytest.raises(data.DataError) as caught:
-        data.load_fashion_mnist(folders / "root", FULL)
+    with pytest.raises(DataError) as caught:
+        fashion_mnist.load_fashion_mnist(folders / "root", FULL)
     file = f"{TRAIN_IMAGES}.gz"
-    places = [folders / "mine" / "fashion-mnist", folders / "mine", data.SYSTEM_FOLDER, *addresses]
+    places = [folders / "mine" / "fashion-mnist", folders / "mine", fashion_mnist.SYSTEM_FOLDER, *addresses]
     for place in places:
         assert f"{place}/{file}" in str(caught.value)
     assert "dataset-fashion-mnist" in str(caught.value)
@@ -326,15 +328,15 @@ def test_no_network_and_no_data_lists_every_place(folders, contents, monkeypatch
 
 
 def test_smoke_run_uses_the_sample_and_nothing_else(folders, monkeypatch):
-    train, test = data.load_fashion_mnist(folders / "root", Profile(smoke=True, epochs=2))
+    train, test = fashion_mnist.load_fashion_mnist(folders / "root", Profile(smoke=True, epochs=2))
     assert train.images.shape[1:] == test.images.shape[1:] == (28, 28)
     assert 0 < len(test) <= len(train) <= 1000
     assert not (folders / "root").exists()
 
 
 def test_full_run_never_falls_back_to_the_sample(folders):
-    with pytest.raises(data.DataError):
-        data.load_fashion_mnist(folders / "root", FULL)
+    with pytest.raises(DataError):
+        fashion_mnist.load_fashion_mnist(folders / "root", FULL)
 
 
 # Damaged files and downloads
@@ -345,11 +347,11 @@ def test_damaged_file_without_network_is_named_and_left_alone(folders, contents,
     write(folders / "root", contents)
     path = folders / "root" / f"{TEST_LABELS}.gz"
     before = damage(path, how)
-    with pytest.raises(data.DataError) as caught:
-        data.load_fashion_mnist(folders / "root", FULL)
+    with pytest.raises(DataError) as caught:
+        fashion_mnist.load_fashion_mnist(folders / "root", FULL)
     for text in (str(caught.value), capsys.readouterr().err):
         assert str(path) in text
-        assert data.CHECKSUMS[TEST_LABELS] in text
+        assert fashion_mnist.CHECKSUMS[TEST_LABELS] in text
         if how == "altered":
             assert sha256(gzip.decompress(before)) in text
     assert path.read_bytes() == before
@@ -357,7 +359,7 @@ def test_damaged_file_without_network_is_named_and_left_alone(folders, contents,
 
 @pytest.mark.parametrize("how", DAMAGES)
 def test_damaged_file_is_replaced_by_a_whole_download(folders, contents, server, monkeypatch, how):
-    monkeypatch.setattr(data, "ADDRESSES", (server.offer("a", contents),))
+    monkeypatch.setattr(fashion_mnist, "ADDRESSES", (server.offer("a", contents),))
     folder = folders / "root" / "fashion-mnist"
     write(folder, contents)
     path = folder / f"{TEST_LABELS}.gz"
@@ -370,7 +372,7 @@ def test_damaged_file_is_replaced_by_a_whole_download(folders, contents, server,
 
 def test_damaged_file_is_passed_over_for_the_system_copy(folders, contents):
     write(folders / "root", contents)
-    write(data.SYSTEM_FOLDER, contents)
+    write(fashion_mnist.SYSTEM_FOLDER, contents)
     damage(folders / "root" / f"{TRAIN_LABELS}.gz", "truncated")
     assert_reads(contents, folders / "root")
 
@@ -413,17 +415,17 @@ def test_bad_download_changes_nothing(folders, contents, server, monkeypatch, se
     address = server.offer("a", contents)
     body = gzip.compress(contents[TRAIN_IMAGES])
     server.pages[f"/a/{TRAIN_IMAGES}.gz"] = bad(body)
-    monkeypatch.setattr(data, "ADDRESSES", (address,))
+    monkeypatch.setattr(fashion_mnist, "ADDRESSES", (address,))
     folder = folders / "root" / "fashion-mnist"
     write(folder, contents)
     path = folder / f"{TRAIN_IMAGES}.gz"
     before = damage(path, "truncated")
-    with pytest.raises(data.DataError) as caught:
-        data.load_fashion_mnist(folders / "root", FULL)
+    with pytest.raises(DataError) as caught:
+        fashion_mnist.load_fashion_mnist(folders / "root", FULL)
     said = said_of(caught.value, f"{address}/{TRAIN_IMAGES}.gz")
     assert re.search(reason, said)
     if bad is altered:
-        assert data.CHECKSUMS[TRAIN_IMAGES] in said
+        assert fashion_mnist.CHECKSUMS[TRAIN_IMAGES] in said
     assert path.read_bytes() == before
     assert no_leftovers(folders)
     sees(re.sub(r"\d+ of \d+ bytes", "… of … bytes", said))
@@ -440,10 +442,10 @@ def test_download_that_stands_still_is_given_up(folders, contents, server, monke
 
     address = server.offer("a", contents)
     server.pages[f"/a/{TRAIN_IMAGES}.gz"] = stall
-    monkeypatch.setattr(data, "ADDRESSES", (address,))
+    monkeypatch.setattr(fashion_mnist, "ADDRESSES", (address,))
     monkeypatch.setattr(download, "TIMEOUT_SECONDS", 0.5)
-    with pytest.raises(data.DataError) as caught:
-        data.load_fashion_mnist(folders / "root", FULL)
+    with pytest.raises(DataError) as caught:
+        fashion_mnist.load_fashion_mnist(folders / "root", FULL)
     given_up.set()
     said = said_of(caught.value, f"{address}/{TRAIN_IMAGES}.gz")
     assert "timed out" in said
@@ -455,7 +457,7 @@ def test_download_that_stands_still_is_given_up(folders, contents, server, monke
 def test_second_address_is_tried_after_a_bad_first(folders, contents, server, monkeypatch, bad):
     first, second = server.offer("first", contents), server.offer("second", contents)
     server.pages[f"/first/{TEST_IMAGES}.gz"] = bad(gzip.compress(contents[TEST_IMAGES]))
-    monkeypatch.setattr(data, "ADDRESSES", (first, second))
+    monkeypatch.setattr(fashion_mnist, "ADDRESSES", (first, second))
     assert_reads(contents, folders / "root")
     assert [path for path in server.requests if "second" in path] == [f"/second/{TEST_IMAGES}.gz"]
     assert no_leftovers(folders)
@@ -475,7 +477,7 @@ def test_target_is_not_there_before_the_download_is_whole(folders, contents, ser
         handler.wfile.write(body[20:])
 
     server.pages[f"/a/{TRAIN_IMAGES}.gz"] = slow
-    monkeypatch.setattr(data, "ADDRESSES", (address,))
+    monkeypatch.setattr(fashion_mnist, "ADDRESSES", (address,))
     assert_reads(contents, folders / "root")
     assert seen == [False]
 
@@ -489,14 +491,14 @@ def full(opened, path, mode):
 def test_full_disk_leaves_the_old_file(folders, contents, server, monkeypatch, sees):
     if not os.path.exists("/dev/full"):
         pytest.skip("needs /dev/full, which takes nothing as a full disk does")
-    monkeypatch.setattr(data, "ADDRESSES", (server.offer("a", contents),))
+    monkeypatch.setattr(fashion_mnist, "ADDRESSES", (server.offer("a", contents),))
     folder = folders / "root" / "fashion-mnist"
     write(folder, contents)
     path = folder / f"{TRAIN_IMAGES}.gz"
     before = damage(path, "truncated")
-    monkeypatch.setattr(data, "open", partial(full, open), raising=False)
-    with pytest.raises(data.DataError) as caught:
-        data.load_fashion_mnist(folders / "root", FULL)
+    monkeypatch.setattr(fashion_mnist, "open", partial(full, open), raising=False)
+    with pytest.raises(DataError) as caught:
+        fashion_mnist.load_fashion_mnist(folders / "root", FULL)
     assert path.read_bytes() == before
     assert no_leftovers(folders)
     sees(said_of(caught.value, f"downloading into {folder}"))
@@ -504,7 +506,7 @@ def test_full_disk_leaves_the_old_file(folders, contents, server, monkeypatch, s
 
 def test_link_in_the_place_of_a_part_is_not_followed(folders, contents, server, monkeypatch):
     """Who may write into a shared data folder could else have another's file overwritten."""
-    monkeypatch.setattr(data, "ADDRESSES", (server.offer("a", contents),))
+    monkeypatch.setattr(fashion_mnist, "ADDRESSES", (server.offer("a", contents),))
     folder = folders / "root" / "fashion-mnist"
     folder.mkdir(parents=True)
     (folders / "thesis.txt").write_text("years of work")
@@ -522,16 +524,16 @@ from d2l.run_profile import Profile
 
 address, folder, *checksums = sys.argv[1:]
 
-class AnnouncedLock(data.FileLock):
+class AnnouncedLock(fashion_mnist.FileLock):
     def acquire(self, *args, **kwargs):
         urllib.request.urlopen(address + "/waiting").read()
         return super().acquire(*args, **kwargs)
 
-data.FileLock = AnnouncedLock
-data.SYSTEM_FOLDER = Path(folder, "system")
-data.ADDRESSES = (address + "/a",)
-data.CHECKSUMS = dict(zip(data.CHECKSUMS, checksums, strict=True))
-train, test = data.load_fashion_mnist(Path(folder, "root"), Profile())
+fashion_mnist.FileLock = AnnouncedLock
+fashion_mnist.SYSTEM_FOLDER = Path(folder, "system")
+fashion_mnist.ADDRESSES = (address + "/a",)
+fashion_mnist.CHECKSUMS = dict(zip(fashion_mnist.CHECKSUMS, checksums, strict=True))
+train, test = fashion_mnist.load_fashion_mnist(Path(folder, "root"), Profile())
 print(len(train), len(test))
 """
 
@@ -711,7 +713,7 @@ def test_data_in_a_read_only_folder_are_read(folders, contents, server, monkeypa
 @pytest.mark.parametrize("shape", [(7,), (2, 3), (2, 3, 4)])
 def test_read_idx_gives_values_and_shape(shape):
     values = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
-    read = data.read_idx(idx(values))
+    read = fashion_mnist.read_idx(idx(values))
     assert read.dtype == np.uint8
     np.testing.assert_array_equal(read, values)
 
@@ -733,13 +735,13 @@ def test_read_idx_gives_values_and_shape(shape):
 )
 def test_read_idx_refuses_what_is_none(content):
     with pytest.raises(ValueError):
-        data.read_idx(content)
+        fashion_mnist.read_idx(content)
 
 
 def test_images_limit_of_the_profile_shortens_both_sets(folders, contents):
     write(folders / "root", contents)
-    limited = data.load_fashion_mnist(folders / "root", Profile(images=2))
-    whole = data.load_fashion_mnist(folders / "root", FULL)
+    limited = fashion_mnist.load_fashion_mnist(folders / "root", Profile(images=2))
+    whole = fashion_mnist.load_fashion_mnist(folders / "root", FULL)
     for few, all_of_them in zip(limited, whole, strict=True):
         np.testing.assert_array_equal(few.images, all_of_them.images[:2])
         np.testing.assert_array_equal(few.labels, all_of_them.labels[:2])
@@ -747,18 +749,18 @@ def test_images_limit_of_the_profile_shortens_both_sets(folders, contents):
 
 def test_limit_above_the_number_of_images_takes_all(folders, contents):
     write(folders / "root", contents)
-    assert len(data.load_fashion_mnist(folders / "root", Profile(images=100))[0]) == 5
+    assert len(fashion_mnist.load_fashion_mnist(folders / "root", Profile(images=100))[0]) == 5
 
 
 @pytest.fixture(scope="module")
 def full_set(tmp_path_factory):
     """The real training and test set of Debian's package."""
-    if not all((DEBIAN_FOLDER / f"{name}.gz").exists() for name in data.CHECKSUMS):
+    if not all((DEBIAN_FOLDER / f"{name}.gz").exists() for name in fashion_mnist.CHECKSUMS):
         pytest.skip(f"needs the Debian package dataset-fashion-mnist: {DEBIAN_FOLDER} lacks its files")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("D2L_DATA", raising=False)
-        patch.setattr(data, "ADDRESSES", ())
-        return data.load_fashion_mnist(tmp_path_factory.mktemp("empty"), FULL)
+        patch.setattr(fashion_mnist, "ADDRESSES", ())
+        return fashion_mnist.load_fashion_mnist(tmp_path_factory.mktemp("empty"), FULL)
 
 
 def test_full_set_is_all_of_fashion_mnist(full_set):
@@ -768,7 +770,7 @@ def test_full_set_is_all_of_fashion_mnist(full_set):
 
 
 def test_sample_is_the_beginning_of_the_full_set(full_set, tmp_path):
-    sample = data.load_fashion_mnist(tmp_path, Profile(smoke=True))
+    sample = fashion_mnist.load_fashion_mnist(tmp_path, Profile(smoke=True))
     for small, large in zip(sample, full_set, strict=True):
         np.testing.assert_array_equal(small.images, large.images[: len(small)])
         np.testing.assert_array_equal(small.labels, large.labels[: len(small)])
@@ -782,7 +784,7 @@ def test_sample_is_the_beginning_of_the_full_set(full_set, tmp_path):
 def test_resize_matrix_is_bilinear_with_half_pixel_centres(size, original):
     torch = pytest.importorskip("torch", reason="needs PyTorch as an independent reference")
     image = np.random.default_rng(0).random((original, original))  # float64, as PyTorch's float32 is not exact enough
-    rows, columns = data.resize_matrix(size, original), data.resize_matrix(2 * size, original)
+    rows, columns = resize_matrix(size, original), resize_matrix(2 * size, original)
     expected = torch.nn.functional.interpolate(
         torch.from_numpy(image)[None, None], size=(size, 2 * size), mode="bilinear", align_corners=False
     )[0, 0].numpy()
@@ -790,12 +792,12 @@ def test_resize_matrix_is_bilinear_with_half_pixel_centres(size, original):
 
 
 def test_resize_matrix_to_the_same_size_changes_nothing():
-    np.testing.assert_array_equal(data.resize_matrix(28, 28), np.eye(28))
+    np.testing.assert_array_equal(resize_matrix(28, 28), np.eye(28))
 
 
 @pytest.mark.parametrize("size", [(224, 224), [28, 32], (np.int64(5), np.int32(6))])
 def test_check_size_gives_a_pair_of_int(size):
-    checked = validation.check_size(size)
+    checked = input_checks.check_size(size)
     assert checked == tuple(size)
     assert [type(n) for n in checked] == [int, int]
 
@@ -819,7 +821,7 @@ def test_check_size_gives_a_pair_of_int(size):
         {5, 6},
     ],
 )
-@pytest.mark.parametrize("check", [validation.check_size, lambda size: datasets.FashionMNIST(resize=size)])
+@pytest.mark.parametrize("check", [input_checks.check_size, lambda size: data_modules.FashionMNIST(resize=size)])
 def test_bad_size_is_named(check, size):
     with pytest.raises(ValueError, match="two positive integers") as caught:
         check(size)

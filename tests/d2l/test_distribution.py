@@ -15,7 +15,7 @@ import pytest
 from book.__main__ import main
 from book.errors import BookError
 from book.files import ROOT
-from book.helper import check_helper
+from book.helper_origin import check_helper
 from d2l.installation import NAME, VERSION, check_found, check_unmixed
 
 pytestmark = pytest.mark.helper

@@ -30,9 +30,11 @@ from contract.fixtures import adapter, skip_with_gpu, skip_without_gpu
 from photographs import write_folder, write_shards
 from processes import TIME_LIMIT
 
-from d2l import data, machine
+from d2l import fashion_mnist, machine
 from d2l.backend import describe_precision
+from d2l.batches import resize_matrix
 from d2l.compiled_steps import CompiledSteps
+from d2l.data_error import DataError
 from d2l.decoding import decode
 from d2l.lazy_init import initialize
 from d2l.plotting import to_numpy as numbers
@@ -219,8 +221,10 @@ def test_tests_are_skipped_for_a_missing_framework_and_not_for_a_helper_that_can
 def test_pixels_are_those_of_an_exact_resize(fw, sample, resize):
     """Compared in 64 bits with the definition: what differs in no framework from it is equal in all of them."""
     X, y = next(iter(sample(batch_size=16, resize=resize).val_dataloader()))
-    _, (images, labels) = ((part.images, part.labels) for part in data.load_fashion_mnist("", Profile(smoke=True)))
-    rows, columns = (data.resize_matrix(size, 28).astype(float) for size in resize)
+    _, (images, labels) = (
+        (part.images, part.labels) for part in fashion_mnist.load_fashion_mnist("", Profile(smoke=True))
+    )
+    rows, columns = (resize_matrix(size, 28).astype(float) for size in resize)
     expected = rows @ (images[:16] / 255) @ columns.T
     np.testing.assert_allclose(numbers(X).squeeze(fw.channel_axis), expected, rtol=0, atol=5e-7)
     np.testing.assert_array_equal(numbers(y), labels[:16])
@@ -406,7 +410,7 @@ def test_index_gives_an_image_as_validation_sees_it_and_its_class(fw, folder):
         dataset.train[:2]
     with open(dataset.train.examples[1].file, "wb") as file:
         file.write(b"GIF89a")
-    with pytest.raises(data.DataError, match=r"001\.jpg: begins with GIF89a: a GIF, and"):
+    with pytest.raises(DataError, match=r"001\.jpg: begins with GIF89a: a GIF, and"):
         dataset.train[1]
 
 
@@ -2099,7 +2103,7 @@ def test_pytorchs_own_settings_of_tensorfloat_are_what_is_said(setting, said, tm
     adapter("torch")
     script = f"""
 import torch
-from d2l.backends.torch.precision import tf32_operations
+from d2l.backends.torch.matmul_precision import tf32_operations
 b = torch.backends
 b.{setting}
 print(tf32_operations())
@@ -2133,7 +2137,7 @@ def test_models_that_a_user_has_brought_to_another_dtype_are_said_to_compute_in_
 
 def test_pytorchs_plain_float32_rounds_nothing_to_tensorfloat():
     fw = adapter("torch")
-    from d2l.backends.torch.precision import plain_float32
+    from d2l.backends.torch.matmul_precision import plain_float32
 
     backends = fw.lib.backends.cuda.matmul, fw.lib.backends.cudnn
     before = [backend.allow_tf32 for backend in backends]
@@ -2146,7 +2150,7 @@ def test_pytorchs_plain_float32_knows_the_newer_name_of_the_setting(tmp_path):
     """In a process of its own: once set by that, PyTorch refuses to read it by the older name."""
     adapter("torch")
     script = (
-        "import torch; from d2l.backends.torch.precision import plain_float32\n"
+        "import torch; from d2l.backends.torch.matmul_precision import plain_float32\n"
         "matmul = torch.backends.cuda.matmul\n"
         "matmul.fp32_precision = 'tf32'\n"
         "with plain_float32():\n"

@@ -29,8 +29,9 @@ from photographs import (
 from PIL import Image
 
 from d2l import decoding, image_folders, images
-from d2l.data import DataError, load_fashion_mnist
+from d2l.data_error import DataError
 from d2l.decoding import decode
+from d2l.fashion_mnist import load_fashion_mnist
 from d2l.image_folders import Example, list_images
 from d2l.images import MEAN, ImageLoader
 from d2l.process_group import ProcessGroup

@@ -26,7 +26,7 @@ from jax import export, lax  # noqa: E402
 from jax import numpy as jnp  # noqa: E402
 
 from d2l import jax as d2l  # noqa: E402
-from d2l.backends.jax import data as jax_data  # noqa: E402
+from d2l.backends.jax import data_modules as jax_data  # noqa: E402
 from d2l.backends.jax import pooling  # noqa: E402
 
 nn = d2l.nn

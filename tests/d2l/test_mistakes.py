@@ -15,7 +15,7 @@ from contract.examples import Loaders, batches_of, made, shape_of_images, step_l
 from contract.fixtures import adapter
 from safetensors.numpy import save_file
 
-from d2l import validation
+from d2l import input_checks
 from d2l.checkpoint_file import CheckpointError, read
 
 pytestmark = [pytest.mark.helper, pytest.mark.usefixtures("full_run")]
@@ -749,7 +749,7 @@ def test_grey_and_coloured_images_are_known_by_their_channels(channels, is_image
         ((8, channels, 32, 32), 3, (8, 32, 32, channels)),
         ((32, 32, channels), 1, (1, channels, 32, 32)),
     ]:
-        said = validation.layout(given, channel_axis) or ""
+        said = input_checks.layout(given, channel_axis) or ""
         assert (f"would be {right}" in said) == is_image
 
 
@@ -765,7 +765,7 @@ def test_other_order_of_axes_is_named_and_said(fw, sees, capsys):
     capsys.readouterr()
     fit(fw, data=Loaders([batch], None))  # a model without convolutions takes it
     assert len(re.findall(would_be, capsys.readouterr().out)) == 1
-    assert validation.layout(shape_of_images(fw, 1, 28, 4), fw.channel_axis) is None
+    assert input_checks.layout(shape_of_images(fw, 1, 28, 4), fw.channel_axis) is None
 
 
 @pytest.mark.fault("layer_table is given a shape that the layers do not take")

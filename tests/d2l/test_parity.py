@@ -11,7 +11,8 @@ import pytest
 from contract.adapters import ADAPTERS, NAMES
 from contract.examples import Loaders
 
-from d2l.data import load_fashion_mnist, resize_matrix
+from d2l.batches import resize_matrix
+from d2l.fashion_mnist import load_fashion_mnist
 from d2l.plotting import to_numpy
 from d2l.run_profile import Profile
 

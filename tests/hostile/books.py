@@ -25,9 +25,9 @@ import nbformat
 from book.handout import export_all
 from book.pages import render
 from book.pdf import make_pdf
-from book.compile import compile_sections
+from book.compile_notebooks import compile_sections
 from book.errors import BookError
-from book.execute import with_outputs
+from book.execute_notebooks import with_outputs
 
 dealt, target = json.loads(Path("outputs.json").read_text("utf-8")), sys.argv[1]
 sections, shown = compile_sections(), []

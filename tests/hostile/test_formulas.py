@@ -17,8 +17,8 @@ from sphinx.util.math import wrap_displaymath
 
 from book.errors import BookError
 from book.formulas import FORMULA, check_formulas, mathml
-from book.latex import SYMBOLS, FormulaError, allowed_formula
-from book.sanitize import NO_FORMULA, sanitized
+from book.sanitize_latex import SYMBOLS, FormulaError, allowed_formula
+from book.sanitize_outputs import NO_FORMULA, sanitized
 
 MIME = "text/latex"
 COMMAND = re.compile(r"\\[A-Za-z]+")

@@ -14,14 +14,14 @@ from nbformat import NotebookNode, from_dict
 from PIL import Image
 from test_pdf import missing
 
-from book import printable as printing
+from book import latex_outputs as printing
 from book.curves import with_curves
-from book.outputs import LINES
-from book.printable import NO_SVG, printable
-from book.rst import RST, with_rst
-from book.sanitize import Safe, sanitized
+from book.latex_outputs import NO_SVG, printable
+from book.rst_outputs import RST, with_rst
+from book.sanitize_outputs import Safe, sanitized
 from book.section import Executed
 from book.slides import deck
+from book.truncate_outputs import LINES
 from d2l.mime import CURVES_MIME
 
 SECTIONS = {

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import servers
 
-from d2l import data, download
+from d2l import download, fashion_mnist
+from d2l.data_error import DataError
 
-NAME = next(iter(data.CHECKSUMS))
+NAME = next(iter(fashion_mnist.CHECKSUMS))
 SENT = 16 << 20  # bytes, which systems hold back on the way between two programs
 MEMORY = 8 << 20  # bytes
 
@@ -20,9 +21,9 @@ MEMORY = 8 << 20  # bytes
 def folder(tmp_path, monkeypatch):
     """A machine with nothing on it, and a file that is wanted."""
     monkeypatch.delenv("D2L_DATA", raising=False)
-    monkeypatch.setattr(data, "SYSTEM_FOLDER", tmp_path / "system")
-    monkeypatch.setattr(data, "CHECKSUMS", {NAME: hashlib.sha256(servers.CONTENT).hexdigest()})
-    monkeypatch.setattr(data, "SIZES", {NAME: len(servers.CONTENT)})
+    monkeypatch.setattr(fashion_mnist, "SYSTEM_FOLDER", tmp_path / "system")
+    monkeypatch.setattr(fashion_mnist, "CHECKSUMS", {NAME: hashlib.sha256(servers.CONTENT).hexdigest()})
+    monkeypatch.setattr(fashion_mnist, "SIZES", {NAME: len(servers.CONTENT)})
     return tmp_path / "data"
 
 
@@ -30,7 +31,7 @@ def found(folder):
     """The file that is found, or what is said; and the most memory that it took."""
     tracemalloc.start()
     try:
-        content = data._find(NAME, folder)
+        content = fashion_mnist._find(NAME, folder)
     except Exception as error:
         content = error
     _, peak = tracemalloc.get_traced_memory()
@@ -51,16 +52,16 @@ def test_odd_answer_leads_to_the_next_address(folder, monkeypatch, sees):
     good = servers.Server(servers.whole())
     for name, answer in servers.BAD.items():
         bad = servers.Server(answer)
-        monkeypatch.setattr(data, "ADDRESSES", (bad.address, good.address))
+        monkeypatch.setattr(fashion_mnist, "ADDRESSES", (bad.address, good.address))
         content, peak = found(folder)
         left = remove(folder)
-        monkeypatch.setattr(data, "ADDRESSES", (bad.address,))
+        monkeypatch.setattr(fashion_mnist, "ADDRESSES", (bad.address,))
         error, again = found(folder)
         bad.close()
         lines = [line for line in str(error).splitlines() if bad.address in line]
         if content != servers.CONTENT:
             wrong.append(f"{name}: the next address was not asked: {content!r:.300}")
-        elif not isinstance(error, data.DataError) or len(lines) != 1 or not lines[0].isprintable():
+        elif not isinstance(error, DataError) or len(lines) != 1 or not lines[0].isprintable():
             wrong.append(f"{name}: {error!r:.300}")
         elif bad.sent > SENT or max(peak, again) > MEMORY:
             wrong.append(f"{name}: {bad.sent:,} bytes were sent, {max(peak, again):,} bytes taken")
@@ -89,7 +90,7 @@ def test_answer_that_is_too_slow_on_the_whole_is_given_up(folder, monkeypatch, s
 
     with ThreadPoolExecutor(len(bad)) as pool:
         answers = dict(zip(bad, pool.map(said, bad.values()), strict=True))
-    monkeypatch.setattr(data, "ADDRESSES", (bad["a slow file"].address, good.address))
+    monkeypatch.setattr(fashion_mnist, "ADDRESSES", (bad["a slow file"].address, good.address))
     content, _ = found(folder)
     for server in (good, *bad.values()):
         server.close()
@@ -102,7 +103,7 @@ def test_odd_answer_that_has_the_file_gives_it(folder, monkeypatch):
     wrong = []
     for name, answer in servers.GOOD.items():
         server = servers.Server(answer)
-        monkeypatch.setattr(data, "ADDRESSES", (server.address,))
+        monkeypatch.setattr(fashion_mnist, "ADDRESSES", (server.address,))
         content, _ = found(folder)
         server.close()
         if content != servers.CONTENT:
@@ -117,7 +118,7 @@ def test_redirections_lead_to_the_file(folder, monkeypatch):
     for status in ("301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"):
         location = f"Location: {hosts[-1].address}/x"
         hosts.append(servers.Server(servers.raw(servers.head(location, status=status, length=0))))
-    monkeypatch.setattr(data, "ADDRESSES", (hosts[-1].address,))
+    monkeypatch.setattr(fashion_mnist, "ADDRESSES", (hosts[-1].address,))
     content, _ = found(folder)
     for server in hosts:
         server.close()
@@ -125,16 +126,16 @@ def test_redirections_lead_to_the_file(folder, monkeypatch):
 
 
 def test_https_is_asked_first_and_each_address_once():
-    kinds = [address.partition(":")[0] for address in data.ADDRESSES]
+    kinds = [address.partition(":")[0] for address in fashion_mnist.ADDRESSES]
     assert kinds == sorted(kinds, reverse=True)
     assert kinds[0] == "https"
 
 
 def test_size_that_is_known_is_that_of_the_content():
-    for name, path in ((name, data.SYSTEM_FOLDER / f"{name}.gz") for name in data.SIZES):
+    for name, path in ((name, fashion_mnist.SYSTEM_FOLDER / f"{name}.gz") for name in fashion_mnist.SIZES):
         if not path.exists():
             pytest.skip(f"needs the Debian package dataset-fashion-mnist: {path} is not there")
-        assert len(gzip.decompress(path.read_bytes())) == data.SIZES[name]
+        assert len(gzip.decompress(path.read_bytes())) == fashion_mnist.SIZES[name]
 
 
 @pytest.mark.fault("What lies in the data folder is no file of it: a bomb, a folder, a pipe, a device, far too large")
@@ -158,11 +159,11 @@ def test_file_on_disk_that_is_none_is_passed_over_in_bounded_memory(folder, monk
         "nothing": lambda: own.write_bytes(b""),
         "half a file": lambda: own.write_bytes(servers.FILE[:20_000]),
     }
-    system = data.SYSTEM_FOLDER / f"{NAME}.gz"
+    system = fashion_mnist.SYSTEM_FOLDER / f"{NAME}.gz"
     system.parent.mkdir()
     system.write_bytes(servers.FILE)
     wrong = []
-    monkeypatch.setattr(data, "ADDRESSES", ())
+    monkeypatch.setattr(fashion_mnist, "ADDRESSES", ())
     for name, make in kinds.items():
         make()
         content, peak = found(folder)

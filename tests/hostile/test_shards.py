@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 import shards
 
-from d2l.data import DataError
+from d2l.data_error import DataError
 from d2l.decoding import CorruptImageError, load
 from d2l.image_folders import list_images
 from d2l.run_profile import Profile

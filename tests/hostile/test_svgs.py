@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from svgs import ASKED, SIZES, drawings, hostile
 
-from book.sanitize import NOT_SHOWN, sanitized
+from book.sanitize_outputs import NOT_SHOWN, sanitized
 
 MIME = "image/svg+xml"
 SVG = "http://www.w3.org/2000/svg"

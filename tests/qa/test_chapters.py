@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from book.compile import compile_source
-from book.execute import run
+from book.compile_notebooks import compile_source
+from book.execute_notebooks import run
 from book.frameworks import FRAMEWORKS, is_installed
 from book.source import Source
 from qa.chapters import CHAPTERS, SECTIONS, TABLE

@@ -283,8 +283,8 @@ def test_tests_without_an_end_catch_a_defect(monkeypatch):
 
 @pytest.mark.slow
 def test_defect_that_ends_the_test_runner_is_caught():
-    change = Change("book/comparison.py", "call", 1, 0, 0, "", "import os; os._exit(3)\n")
-    assert try_change(change).caught_by == "tests/book/test_comparison.py: pytest ends with status 3"
+    change = Change("book/compare_outputs.py", "call", 1, 0, 0, "", "import os; os._exit(3)\n")
+    assert try_change(change).caught_by == "tests/book/test_compare_outputs.py: pytest ends with status 3"
 
 
 def test_verdict_has_the_seconds_until_a_test_fails(monkeypatch):

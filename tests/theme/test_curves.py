@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page
 from book.curves import script_element, with_curves
 from book.frameworks import FRAMEWORKS
 from book.recordings import RECORDINGS
-from book.rst import RST, decoded
+from book.rst_outputs import RST, decoded
 from d2l.mime import CURVES_MIME, RUN_MIME
 
 pytestmark = pytest.mark.quick

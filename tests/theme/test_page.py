@@ -18,14 +18,14 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, expect
 
 from book import d2lbook_adapter
-from book.compile import compile_sections
+from book.compile_notebooks import compile_sections
 from book.errors import BookError
-from book.execute import with_outputs
+from book.execute_notebooks import with_outputs
 from book.files import BUILD, ROOT
 from book.frameworks import FRAMEWORKS
 from book.pages import render
+from book.sanitize_svg import only_drawing
 from book.source import configured_tabs, source_files
-from book.svg import only_drawing
 
 TABS = configured_tabs()
 NAMES = [FRAMEWORKS[tab].title for tab in TABS]

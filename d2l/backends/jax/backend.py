@@ -18,19 +18,19 @@ from flax import linen as nn
 from jax import numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ... import backend, validation
+from ... import backend, input_checks
 from ...backend import Clip, OptimizerState, choose_precision
+from ...batches import inputs_of
 from ...checkpoint_file import check_fits
 from ...compiled_steps import CompiledSteps
-from ...data import inputs_of
 from ...metrics import StepMetrics, recorded
 from ...process_group import ProcessGroup
+from .bfloat16 import apply_in_bfloat16, compute_capability, products_are_plain, space_to_depth_conv
 from .compilation_cache import keep_compiled
 from .devices import cpu, find_gpus
 from .modules import Classifier, Module
 from .padding import Padding, first_examples
 from .pooling import register_max_pool_grad
-from .precision import apply_in_bfloat16, compute_capability, products_are_plain, space_to_depth_conv
 from .processes import gather, gather_batch, process_group, wait_shortly_at_exit
 from .train_state import REST, WEIGHTS, Params, TrainState, by_name, like, name_of, with_loss
 
@@ -335,7 +335,7 @@ def _checked_step(model: Module, state: TrainState, batch: Sequence[jax.Array]) 
         ValueError: The gradients are not those of the parameters.
     """
     result = model.training_step(state.params, batch, state)
-    name, got = f"{type(model).__name__}.training_step", validation.describe(result)
+    name, got = f"{type(model).__name__}.training_step", input_checks.describe(result)
     has_stats = bool(state.batch_stats)
     expected = "(loss, updates), grads" if has_stats else "loss, grads"
     if not isinstance(result, (tuple, list)) or len(result) != 2:
@@ -343,12 +343,12 @@ def _checked_step(model: Module, state: TrainState, batch: Sequence[jax.Array]) 
     value, grads = result
     if jax.tree.structure(grads) != jax.tree.structure(state.params):
         raise ValueError(
-            f"{name} returned {validation.describe(grads)} for the gradients, which are none of all parameters: "
+            f"{name} returned {input_checks.describe(grads)} for the gradients, which are none of all parameters: "
             f"return {expected}, as jax.value_and_grad(self.loss) gives them"
         )
     if has_stats and not (isinstance(value, tuple) and len(value) == 2 and "batch_stats" in value[1]):
         raise TypeError(
-            f"{name} returned {validation.describe(value)} beside the gradients: return {expected}, with the "
+            f"{name} returned {input_checks.describe(value)} beside the gradients: return {expected}, with the "
             "'batch_stats' that the model's apply has updated"
         )
     return value, grads

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from ... import validation
+from ... import input_checks
 from .modules import Classifier, Module
-from .optimizers import SGD
+from .sgd import SGD
 from .train_state import Params, TrainState
 
 # It knows that Flax makes dataclasses, and takes fields that are no arguments of the constructor for arguments.
@@ -39,7 +39,7 @@ class LinearRegressionScratch(Module):
 
     def configure_optimizers(self) -> "SGD":
         """`SGD` with the learning rate ``self.lr``."""
-        return SGD(validation.learning_rate(self, "declare lr: float = 0.1 in the class"))
+        return SGD(input_checks.learning_rate(self, "declare lr: float = 0.1 in the class"))
 
 
 class LinearRegression(Module):

@@ -11,7 +11,7 @@ import optax
 from flax import linen as nn
 from jax import numpy as jnp
 
-from ... import modules, validation
+from ... import input_checks, modules
 from ...board import ProgressBoard
 from .padding import example_mask
 from .train_state import Params, TrainState
@@ -36,7 +36,9 @@ class Module(modules.Module, nn.Module):
             return self.forward(X, *args, **kwargs)
         except (TypeError, AttributeError) as error:
             inputs = (X, *args)
-            mistake = validation.mistake_in_inputs(error, self, inputs, (jax.Array, np.ndarray), "jax.numpy.asarray(X)")
+            mistake = input_checks.mistake_in_inputs(
+                error, self, inputs, (jax.Array, np.ndarray), "jax.numpy.asarray(X)"
+            )
             if mistake is None:
                 raise
             raise TypeError(mistake) from error
@@ -90,14 +92,14 @@ class Module(modules.Module, nn.Module):
         if getattr(loss, "shape", None) != ():
             mean = ", such as the mean over the batch" if getattr(loss, "shape", ()) else ""
             raise TypeError(
-                f"{type(self).__name__}.loss returned {validation.describe(loss)}: return the loss itself, a scalar "
+                f"{type(self).__name__}.loss returned {input_checks.describe(loss)}: return the loss itself, a scalar "
                 f"array{mean}"
             )
         return loss
 
     def configure_optimizers(self) -> optax.GradientTransformation:
         """Stochastic gradient descent with the learning rate ``self.lr``."""
-        return optax.sgd(validation.learning_rate(self, "declare lr: float = 0.1 in the class"))
+        return optax.sgd(input_checks.learning_rate(self, "declare lr: float = 0.1 in the class"))
 
     def apply_init(self, dummy_input: Sequence[jax.Array], key: Any) -> Params:
         """The model's variables, drawn with ``key``, their shapes from a pass of ``dummy_input``."""
@@ -119,7 +121,7 @@ class Classifier(modules.Classifier, Module):
         value = self.loss(*args)
         pair = isinstance(value, tuple) and len(value) == 2
         if not pair or getattr(value[0], "shape", None) != ():
-            got = validation.describe(value[0]) + " first" if pair else validation.describe(value)
+            got = input_checks.describe(value[0]) + " first" if pair else input_checks.describe(value)
             raise TypeError(
                 f"{type(self).__name__}.loss returned {got}: return (loss, updates), a scalar array and the updated "
                 "statistics, {} where the model has none"
@@ -144,7 +146,7 @@ class Classifier(modules.Classifier, Module):
         variables = {"params": params, "batch_stats": state.batch_stats}
         rngs = {"dropout": state.dropout_rng}
         Y_hat, updates = state.apply_fn(variables, *X, mutable=["batch_stats"], rngs=rngs)
-        mistake = validation.mistake_in_labels(Y_hat.shape, Y.shape, validation.dtype_name(Y))
+        mistake = input_checks.mistake_in_labels(Y_hat.shape, Y.shape, input_checks.dtype_name(Y))
         if mistake:
             raise TypeError(mistake)
         Y_hat, Y = Y_hat.reshape(-1, Y_hat.shape[-1]), Y.reshape(-1)

@@ -6,11 +6,11 @@ import jax
 import optax
 from jax import numpy as jnp
 
-from ... import trainer, validation
+from ... import input_checks, trainer
 from ...checkpoint_file import CheckpointError
 from ...random_states import RandomStates
 from .backend import Backend
-from .data import DataModule
+from .data_modules import DataModule
 from .devices import get_key
 from .modules import Module
 from .train_state import Params, TrainState, like
@@ -99,6 +99,7 @@ class Trainer(trainer.Trainer):
         """
         if not isinstance(key, jax.Array):
             raise TypeError(
-                f"fit(model, data, key) got {validation.describe(key)} for the key: give jax.random.PRNGKey(0), or none"
+                f"fit(model, data, key) got {input_checks.describe(key)} for the key: give "
+                "jax.random.PRNGKey(0), or none"
             )
         return like(key, jnp.asarray(self.processes.broadcast(jax.random.key_data(key))))

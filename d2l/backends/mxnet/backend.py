@@ -11,14 +11,14 @@ from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
 from mxnet.gluon.utils import shape_is_known
 
-from ... import backend, validation
+from ... import backend, input_checks
 from ...backend import Clip, OptimizerState, describe_devices, forward_once
 from ...checkpoint_file import check_fits, pack
 from ...machine import keep_freed_memory
 from ...metrics import StepMetrics, recorded
 from .devices import cpu, find_gpus
 from .modules import Module
-from .optimizers import SGD
+from .sgd import SGD
 
 
 class Backend(backend.Backend):
@@ -102,7 +102,7 @@ class Backend(backend.Backend):
     def _configure(self, model: Module) -> Any:
         optimizer = super().configure(model)
         if isinstance(optimizer, gluon.Trainer):
-            validation.check_trained(model, optimizer._params, list(model.collect_params().values()))
+            input_checks.check_trained(model, optimizer._params, list(model.collect_params().values()))
         return optimizer
 
     def _bring_to(self, model: Module, devices: Sequence[mx.Context]) -> None:
@@ -288,7 +288,7 @@ def _loss(model: Module, batch: Sequence[np.ndarray]) -> np.ndarray:
         TypeError, ValueError: It returns something else.
     """
     loss = model.training_step(batch)
-    validation.check_loss(model, loss, mx.nd.NDArray)
+    input_checks.check_loss(model, loss, mx.nd.NDArray)
     return loss
 
 

@@ -5,9 +5,9 @@ from typing import Any
 from mxnet import init, np, npx
 from mxnet.gluon import nn
 
-from ... import validation
+from ... import input_checks
 from .modules import Classifier, Module
-from .optimizers import SGD
+from .sgd import SGD
 
 
 class LinearRegressionScratch(Module):
@@ -31,7 +31,7 @@ class LinearRegressionScratch(Module):
 
     def configure_optimizers(self) -> "SGD":
         """`SGD` with the learning rate ``self.lr``."""
-        return SGD([self.w, self.b], validation.learning_rate(self))
+        return SGD([self.w, self.b], input_checks.learning_rate(self))
 
 
 class LinearRegression(Module):

@@ -10,9 +10,9 @@ import numpy as onp  # MXNet's own arrays have the name np here
 from mxnet import gluon, np, npx
 from mxnet.gluon import nn
 
-from ... import modules, validation
+from ... import input_checks, modules
 from .devices import cpu
-from .optimizers import SGD
+from .sgd import SGD
 
 
 class Module(modules.Module, nn.Block):
@@ -34,7 +34,7 @@ class Module(modules.Module, nn.Block):
         try:
             return super().__call__(*args)
         except (TypeError, AttributeError, ValueError, mx.MXNetError) as error:
-            mistake = validation.mistake_in_inputs(error, self, args, np.ndarray, "mxnet.np.array(X)", self._dtype())
+            mistake = input_checks.mistake_in_inputs(error, self, args, np.ndarray, "mxnet.np.array(X)", self._dtype())
             if mistake is None:
                 raise
             raise TypeError(mistake) from error
@@ -55,8 +55,8 @@ class Module(modules.Module, nn.Block):
         """Stochastic gradient descent with the learning rate ``self.lr``."""
         params = self.parameters()
         if isinstance(params, list):
-            return SGD(params, validation.learning_rate(self))
-        return gluon.Trainer(params, "sgd", {"learning_rate": validation.learning_rate(self)})
+            return SGD(params, input_checks.learning_rate(self))
+        return gluon.Trainer(params, "sgd", {"learning_rate": input_checks.learning_rate(self)})
 
     def parameters(self) -> Any:
         """The layers' parameters by name or, in a model without layers, its arrays as a list."""
@@ -95,7 +95,7 @@ class Classifier(modules.Classifier, Module):
         Raises:
             ValueError: A label is no class number, or their shape is another than that of the examples.
         """
-        mistake = validation.mistake_in_labels(Y_hat.shape, Y.shape, validation.dtype_name(Y), "u?int|float")
+        mistake = input_checks.mistake_in_labels(Y_hat.shape, Y.shape, input_checks.dtype_name(Y), "u?int|float")
         if mistake:
             raise ValueError(mistake)
         # MXNet itself takes the nearest class for a number that is none.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ... import backend, validation
+from ... import backend, input_checks
 from ...backend import Clip, OptimizerState, forward_once
 from ...checkpoint_file import check_fits
 from ...compiled_steps import CompiledSteps
@@ -19,11 +19,11 @@ from ...metrics import StepMetrics, recorded
 from ...process_group import ProcessGroup
 from . import CLUSTER
 from .devices import num_gpus
+from .matmul_precision import plain_float32
 from .modules import TENSORS, Module
-from .optimizers import SGD
-from .precision import plain_float32
 from .processes import mirrored, process_group, replicas
 from .replicas import check_scope, of_whole, seed_replicas, statistics_of, weighted
+from .sgd import SGD
 
 # TensorFlow's pass over a compiled step that has layers compute in bfloat16 on a CPU, between casts.
 BFLOAT16_REWRITE = "auto_mixed_precision_onednn_bfloat16"
@@ -183,7 +183,7 @@ class Backend(backend.Backend):
         """What the model's step of training records, and the gradients of its loss for each variable."""
         with recorded() as metrics, tf.GradientTape() as tape:
             loss = self._model.training_step(batch)
-            validation.check_loss(self._model, loss, (tf.Tensor, tf.Variable))
+            input_checks.check_loss(self._model, loss, (tf.Tensor, tf.Variable))
         variables = self._model.trainable_variables
         grads = tape.gradient(loss, variables)
         _check_gradients(self._model, grads)

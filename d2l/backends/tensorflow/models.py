@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from ... import validation
+from ... import input_checks
 from .modules import Classifier, Module
-from .optimizers import SGD
+from .sgd import SGD
 
 
 class LinearRegressionScratch(Module):
@@ -27,7 +27,7 @@ class LinearRegressionScratch(Module):
 
     def configure_optimizers(self) -> "SGD":
         """`SGD` with the learning rate ``self.lr``."""
-        return SGD(validation.learning_rate(self))
+        return SGD(input_checks.learning_rate(self))
 
 
 class LinearRegression(Module):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ... import modules, validation
+from ... import input_checks, modules
 
 TENSORS = (tf.Tensor, tf.Variable, np.ndarray, tf.keras.KerasTensor)  # what a model can be called with
 
@@ -37,7 +37,7 @@ class Module(modules.Module, tf.keras.Model):
         try:
             return super().__call__(*args, training=self.training if training is None else training, **kwargs)
         except Exception as error:
-            mistake = validation.mistake_in_inputs(error, self, args, TENSORS, "tf.convert_to_tensor(X)")
+            mistake = input_checks.mistake_in_inputs(error, self, args, TENSORS, "tf.convert_to_tensor(X)")
             if mistake is None:
                 raise
             raise TypeError(mistake) from error
@@ -59,7 +59,7 @@ class Module(modules.Module, tf.keras.Model):
 
     def configure_optimizers(self) -> tf.keras.optimizers.Optimizer:
         """Stochastic gradient descent with the learning rate ``self.lr``."""
-        return tf.keras.optimizers.SGD(validation.learning_rate(self))
+        return tf.keras.optimizers.SGD(input_checks.learning_rate(self))
 
 
 class Classifier(modules.Classifier, Module):
@@ -68,7 +68,7 @@ class Classifier(modules.Classifier, Module):
     def loss(self, Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True) -> tf.Tensor:
         """Cross-entropy of the logits ``Y_hat`` (..., classes) against the class numbers ``Y`` (...)."""
         if Y_hat.shape.is_fully_defined() and Y.shape.is_fully_defined():
-            mistake = validation.mistake_in_labels(Y_hat.shape, Y.shape, "int")
+            mistake = input_checks.mistake_in_labels(Y_hat.shape, Y.shape, "int")
             if mistake:
                 raise ValueError(mistake)
         Y_hat, Y = tf.reshape(Y_hat, (-1, Y_hat.shape[-1])), tf.reshape(Y, (-1,))

@@ -14,12 +14,12 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils._pytree import tree_map_only  # public only in later versions than 2.6
 
-from ... import backend, validation
+from ... import backend, input_checks
 from ...backend import Clip, OptimizerState, check_optimizer, configured_by, forward_once
 from ...checkpoint_file import CheckpointError, check_fits
 from ...machine import cpu_has_bfloat16, keep_freed_memory
 from ...metrics import StepMetrics, recorded
-from ...notebook import in_notebook
+from ...notebook_output import in_notebook
 from ...process_group import ProcessGroup
 from ...random_states import GeneratorKind
 from .cuda_graphs import CUDACapturer, GraphedStep
@@ -27,11 +27,11 @@ from .devices import WITH_STREAMS, cpu, find_gpus, has_bfloat16, rng_state, set_
 from .devices import num_gpus as count_gpus
 from .fused_layers import fused_layers, usable_kernels
 from .fused_optimizers import fused
+from .matmul_precision import plain_float32, tf32_operations
 from .modules import Module, evaluating
-from .optimizers import SGD
-from .precision import plain_float32, tf32_operations
 from .processes import process_group
 from .schedules import Schedule, Schedules, optimizer_and_schedules, schedulers_of
+from .sgd import SGD
 
 # Optimizers that keep, beside counts, numbers of the weights' shapes and no others.
 BY_WEIGHT = {
@@ -177,7 +177,7 @@ class Backend(backend.Backend):
         optimized = [parameter for group in groups for parameter in group["params"]]
         # A model may have tensors that are no parameters, too.
         own = [value for module in model.modules() for value in vars(module).values()]
-        validation.check_trained(model, optimized, [*model.parameters(), *own])
+        input_checks.check_trained(model, optimized, [*model.parameters(), *own])
         return optimizer
 
     def observers(self) -> Sequence[Schedules]:
@@ -364,5 +364,5 @@ def _loss(model: Module, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         TypeError, ValueError: It returns something else.
     """
     loss = model.training_step(batch)
-    validation.check_loss(model, loss, torch.Tensor)
+    input_checks.check_loss(model, loss, torch.Tensor)
     return loss

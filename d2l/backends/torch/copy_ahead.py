@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ...data import as_batch
+from ...batches import as_batch
 from .devices import WITH_STREAMS
 
 

@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
-from ... import validation
+from ... import input_checks
 from .lazy import initialize
 from .modules import Classifier, Module
-from .optimizers import SGD
+from .sgd import SGD
 
 
 class LinearRegressionScratch(Module):
@@ -28,7 +28,7 @@ class LinearRegressionScratch(Module):
 
     def configure_optimizers(self) -> "SGD":
         """`SGD` with the learning rate ``self.lr``."""
-        return SGD([self.w, self.b], validation.learning_rate(self))
+        return SGD([self.w, self.b], input_checks.learning_rate(self))
 
 
 class LinearRegression(Module):

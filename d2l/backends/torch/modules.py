@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map_only  # public only in later versions than 2.6
 
-from ... import modules, validation
+from ... import input_checks, modules
 
 # The `ignore_index` sentinel: PyTorch's default of -100 would silently drop bad labels.
 NO_LABEL = torch.iinfo(torch.int64).min
@@ -35,7 +35,7 @@ class Module(modules.Module, nn.Module):
                 output = super().__call__(*args, **kwargs)
         except (TypeError, AttributeError, RuntimeError) as error:
             own = _dtype_of(self)
-            mistake = validation.mistake_in_inputs(error, self, args, torch.Tensor, "torch.as_tensor(X)", own)
+            mistake = input_checks.mistake_in_inputs(error, self, args, torch.Tensor, "torch.as_tensor(X)", own)
             if mistake is None:
                 raise
             raise TypeError(mistake) from error
@@ -59,7 +59,7 @@ class Module(modules.Module, nn.Module):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Stochastic gradient descent with the learning rate ``self.lr``."""
-        return torch.optim.SGD(self.parameters(), lr=validation.learning_rate(self))
+        return torch.optim.SGD(self.parameters(), lr=input_checks.learning_rate(self))
 
     def apply_init(self, inputs: Sequence[torch.Tensor], init: Callable[[nn.Module], None] | None = None) -> None:
         """Give lazy layers their shapes by a pass of ``inputs``, then call ``init`` with every part of ``self.net``."""
@@ -83,8 +83,8 @@ class Classifier(modules.Classifier, Module):
         except IndexError as error:
             raise IndexError(f"{error} The model has {Y_hat.shape[-1]} classes, numbered from 0.") from error
         except (RuntimeError, ValueError) as error:
-            dtype = validation.dtype_name(Y)
-            mistake = validation.mistake_in_labels(Y_hat.shape, Y.shape, dtype, "int64|uint8")
+            dtype = input_checks.dtype_name(Y)
+            mistake = input_checks.mistake_in_labels(Y_hat.shape, Y.shape, dtype, "int64|uint8")
             if mistake is None:
                 raise
             raise ValueError(mistake) from error

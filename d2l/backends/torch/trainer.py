@@ -7,7 +7,7 @@ from torch import nn
 from ... import trainer
 from .backend import Backend
 from .copy_ahead import copied_ahead
-from .data import DataModule
+from .data_modules import DataModule
 from .modules import Module
 
 

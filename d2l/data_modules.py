@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from . import validation
-from .data import CLASSES, BatchLoader, Images, load_fashion_mnist, resize_matrix
+from . import input_checks
+from .batches import BatchLoader, resize_matrix
 from .decoding import DECODE_MEMORY, Memory, load
+from .fashion_mnist import CLASSES, Images, load_fashion_mnist
 from .hyperparameters import HyperParameters
 from .image_folders import Example, list_images, print_line
 from .images import MEAN, ImageLoader, central
+from .input_checks import check_share, check_size, check_whole
 from .machine import usable_processors
 from .plotting import show_images, to_numpy
 from .process_group import ProcessGroup
 from .run_profile import current_profile
-from .validation import check_share, check_size, check_whole
 
 Collate = Callable[..., tuple[Any, ...]]  # takes the examples of a batch from each tensor of a data set
 
@@ -69,9 +70,9 @@ class DataModule(HyperParameters):
             ValueError: The tensors have different numbers of examples.
         """
         tensors = (tensors,) if hasattr(tensors, "shape") else tensors
-        if not validation.is_tensors(tensors):
+        if not input_checks.is_tensors(tensors):
             raise TypeError(
-                f"{type(self).__name__}.get_tensorloader got {validation.describe(tensors)}: give a tuple or list of "
+                f"{type(self).__name__}.get_tensorloader got {input_checks.describe(tensors)}: give a tuple or list of "
                 "tensors, such as (X, y)"
             )
         tensors = tuple(tensor[indices] for tensor in tensors)
@@ -117,7 +118,7 @@ class DataModule(HyperParameters):
             return self._on_device(tensor, self._device)
         except (TypeError, ValueError, AttributeError) as error:
             raise TypeError(
-                f"{type(self).__name__} has {validation.describe(tensor)} for a loader: give the framework's own "
+                f"{type(self).__name__} has {input_checks.describe(tensor)} for a loader: give the framework's own "
                 "tensors or NumPy arrays"
             ) from error
 
@@ -213,7 +214,7 @@ class FashionMNIST(DataModule):
         """Scaled and resized images, and class numbers, from ``uint8`` images and labels.
 
         Args:
-            rows, columns: The matrices of `d2l.data.resize_matrix` for the two directions.
+            rows, columns: The matrices of `d2l.batches.resize_matrix` for the two directions.
         """
         raise NotImplementedError
 

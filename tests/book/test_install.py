@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from book import environment
+from book import install
 from book.frameworks import FRAMEWORKS
 
 pytestmark = pytest.mark.quick
@@ -49,15 +49,15 @@ def asked(tool, monkeypatch) -> list[list[str]]:
         commands.append(command)
         return subprocess.CompletedProcess(command, 0, "d2l==0.1.0\n" if "list" in command else "")
 
-    monkeypatch.setattr(environment.subprocess, "run", run)
-    monkeypatch.setattr(environment, "has_triton", lambda: False)
+    monkeypatch.setattr(install.subprocess, "run", run)
+    monkeypatch.setattr(install, "has_triton", lambda: False)
     return commands
 
 
 def call(monkeypatch, *arguments: str) -> int:
     """What the Makefile calls."""
     monkeypatch.setattr("sys.argv", ["environment", *arguments])
-    return environment.main()
+    return install.main()
 
 
 def test_environment_is_made_and_filled_once(tool, asked, monkeypatch, capsys):
@@ -105,7 +105,7 @@ def test_environment_of_make_quick_is_no_choice_of_frameworks(asked, monkeypatch
 
 
 def test_triton_has_a_folder_of_its_own_beside_the_tests(tool, asked, monkeypatch):
-    monkeypatch.setattr(environment, "has_triton", lambda: True)
+    monkeypatch.setattr(install, "has_triton", lambda: True)
     call(monkeypatch, "book", "--tabs", "pytorch")
     assert len(asked) == 2
     call(monkeypatch, "test", "--tabs", "pytorch")
@@ -175,7 +175,7 @@ def test_interrupted_installation_is_one_line(monkeypatch, tool, capsys):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(environment.subprocess, "run", interrupted)
+    monkeypatch.setattr(install.subprocess, "run", interrupted)
     assert call(monkeypatch, "book") == 130
     assert capsys.readouterr().err == "\nInterrupted: the same command goes on with the installation.\n"
 
@@ -191,7 +191,7 @@ def test_make_asks_for_extras_that_there_are():
 @pytest.mark.slow
 def test_environment_is_installed_by_python_alone():
     """Without what is installed, as on a bare machine."""
-    code = "import sys, book.environment as e; print(sorted({m.partition('.')[0] for m in sys.modules} - {'book'}))"
+    code = "import sys, book.install as e; print(sorted({m.partition('.')[0] for m in sys.modules} - {'book'}))"
     command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     others = set(re.findall(r"'(\w+)'", done.stdout)) - set(sys.stdlib_module_names) - {"__main__"}

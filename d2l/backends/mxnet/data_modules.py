@@ -5,11 +5,11 @@ from typing import Any
 import mxnet as mx
 from mxnet import np, npx
 
-from ... import datasets
+from ... import data_modules
 
 
-class DataModule(datasets.DataModule):
-    """Base class of data sets: see `d2l.datasets.DataModule`."""
+class DataModule(data_modules.DataModule):
+    """Base class of data sets: see `d2l.data_modules.DataModule`."""
 
     def _on_device(self, tensor: Any, device: mx.Context | None) -> np.ndarray:
         device = device or mx.current_context()
@@ -30,17 +30,17 @@ class DataModule(datasets.DataModule):
         return np.take(tensor, indices, axis=0)
 
 
-class SyntheticRegressionData(datasets.SyntheticRegressionData, DataModule):
-    """Examples of a linear function with noise: see `d2l.datasets.SyntheticRegressionData`."""
+class SyntheticRegressionData(data_modules.SyntheticRegressionData, DataModule):
+    """Examples of a linear function with noise: see `d2l.data_modules.SyntheticRegressionData`."""
 
     def _normal(self, *shape: int) -> np.ndarray:
         return np.random.normal(size=shape)
 
 
-class FashionMNIST(datasets.FashionMNIST, DataModule):
+class FashionMNIST(data_modules.FashionMNIST, DataModule):
     """Fashion-MNIST in batches of X (n, 1, height, width) ``float32`` and y (n,) ``int32``.
 
-    See `d2l.datasets.FashionMNIST`.
+    See `d2l.data_modules.FashionMNIST`.
     """
 
     def _collate(
@@ -53,10 +53,10 @@ class FashionMNIST(datasets.FashionMNIST, DataModule):
         return np.expand_dims(X, 1), labels.astype(np.int32)
 
 
-class ImageFolder(datasets.ImageFolder, DataModule):
+class ImageFolder(data_modules.ImageFolder, DataModule):
     """Image files in batches of X (n, 3, crop, crop) ``float32`` and y (n,) ``int32``.
 
-    See `d2l.datasets.ImageFolder`.
+    See `d2l.data_modules.ImageFolder`.
     """
 
     def _collate(self, pixels: np.ndarray, shifts: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,10 +12,10 @@ import pytest
 from nbformat import NotebookNode
 from PIL import Image
 
-from book.outputs import CHARACTERS
-from book.sanitize import NO_FORMULA, NOT_SHOWN, Safe, sanitized
+from book.sanitize_outputs import NO_FORMULA, NOT_SHOWN, Safe, sanitized
+from book.sanitize_svg import only_drawing
 from book.section import Executed
-from book.svg import only_drawing
+from book.truncate_outputs import CHARACTERS
 from d2l.layer_table import Layer, LayerTable
 from d2l.mime import CURVES_MIME, RUN_MIME
 

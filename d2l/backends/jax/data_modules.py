@@ -8,14 +8,14 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from ... import datasets
-from ...datasets import Collate
+from ... import data_modules
+from ...data_modules import Collate
 from .devices import get_key, get_seed, on_cpu
 from .padding import cut
 
 
-class DataModule(datasets.DataModule):
-    """Base class of data sets: see `d2l.datasets.DataModule`."""
+class DataModule(data_modules.DataModule):
+    """Base class of data sets: see `d2l.data_modules.DataModule`."""
 
     def _on_device(self, tensor: Any, device: jax.Device | None) -> jax.Array:
         return jax.device_put(tensor, device)
@@ -45,17 +45,17 @@ class DataModule(datasets.DataModule):
         return _gathered(tensor, indices)
 
 
-class SyntheticRegressionData(datasets.SyntheticRegressionData, DataModule):
-    """Examples of a linear function with noise: see `d2l.datasets.SyntheticRegressionData`."""
+class SyntheticRegressionData(data_modules.SyntheticRegressionData, DataModule):
+    """Examples of a linear function with noise: see `d2l.data_modules.SyntheticRegressionData`."""
 
     def _normal(self, *shape: int) -> jax.Array:
         return jax.random.normal(get_key(), shape)
 
 
-class FashionMNIST(datasets.FashionMNIST, DataModule):
+class FashionMNIST(data_modules.FashionMNIST, DataModule):
     """Fashion-MNIST in batches of X (n, height, width, 1) ``float32`` and y (n,) ``int32``.
 
-    See `d2l.datasets.FashionMNIST`.
+    See `d2l.data_modules.FashionMNIST`.
     """
 
     def _collate(
@@ -64,10 +64,10 @@ class FashionMNIST(datasets.FashionMNIST, DataModule):
         return _scaled_and_resized(rows, columns, images, labels)
 
 
-class ImageFolder(datasets.ImageFolder, DataModule):
+class ImageFolder(data_modules.ImageFolder, DataModule):
     """Image files in batches of X (n, crop, crop, 3) ``float32`` and y (n,) ``int32``.
 
-    See `d2l.datasets.ImageFolder`.
+    See `d2l.data_modules.ImageFolder`.
     """
 
     def _collate(self, pixels: jax.Array, shifts: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:

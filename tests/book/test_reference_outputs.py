@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from book import reference
+from book import reference_outputs
 from book.__main__ import main
 from book.files import ROOT
 from book.section import Compiled, Executed
@@ -57,11 +57,13 @@ def renew(monkeypatch, tmp_path):
     now = copy.deepcopy(stored)
     sections = [Compiled(f"chapter_test/{name}", "pytorch", notebook) for name, notebook in stored.items()]
     monkeypatch.setattr("book.regression.REFERENCES", tmp_path)
-    monkeypatch.setattr(reference, "ROOT", tmp_path)
-    monkeypatch.setattr(reference, "is_installed", lambda tab: True)
+    monkeypatch.setattr(reference_outputs, "ROOT", tmp_path)
+    monkeypatch.setattr(reference_outputs, "is_installed", lambda tab: True)
     monkeypatch.setattr("book.__main__.compile_sections", lambda: sections)
     for section in sections:
-        reference.write_notebook(stored[section.name.removeprefix("chapter_test/")], reference.reference_path(section))
+        reference_outputs.write_notebook(
+            stored[section.name.removeprefix("chapter_test/")], reference_outputs.reference_path(section)
+        )
 
     def run(section: Compiled, profile: str) -> Executed:
         assert profile == "smoke"
@@ -70,12 +72,12 @@ def renew(monkeypatch, tmp_path):
             raise KeyboardInterrupt
         return Executed(section.name, section.tab, result)
 
-    monkeypatch.setattr(reference, "run", run)
+    monkeypatch.setattr(reference_outputs, "run", run)
 
     recipe = next(line for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if "$(BOOK) reference" in line)
 
-    def renew(write: str = "", stdin: io.StringIO | None = None) -> int:
-        arguments = recipe.partition("$(BOOK)")[2].replace("$(WRITE)", write)
+    def renew(write: str = "", stdin: io.StringIO | None = None, section: str = "") -> int:
+        arguments = recipe.partition("$(BOOK)")[2].replace("$(WRITE)", write).replace("$(SECTION)", section)
         monkeypatch.setattr("sys.argv", ["book", *shlex.split(arguments)])
         monkeypatch.setattr("sys.stdin", stdin or io.StringIO())
         return main()
@@ -144,6 +146,16 @@ def test_what_was_agreed_to_is_written_and_nothing_else(renew, write, stdin, typ
     assert b"64, 54, 54" in after["one"]
     assert b"20 images/s" in after["one"], "an output that passes as equal stays as it was"
     assert renew() == 0, "the new references are not up to date"
+
+
+def test_one_section_is_run_and_renewed_alone(renew, capsys):
+    change(renew)
+    before = renew.files()
+    assert renew("yes", section="three") == 0
+    assert {name for name, content in renew.files().items() if content != before[name]} == {"three"}
+    assert "chapter_test/one" not in capsys.readouterr().out
+    assert renew("yes", section="four") == 1
+    assert "SECTION='four': known sections are one, two, three" in capsys.readouterr().err
 
 
 def test_interrupt_leaves_all_references(renew, capsys):

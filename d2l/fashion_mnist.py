@@ -1,4 +1,4 @@
-"""The four files of Fashion-MNIST: find, check, fetch and read them; and what turns their images into batches.
+"""The four files of Fashion-MNIST: find, check, fetch and read them.
 
 Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms",
 2017, arXiv:1708.07747 (MIT licence). The files have the IDX format that MNIST introduced.
@@ -11,7 +11,7 @@ import operator
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from .data_error import DataError
 from .download import download, unpack
-from .process_group import ProcessGroup
+from .input_checks import printable
 from .run_profile import Profile
-from .validation import printable
 
 # SHA-256 of each file's content after decompression: how a copy was compressed does not matter.
 CHECKSUMS = {
@@ -58,10 +58,6 @@ CLASSES = (
     "bag",
     "ankle boot",
 )
-
-
-class DataError(RuntimeError):
-    """The data set could not be had whole. The message lists every place that was tried."""
 
 
 def _as_stored(image: np.ndarray, label: int) -> tuple[np.ndarray, int]:
@@ -135,66 +131,6 @@ def read_idx(content: bytes) -> np.ndarray:
         raise ValueError(f"the IDX header says {shape}, the file holds {len(content) - start:,} values")
     # A copy, since frameworks share an array's memory only if it may be written to.
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
-
-
-def resize_matrix(size: int, original: int) -> np.ndarray:
-    """Matrix ``R`` of shape (size, original) such that ``R @ image @ R.T`` resizes bilinearly, half-pixel centres.
-
-    Output pixel i lies at ``(i + 0.5) * original / size - 0.5`` of the input; beyond the border counts
-    the pixel at the border.
-    """
-    position = np.clip((np.arange(size) + 0.5) * original / size - 0.5, 0, original - 1)
-    left = np.minimum(position.astype(int), max(original - 2, 0))
-    share = position - left
-    matrix = np.zeros((size, original))
-    matrix[np.arange(size), left] = 1 - share
-    if original > 1:
-        matrix[np.arange(size), left + 1] = share
-    return matrix.astype(np.float32)
-
-
-@dataclass(frozen=True)
-class BatchLoader:
-    """Iterate over a data set in batches, in a new order each time if asked to shuffle.
-
-    Attributes:
-        examples: Examples in the data set.
-        batch_size: Examples in a batch; the last one may be shorter.
-        processes: The processes that train together: each batch given is this one's part of it.
-        draw: Gives the indices of all examples, in the order of an epoch.
-        gather_batch: Gives the batch of the examples with these indices.
-        example: Gives a batch with the shapes of the others, for which nothing is drawn.
-    """
-
-    examples: int
-    batch_size: int
-    processes: ProcessGroup
-    draw: Callable[[], Any]
-    gather_batch: Callable[[Any], tuple[Any, ...]]
-    example: Callable[[], tuple[Any, ...]]
-
-    def __len__(self) -> int:
-        return -(-self.examples // self.batch_size)
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        return self.iter_from(0)
-
-    def iter_from(self, batches: int) -> Iterator[tuple[Any, ...]]:
-        """What an epoch has after so many batches; these are not made."""
-        indices = self.draw()
-        starts = range(batches * self.batch_size, self.examples, self.batch_size)
-        batches_of_indices = (indices[start : start + self.batch_size] for start in starts)
-        return (self.gather_batch(batch[self.processes.shard(len(batch))]) for batch in batches_of_indices)
-
-
-def inputs_of(batch: Sequence[Any]) -> Sequence[Any]:
-    """What a model is given of a batch: all but the target, and all where there is one tensor."""
-    return batch[:-1] or batch
-
-
-def as_batch(batch: Any) -> Sequence[Any]:
-    """A batch as a sequence of tensors, also where a loader of one tensor gives its part of it alone."""
-    return (batch,) if hasattr(batch, "shape") else batch
 
 
 def _find(name: str, folder: Path) -> bytes:

@@ -4,13 +4,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from ... import datasets
-from .precision import plain_float32
+from ... import data_modules
+from .matmul_precision import plain_float32
 from .processes import is_main
 
 
-class DataModule(datasets.DataModule):
-    """Base class of data sets: see `d2l.datasets.DataModule`."""
+class DataModule(data_modules.DataModule):
+    """Base class of data sets: see `d2l.data_modules.DataModule`."""
 
     def _on_device(self, tensor: Any, device: Any) -> tf.Tensor:
         # On the device of the context, where a constant alone would not always be.
@@ -29,17 +29,17 @@ class DataModule(datasets.DataModule):
         return tf.gather(tensor, indices)
 
 
-class SyntheticRegressionData(datasets.SyntheticRegressionData, DataModule):
-    """Examples of a linear function with noise: see `d2l.datasets.SyntheticRegressionData`."""
+class SyntheticRegressionData(data_modules.SyntheticRegressionData, DataModule):
+    """Examples of a linear function with noise: see `d2l.data_modules.SyntheticRegressionData`."""
 
     def _normal(self, *shape: int) -> tf.Tensor:
         return tf.random.normal(shape)
 
 
-class FashionMNIST(datasets.FashionMNIST, DataModule):
+class FashionMNIST(data_modules.FashionMNIST, DataModule):
     """Fashion-MNIST in batches of X (n, height, width, 1) ``float32`` and y (n,) ``int32``.
 
-    See `d2l.datasets.FashionMNIST`.
+    See `d2l.data_modules.FashionMNIST`.
     """
 
     def _collate(
@@ -50,10 +50,10 @@ class FashionMNIST(datasets.FashionMNIST, DataModule):
         return X, tf.cast(labels, tf.int32)
 
 
-class ImageFolder(datasets.ImageFolder, DataModule):
+class ImageFolder(data_modules.ImageFolder, DataModule):
     """Image files in batches of X (n, crop, crop, 3) ``float32`` and y (n,) ``int32``.
 
-    See `d2l.datasets.ImageFolder`.
+    See `d2l.data_modules.ImageFolder`.
     """
 
     def _collate(self, pixels: tf.Tensor, shifts: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 
-from ... import datasets, validation
+from ... import data_modules, input_checks
 
 
-class DataModule(datasets.DataModule):
-    """Base class of data sets: see `d2l.datasets.DataModule`."""
+class DataModule(data_modules.DataModule):
+    """Base class of data sets: see `d2l.data_modules.DataModule`."""
 
     def _on_device(self, tensor: Any, device: torch.device | None) -> torch.Tensor:
         try:
@@ -18,7 +18,7 @@ class DataModule(datasets.DataModule):
             if "support float64" not in str(error):
                 raise
             raise RuntimeError(
-                f"{type(self).__name__} has {validation.describe(tensor)}, and {device} has no "
+                f"{type(self).__name__} has {input_checks.describe(tensor)}, and {device} has no "
                 "float64: give float32, or train with num_gpus=0"
             ) from error
 
@@ -33,17 +33,17 @@ class DataModule(datasets.DataModule):
         return int(os.environ.get("RANK", 0)) == 0
 
 
-class SyntheticRegressionData(datasets.SyntheticRegressionData, DataModule):
-    """Examples of a linear function with noise: see `d2l.datasets.SyntheticRegressionData`."""
+class SyntheticRegressionData(data_modules.SyntheticRegressionData, DataModule):
+    """Examples of a linear function with noise: see `d2l.data_modules.SyntheticRegressionData`."""
 
     def _normal(self, *shape: int) -> torch.Tensor:
         return torch.randn(shape)
 
 
-class FashionMNIST(datasets.FashionMNIST, DataModule):
+class FashionMNIST(data_modules.FashionMNIST, DataModule):
     """Fashion-MNIST in batches of X (n, 1, height, width) ``float32`` and y (n,) ``int64``.
 
-    See `d2l.datasets.FashionMNIST`.
+    See `d2l.data_modules.FashionMNIST`.
     """
 
     def _collate(
@@ -53,10 +53,10 @@ class FashionMNIST(datasets.FashionMNIST, DataModule):
         return (rows @ X @ columns.T).unsqueeze(1), labels.long()
 
 
-class ImageFolder(datasets.ImageFolder, DataModule):
+class ImageFolder(data_modules.ImageFolder, DataModule):
     """Image files in batches of X (n, 3, crop, crop) ``float32`` and y (n,) ``int64``.
 
-    See `d2l.datasets.ImageFolder`.
+    See `d2l.data_modules.ImageFolder`.
     """
 
     def _collate(

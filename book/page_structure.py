@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 from .d2lbook_adapter import as_shown
 from .errors import BookError
 from .frameworks import FRAMEWORKS
-from .rst import PICTURES, RST, TEXT, decoded
+from .rst_outputs import PICTURES, RST, TEXT, decoded
 from .section import Section
 
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
@@ -39,7 +39,7 @@ def check_page(html: str, panels: Sequence[Section]) -> None:
 
     Args:
         html: The rendered page.
-        panels: The section of each framework, with the outputs as they were given to nbconvert, see `book.rst`.
+        panels: The section of each framework, with the outputs as they were given to nbconvert, see `book.rst_outputs`.
 
     Raises:
         BookError: It has not; the message names section, tab and cell.

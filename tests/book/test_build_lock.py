@@ -10,9 +10,9 @@ import pytest
 from filelock import FileLock
 from test_data import run_as_a_user
 
-from book import lock
+from book import build_lock
+from book.build_lock import alone
 from book.errors import BookError
-from book.lock import alone
 
 TIME_LIMIT = 300
 HOLD = """
@@ -20,24 +20,24 @@ import sys
 from pathlib import Path
 from filelock import FileLock
 from book import lock
-lock.BUILD = Path(sys.argv[1])
-lock.LOCK = FileLock(lock.BUILD / "lock")
-with lock.alone(), lock.alone():
+build_lock.BUILD = Path(sys.argv[1])
+build_lock.LOCK = FileLock(build_lock.BUILD / "lock")
+with build_lock.alone(), build_lock.alone():
     print("at work", flush=True)
     sys.stdin.readline()
-    (lock.BUILD / "ended").touch()
+    (build_lock.BUILD / "ended").touch()
 """
 COMMAND = """
 import sys
 from pathlib import Path
 from filelock import FileLock
 from book import __main__, lock
-lock.BUILD = Path(sys.argv.pop())
-lock.LOCK = FileLock(lock.BUILD / "lock")
+build_lock.BUILD = Path(sys.argv.pop())
+build_lock.LOCK = FileLock(build_lock.BUILD / "lock")
 
 
 def compile_sections():
-    print("compiled after the other" if (lock.BUILD / "ended").exists() else "compiled")
+    print("compiled after the other" if (build_lock.BUILD / "ended").exists() else "compiled")
     sys.exit()
 
 
@@ -99,7 +99,7 @@ def test_folder_that_cannot_be_written_to_is_one_line(tmp_path, sees, inside):
     locked.chmod(0o555)
     done = built(folder)
     locked.chmod(0o755)
-    place = os.path.relpath(locked, lock.ROOT)
+    place = os.path.relpath(locked, build_lock.ROOT)
     assert done.stderr == f"error: {place}: Permission denied: a build has to write there, and into all that is below\n"
     assert (done.returncode, done.stdout) == (1, "")
     if not inside:
@@ -108,8 +108,8 @@ def test_folder_that_cannot_be_written_to_is_one_line(tmp_path, sees, inside):
 
 @pytest.mark.parametrize("error", [NotADirectoryError(errno.ENOTDIR, ""), PermissionError(errno.EACCES, "")])
 def test_what_cannot_be_written_later_is_named(tmp_path, monkeypatch, error):
-    monkeypatch.setattr(lock, "BUILD", tmp_path / "_build")
-    monkeypatch.setattr(lock, "LOCK", FileLock(tmp_path / "lock"))
+    monkeypatch.setattr(build_lock, "BUILD", tmp_path / "_build")
+    monkeypatch.setattr(build_lock, "LOCK", FileLock(tmp_path / "lock"))
     for place, raised in ((tmp_path / "_build" / "compiled" / "jax", BookError), (tmp_path / "d2l", type(error))):
         error.filename, error.strerror = str(place), os.strerror(error.errno)
         with pytest.raises(raised, match=f"{place.name}.*{error.strerror}|{error.strerror}.*{place.name}"), alone():
@@ -117,7 +117,7 @@ def test_what_cannot_be_written_later_is_named(tmp_path, monkeypatch, error):
 
 
 def test_file_in_the_place_of_the_folder_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(lock, "BUILD", tmp_path / "_build")
+    monkeypatch.setattr(build_lock, "BUILD", tmp_path / "_build")
     (tmp_path / "_build").touch()
     with pytest.raises(BookError, match=r"_build: File exists: a build has to write there"), alone():
         pytest.fail("began")

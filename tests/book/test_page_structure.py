@@ -10,10 +10,10 @@ import pytest
 from book.cache import CACHE
 from book.errors import BookError
 from book.frameworks import FRAMEWORKS
+from book.page_structure import check_page
 from book.pages import SHARED, pages_of
-from book.sanitize import Safe
+from book.sanitize_outputs import Safe
 from book.section import Executed
-from book.structure import check_page
 
 TABS = tuple(FRAMEWORKS)
 CODE = '<div class="highlight-python notranslate"><div class="highlight"><pre><span></span>{}\n</pre></div></div>'

@@ -11,9 +11,9 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from .comparison import differences
+from .compare_outputs import differences
 from .errors import BookError
-from .execute import run
+from .execute_notebooks import run
 from .files import ROOT, write_notebook
 from .frameworks import is_installed
 from .regression import reference_path

@@ -1,4 +1,4 @@
-"""Install what a verb of make needs into .venv: ``python -m book.environment EXTRA ... --tabs "pytorch jax"``.
+"""Install what a verb of make needs into .venv: ``python -m book.install EXTRA ... --tabs "pytorch jax"``.
 
 It runs in the root of the repository, before anything is installed: it needs Python alone, as does what it imports.
 """
@@ -103,7 +103,7 @@ def _remove_former_name() -> None:
 
 def main() -> int:
     """Parse the command line and install."""
-    parser = argparse.ArgumentParser(prog="python -m book.environment", description="Install what make needs.")
+    parser = argparse.ArgumentParser(prog="python -m book.install", description="Install what make needs.")
     parser.add_argument("extras", nargs="*", help="such as book test")
     parser.add_argument("--tabs", default="", help="frameworks, such as 'pytorch jax'; all if there are none")
     parser.add_argument("--keep", action="store_true", help="without --tabs, those that are there will do")

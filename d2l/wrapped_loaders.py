@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
-from .data import BatchLoader, as_batch
+from .batches import BatchLoader, as_batch
 from .images import ImageLoader
 from .process_group import ProcessGroup
 from .random_states import RandomStates

@@ -11,12 +11,12 @@ from nbformat.v4 import new_output
 
 from d2l.mime import CURVES_MIME, RUN_MIME
 
+from .check_pictures import FORMATS, LARGEST, PictureError, check_pixels
 from .formulas import FormulaError
-from .latex import LENGTH, allowed_formula
-from .outputs import truncated
-from .pictures import FORMATS, LARGEST, PictureError, check_pixels
+from .sanitize_latex import LENGTH, allowed_formula
+from .sanitize_svg import SvgError, only_drawing
 from .section import Executed, Section
-from .svg import SvgError, only_drawing
+from .truncate_outputs import truncated
 
 TEXT_TAGS = ["div", "p", "br", "pre", "code", "strong", "em"]
 TABLE_TAGS = ["table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"]

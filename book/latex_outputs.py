@@ -14,9 +14,9 @@ import pypandoc
 from nbformat import NotebookNode
 from PIL import Image
 
-from .outputs import truncated
-from .pictures import FORMATS, LARGEST, RATIO
-from .rst import PICTURES
+from .check_pictures import FORMATS, LARGEST, RATIO
+from .rst_outputs import PICTURES
+from .truncate_outputs import truncated
 
 LONG_WORD = re.compile(r"\S{80}(?=\S)")
 TAG = re.compile(r"<(/?)(\w+)")

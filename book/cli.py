@@ -6,7 +6,7 @@ import signal
 import sys
 
 from .errors import BookError
-from .helper import check_helper
+from .helper_origin import check_helper
 
 
 def run_command(parser: argparse.ArgumentParser) -> int:

@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 from nbval.plugin import NbCellError
 from notebooks import Notebook
 
-from book.comparison import differences, numbers
+from book.compare_outputs import differences, numbers
 from book.kernel import Client
 from book.regression import reference_path
 from d2l.mime import CURVES_MIME, RUN_MIME

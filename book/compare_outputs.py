@@ -9,7 +9,7 @@ from itertools import starmap
 
 from d2l.mime import CURVES_MIME, RUN_MIME
 
-from .figures import UNIT, different_figures, read_figure
+from .figure_contents import UNIT, different_figures, read_figure
 
 # Rounding differs between processors; the least defect seen in a smoke run moves a loss by more.
 TOLERANCE = {"loss": 2e-4, "acc": 0.02}
