@@ -84,6 +84,17 @@ def test_rounding_may_grow_where_networks_learn_fast_and_nowhere_else():
     assert differences(run_with(2.0283), run_with(2.3), "answers")
 
 
+def test_mean_over_runs_may_be_another_and_what_is_said_of_it_may_not():
+    def printed(line: str) -> list[dict]:
+        return [nbformat.v4.new_output("stream", name="stdout", text=f"{line}\n")]
+
+    assert not differences(
+        printed("tanh    6.2 ± 0.0   -0.3 ± 1.2   worse"), printed("tanh   12.5 ± 10.1  +0.3 ± 1.2   worse")
+    )
+    assert differences(printed("tanh    6.2 ± 0.0   worse"), printed("tanh    6.2 ± 0.0   better"))
+    assert differences(printed("tanh    6.2"), printed("tanh    6.3"))
+
+
 def test_each_of_several_runs_counts_and_the_difference_says_which():
     test, reference = run_with(2.1) + run_with(2), run_with(2.3) + run_with(2)
     assert differences(test, reference) == ["run 1, final val_loss: 2.3 -> 2.1, more than 0.0002 apart"]
