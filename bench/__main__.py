@@ -17,7 +17,7 @@ from book.files import ROOT, atomic_write
 from book.frameworks import FRAMEWORKS, is_installed
 from book.recordings import hardware
 from d2l.machine import usable_processors
-from d2l.run_profile import current_profile
+from d2l.smoke_profile import current_profile
 
 from . import build, imports, page, report, scaling
 from .child import Countdown, Run, announced, run_child
@@ -74,7 +74,7 @@ def main() -> int:
     parts = asked_for()
     tabs, run = [tab for tab in FRAMEWORKS if is_installed(tab)], announced
     if GPU in parts:
-        parts, tabs = list(GPU_SECONDS), [tab for tab in tabs if run_child("frameworks", tab)]
+        parts, tabs = list(GPU_SECONDS), [tab for tab in tabs if run_child("adapters", tab)]
         if not tabs:
             sys.exit(f"error: {GPU} needs a GPU that a framework installed here can use; nothing is measured without")
         run = Countdown([seconds for part in parts for _ in tabs for seconds in GPU_SECONDS[part]], GPU_LIMIT)

@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-from .frameworks import ADAPTERS, run_cells
+from .adapters import ADAPTERS, run_cells
 
 SEEDS = 3
 PRECISIONS = ("auto", "float32")

@@ -14,7 +14,7 @@ COMPILE_AND_RENDER = f"""
 import shutil
 from pathlib import Path
 from book.cache import CACHE, forget
-from book.handout import export_all
+from book.export_notebooks import export_all
 from book.pages import SHARED, render
 from book.compile_notebooks import compile_sections
 from book.execute_notebooks import with_outputs

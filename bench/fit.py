@@ -14,7 +14,7 @@ from typing import Any
 
 from book.compile_notebooks import compile_source
 from book.files import BUILD, ROOT
-from book.kernel import Client
+from book.notebook_client import Client
 from book.section import Compiled
 from book.source import Source
 from d2l.compiler_caches import VARIABLES

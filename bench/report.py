@@ -9,11 +9,11 @@ from typing import Any
 from book.files import atomic_write, markdown_table
 
 from .accuracy import PRECISIONS
-from .kernels import PATTERNS, THE_REST
+from .kernel_times import PATTERNS, THE_REST
 from .page import SCORES
 from .scaling import BATCH_SIZE, predicted
-from .work import BATCH_SIZE as STEP_SIZE
-from .work import training_flop
+from .training_flop import BATCH_SIZE as STEP_SIZE
+from .training_flop import training_flop
 
 RESULTS = Path(__file__).parent / "results"
 REPORT = Path(__file__).parent / "README.md"

@@ -17,8 +17,8 @@ from book.files import ROOT
 from book.frameworks import is_installed
 from d2l.machine import usable_processors
 
-from .frameworks import run_cells
-from .work import IMAGE
+from .adapters import run_cells
+from .training_flop import IMAGE
 
 NETWORKS = ("AlexNet", "slim AlexNet")
 PROCESSES = (1, 2, 4)

@@ -13,10 +13,10 @@ from typing import Any
 from book.files import ROOT
 from d2l.fashion_mnist import load_fashion_mnist
 from d2l.plotting import to_numpy
-from d2l.run_profile import Profile
+from d2l.smoke_profile import Profile
 
-from .frameworks import ADAPTERS, run_cells
-from .work import BATCH_SIZE, IMAGE
+from .adapters import ADAPTERS, run_cells
+from .training_flop import BATCH_SIZE, IMAGE
 
 EPOCHS = 2  # the first has the compilation in it
 CPU_BATCHES = 5

@@ -7,9 +7,9 @@ import time
 from collections import defaultdict
 from typing import Any
 
-from .frameworks import ADAPTERS, run_cells
-from .kernels import PROFILERS, part_of
-from .work import BATCH_SIZE
+from .adapters import ADAPTERS, run_cells
+from .kernel_times import PROFILERS, part_of
+from .training_flop import BATCH_SIZE
 
 GPU_BATCHES, CPU_BATCHES = 100, 2  # in an epoch
 
@@ -19,7 +19,7 @@ def measure(tab: str, section: str = "alexnet") -> dict[str, Any]:
 
     Returns:
         ``seconds``: of a step; ``parts``: seconds of a step that the device is busy with each part of it, by the names
-        in `bench.kernels.PATTERNS`. Empty where there is no profiler that tells.
+        in `bench.kernel_times.PATTERNS`. Empty where there is no profiler that tells.
     """
     d2l: Any = ADAPTERS[tab]().d2l  # whose Trainer is replaced
     on_gpu = d2l.num_gpus() > 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from nbformat.sign import NotebookNotary
 
 from .build_lock import alone
-from .cli import run_command
+from .command_errors import run_command
 from .compile_notebooks import compile_sections
 from .files import NOTEBOOKS, ROOT, atomic_write
 from .frameworks import chosen_tabs
@@ -26,7 +26,7 @@ def build(tabs: list[str]) -> None:
 def slides() -> None:
     """Make a deck of slides per section and framework, from the marks in the text."""
     from .build import results
-    from .handout import export
+    from .export_notebooks import export
     from .sanitize_outputs import Safe
     from .slides import deck
 
@@ -60,7 +60,7 @@ def data() -> None:
 @alone()
 def notebooks() -> None:
     """Compile the sources into notebooks without outputs."""
-    from .handout import export_all
+    from .export_notebooks import export_all
 
     export_all(compile_sections())
     print(f"A notebook per section and framework: {NOTEBOOKS}")

@@ -10,12 +10,12 @@ from .cache import forget, keep, kept
 from .compile_notebooks import compile_sections
 from .errors import BookError
 from .execute_notebooks import at_a_time, has_to_run, run_all, smoke_run, with_outputs
+from .export_notebooks import export_all
 from .files import ROOT
 from .frameworks import FRAMEWORKS, is_installed
-from .handout import export_all
 from .pages import HTML, WHOLE, inputs_hash, render, repair
 from .recordings import load_recording, show
-from .regression import stored_run
+from .reference_numbers import stored_run
 from .section import Compiled, Executed
 from .source import check_contents
 
@@ -150,7 +150,7 @@ def fetch_images() -> None:
     """
     from d2l.data_error import DataError
     from d2l.fashion_mnist import load_fashion_mnist
-    from d2l.run_profile import Profile
+    from d2l.smoke_profile import Profile
 
     try:
         load_fashion_mnist(ROOT / "data", Profile())

@@ -9,7 +9,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from d2l.mime import CURVES_MIME, RUN_MIME, json_safe
-from d2l.run_profile import Profile
+from d2l.smoke_profile import Profile
 
 from .rst_outputs import html_output
 

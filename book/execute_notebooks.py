@@ -14,7 +14,7 @@ from .cache import digest, is_kept, keep, kept_notebook
 from .errors import BookError
 from .files import NOTEBOOKS, ROOT
 from .frameworks import FRAMEWORKS
-from .kernel import Client, run_clients
+from .notebook_client import Client, run_clients
 from .section import Compiled, Executed, Section
 from .stale import bare, bare_file, contents_hash, shows_code
 

@@ -14,7 +14,7 @@ import pypandoc
 from nbformat import NotebookNode
 from PIL import Image
 
-from .check_pictures import FORMATS, LARGEST, RATIO
+from .check_bitmaps import FORMATS, LARGEST, RATIO
 from .rst_outputs import PICTURES
 from .truncate_outputs import truncated
 

@@ -18,8 +18,8 @@ from .compile_notebooks import TOOLS
 from .curves import with_curves
 from .d2lbook_adapter import in_root, page_builder
 from .errors import BookError
+from .export_notebooks import DOWNLOADS
 from .files import BUILD, ROOT, write_notebook
-from .handout import DOWNLOADS
 from .page_structure import check_page
 from .pandoc import cached_pandoc, put_on_path
 from .rst_outputs import with_rst

@@ -9,9 +9,9 @@ from pathlib import Path
 from .build_lock import alone
 from .d2lbook_adapter import in_root, pdf_builder
 from .errors import BookError
+from .export_notebooks import listing
 from .files import BUILD, ROOT, write_notebook
 from .frameworks import FRAMEWORKS
-from .handout import listing
 from .latex_outputs import printable
 from .pages import running_sphinx
 from .rst_outputs import with_rst

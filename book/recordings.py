@@ -13,13 +13,13 @@ import nbformat
 from nbformat import NotebookNode
 
 from d2l.mime import RUN_MIME
-from d2l.run_profile import parse_profile
+from d2l.smoke_profile import parse_profile
 
 from .errors import BookError
 from .execute_notebooks import cell_code, run, with_outputs
 from .files import ROOT, write_notebook
 from .frameworks import FRAMEWORKS, is_installed
-from .regression import numbers_hash
+from .reference_numbers import numbers_hash
 from .section import Compiled, Executed, Section, sections_named
 from .truncate_outputs import truncated
 

@@ -16,7 +16,7 @@ from .errors import BookError
 from .execute_notebooks import run
 from .files import ROOT, write_notebook
 from .frameworks import is_installed
-from .regression import reference_path
+from .reference_numbers import reference_path
 from .section import Compiled, Executed
 
 

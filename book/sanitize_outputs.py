@@ -11,7 +11,7 @@ from nbformat.v4 import new_output
 
 from d2l.mime import CURVES_MIME, RUN_MIME
 
-from .check_pictures import FORMATS, LARGEST, PictureError, check_pixels
+from .check_bitmaps import FORMATS, LARGEST, PictureError, check_pixels
 from .formulas import FormulaError
 from .sanitize_latex import LENGTH, allowed_formula
 from .sanitize_svg import SvgError, only_drawing

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
-from .check_pictures import LARGEST, PIXELS, RATIO, PictureError, check_image
+from .check_bitmaps import LARGEST, PIXELS, RATIO, PictureError, check_image
 
 SVG = "{http://www.w3.org/2000/svg}"
 XHTML = "{http://www.w3.org/1999/xhtml}"

@@ -8,7 +8,7 @@ import tokenize
 from nbformat import NotebookNode
 
 from . import d2lbook_adapter
-from .handout import readable
+from .export_notebooks import readable
 from .sanitize_outputs import Safe
 
 JOINER = "\N{WORD JOINER}"

@@ -19,7 +19,7 @@ from .metrics import StepMetrics, recorded
 from .modules import Classifier, Module
 from .process_group import ProcessGroup
 from .random_states import GeneratorKind
-from .run_profile import current_profile
+from .smoke_profile import current_profile
 
 if TYPE_CHECKING:
     from .observers import Observer

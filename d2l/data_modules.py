@@ -19,7 +19,7 @@ from .input_checks import check_share, check_size, check_whole
 from .machine import usable_processors
 from .plotting import show_images, to_numpy
 from .process_group import ProcessGroup
-from .run_profile import current_profile
+from .smoke_profile import current_profile
 
 Collate = Callable[..., tuple[Any, ...]]  # takes the examples of a batch from each tensor of a data set
 

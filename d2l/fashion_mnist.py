@@ -22,7 +22,7 @@ from filelock import FileLock
 from .data_error import DataError
 from .download import download, unpack
 from .input_checks import printable
-from .run_profile import Profile
+from .smoke_profile import Profile
 
 # SHA-256 of each file's content after decompression: how a copy was compressed does not matter.
 CHECKSUMS = {

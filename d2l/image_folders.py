@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 from tqdm import tqdm
 
 from .data_error import DataError
-from .run_profile import Profile
+from .smoke_profile import Profile
 from .tar import NOT_WHOLE, walk
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")

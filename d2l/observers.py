@@ -11,7 +11,7 @@ from .backend import describe_devices, describe_precision
 from .checkpoint_file import quoted
 from .mime import RUN_MIME, json_safe
 from .notebook_output import in_notebook
-from .run_profile import current_profile
+from .smoke_profile import current_profile
 from .wrapped_loaders import is_own, unwrapped
 
 if TYPE_CHECKING:

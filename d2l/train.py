@@ -265,7 +265,7 @@ def train(options: argparse.Namespace, log: "RunLog") -> None:
     from .backend import describe_precision
     from .installation import VERSION
     from .run_log import LogObserver
-    from .run_profile import current_profile
+    from .smoke_profile import current_profile
 
     start = time.monotonic()
     framework, network = FRAMEWORKS[options.framework], NETWORKS[options.model]

@@ -16,7 +16,7 @@ from .observers import Observer
 from .process_group import ProcessGroup
 from .progress import Progress
 from .random_states import RandomStates
-from .run_profile import current_profile
+from .smoke_profile import current_profile
 from .step_errors import explained
 from .training_run import check_given, load_weights, running
 

@@ -3,13 +3,13 @@
 import argparse
 import sys
 
-from book.cli import run_command
+from book.command_errors import run_command
 from book.errors import BookError
 
 
 def chapters() -> None:
     """Run the sections that the helper is tested with, and update their table."""
-    from .chapters import update_table
+    from .run_chapters import update_table
 
     update_table()
 
@@ -39,7 +39,7 @@ def mutants(only: str, count: str, seed: str) -> None:
 
 def audit() -> None:
     """Look the pinned packages up in the database of known vulnerabilities."""
-    from .audit import audit
+    from .package_audit import audit
 
     audit()
 

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from book.errors import BookError
 from book.files import ROOT, atomic_write, markdown_table
-from book.kernel import own_environment
+from book.notebook_client import own_environment
 from d2l.machine import usable_processors
 
 from .places import Place, find_place, replaced
@@ -57,7 +57,7 @@ RECOMPILE = """
 import sys
 import nbformat
 from book.execute_notebooks import with_outputs
-from book.regression import reference_path
+from book.reference_numbers import reference_path
 from book.files import ROOT, write_notebook
 from book.compile_notebooks import compile_sections
 

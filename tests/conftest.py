@@ -20,13 +20,13 @@ from processes import free_ports
 from book.compile_notebooks import compile_sections
 from book.errors import BookError
 from book.execute_notebooks import with_outputs
+from book.export_notebooks import export_all
 from book.files import BUILD
 from book.frameworks import is_installed
-from book.handout import export_all
 from book.helper_origin import check_helper
-from book.kernel import own_environment
+from book.notebook_client import own_environment
 from book.recordings import show_results
-from book.regression import reference_path
+from book.reference_numbers import reference_path
 from book.section import Compiled, Executed
 from d2l import machine
 

@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 from nbval.plugin import IPyNbCell, IPyNbFile
 
 from book.compare_outputs import differences
-from book.kernel import TIMED_OUT, Client
+from book.notebook_client import TIMED_OUT, Client
 
 
 @pytest.hookimpl(wrapper=True)

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from contract.examples import Loaders
 
-from bench import accuracy, child, fit, kernels, report, scaling, speed, step
-from bench.frameworks import ADAPTERS
-from bench.work import IMAGE, training_flop
+from bench import accuracy, child, fit, kernel_times, report, scaling, speed, step
+from bench.adapters import ADAPTERS
+from bench.training_flop import IMAGE, training_flop
 from book.compile_notebooks import compile_source
 from book.files import ROOT
 from book.frameworks import FRAMEWORKS, is_installed
@@ -251,7 +251,7 @@ def test_mistakes_are_said_before_anything_is_measured(part, profile, message, m
     ],
 )
 def test_kernel_is_of_a_part_of_the_step_by_its_name(part, kernel):
-    assert kernels.part_of(kernel) == part
+    assert kernel_times.part_of(kernel) == part
 
 
 def test_kernels_of_xla_have_the_names_that_jax_traced():
@@ -268,7 +268,7 @@ def test_kernels_of_xla_have_the_names_that_jax_traced():
         ("loop_add_2", {}, 5e9),
         ("MemcpyD2D", {}, 6e9),
     ]
-    assert kernels.traced(events, {"jit_resized": resizing, "jit_train": step}) == {
+    assert kernel_times.traced(events, {"jit_resized": resizing, "jit_train": step}) == {
         "jit(resized)/dot_general kernel": 1,
         "jit(train)/mul kernel": 2,
         "jit(train)/mul fusion_1": 3,
@@ -283,7 +283,7 @@ def test_profiler_of_jax_is_read(monkeypatch):
     if importlib.util.find_spec("tensorflow"):  # JAX's profiler switches TensorFlow's on and off, and breaks it
         trace = importlib.import_module("tensorflow.python.profiler.trace")
         monkeypatch.setattr(trace, "enabled", trace.enabled)  # is put back
-    assert kernels.jax_kernels(lambda: jax.numpy.ones(3).sum().block_until_ready()) == {}
+    assert kernel_times.jax_kernels(lambda: jax.numpy.ones(3).sum().block_until_ready()) == {}
 
 
 def test_step_of_pytorch_is_divided_into_its_parts(monkeypatch):
@@ -381,11 +381,11 @@ def test_countdown_says_what_is_measured_and_bounds_it(monkeypatch, capsys):
 
 def test_measurement_that_takes_too_long_is_ended():
     with pytest.raises(subprocess.TimeoutExpired):
-        child.run_child("frameworks", "pytorch", timeout=0.01)
+        child.run_child("adapters", "pytorch", timeout=0.01)
 
 
 def test_gpus_that_a_framework_can_use_are_counted_in_a_process_of_its_own():
-    assert child.run_child("frameworks", "pytorch", CUDA_VISIBLE_DEVICES="") == 0
+    assert child.run_child("adapters", "pytorch", CUDA_VISIBLE_DEVICES="") == 0
 
 
 SIDE = {"images": 60_000, "first_epoch": 3.0, "epoch": 1.5, "memory": 2e9, "gpu_memory": 1e9, "batches": 50_000.0}
@@ -405,7 +405,7 @@ def measuring(monkeypatch, tmp_path):
     gpus, main, runs = {"pytorch": 0, "jax": 1}, importlib.import_module("bench.__main__"), []
 
     def run_child(module, *arguments, timeout=None, **environment):
-        if module == "frameworks":
+        if module == "adapters":
             return gpus[arguments[0]]
         runs.append((module, *arguments))
         return CANNED[module]

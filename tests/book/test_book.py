@@ -29,13 +29,13 @@ from book.cache import cached_notebook, forget
 from book.compile_notebooks import TOOLS, compile_sections, compile_source, source_notebook
 from book.errors import BookError
 from book.execute_notebooks import cell_code, has_to_run, helper_code, run, run_all, run_code, smoke_run, with_outputs
+from book.export_notebooks import export
 from book.files import BUILD, NOTEBOOKS, ROOT, atomic_write, write_notebook
 from book.frameworks import is_installed
-from book.handout import export
-from book.kernel import _asked_again
+from book.notebook_client import _asked_again
 from book.pages import HELPER, SHARED, SHARED_INPUTS, STEPS, STORED, TEXTS, _copy_in_place, render
 from book.recordings import load_recording, show_results
-from book.regression import numbers_hash, reference_path
+from book.reference_numbers import numbers_hash, reference_path
 from book.section import Compiled, Executed
 from book.source import (
     Source,
@@ -51,7 +51,7 @@ from book.stale import code_files, contents_hash
 from book.truncate_outputs import CHARACTERS, LINES, truncated
 from d2l.data_error import DataError
 from d2l.mime import CURVES_MIME, RUN_MIME
-from d2l.run_profile import Profile
+from d2l.smoke_profile import Profile
 
 TABS = configured_tabs()
 
@@ -1033,7 +1033,7 @@ def test_recording_of_cells_with_other_comments_is_shown(tmp_path, monkeypatch):
 @pytest.fixture
 def refer(tmp_path, monkeypatch) -> Callable[..., None]:
     """Stores a section's reference: a printed text, a run's loss and the curve of another."""
-    monkeypatch.setattr("book.regression.REFERENCES", tmp_path / "reference")
+    monkeypatch.setattr("book.reference_numbers.REFERENCES", tmp_path / "reference")
 
     def refer(section: Compiled, text: str, loss: float = 2.25, indent: int = 1, **outputs: nbformat.NotebookNode):
         executed = with_outputs(section, section.notebook)
@@ -1205,7 +1205,7 @@ def test_make_notebooks_and_lib_say_what_they_have_written(tmp_path, monkeypatch
     sections = [small_section("x = 1")]
     handed_out = []
     monkeypatch.setattr(__main__, "compile_sections", lambda: sections)
-    monkeypatch.setattr("book.handout.export_all", handed_out.append)
+    monkeypatch.setattr("book.export_notebooks.export_all", handed_out.append)
     monkeypatch.setattr("sys.argv", ["book", "notebooks"])
     assert main() == 0
     assert handed_out == [sections]
@@ -1249,8 +1249,8 @@ def test_wait_for_a_reply_with_a_limit_ends():
 
 
 def test_a_notebook_that_somebody_worked_in_is_kept(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("book.handout.COMPILED", tmp_path / "compiled")
-    monkeypatch.setattr("book.handout.NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr("book.export_notebooks.COMPILED", tmp_path / "compiled")
+    monkeypatch.setattr("book.export_notebooks.NOTEBOOKS", tmp_path / "notebooks")
     path = tmp_path / "notebooks" / "a.ipynb"
     export(small_section("x = 1").notebook, Path("a.ipynb"))
     path.write_text(path.read_text().replace("x = 1", "x = 10"))
@@ -1267,8 +1267,8 @@ def test_a_notebook_that_somebody_worked_in_is_kept(tmp_path, monkeypatch, capsy
 
 
 def test_a_notebook_that_could_not_be_written_is_written_by_the_next_run(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("book.handout.COMPILED", tmp_path / "compiled")
-    monkeypatch.setattr("book.handout.NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr("book.export_notebooks.COMPILED", tmp_path / "compiled")
+    monkeypatch.setattr("book.export_notebooks.NOTEBOOKS", tmp_path / "notebooks")
     old, new = (small_section(code).notebook for code in ("x = 1", "x = 2"))
     export(old, Path("a.ipynb"))
     for full in ("notebooks", "compiled"):

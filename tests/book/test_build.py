@@ -22,10 +22,10 @@ from book.errors import BookError
 from book.execute_notebooks import with_outputs
 from book.files import ROOT
 from book.frameworks import FRAMEWORKS, chosen_tabs
-from book.kernel import run_clients
+from book.notebook_client import run_clients
 from book.pages import repair
 from book.recordings import recording_path
-from book.regression import reference_path
+from book.reference_numbers import reference_path
 from book.section import Compiled, Executed
 
 KILL = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"

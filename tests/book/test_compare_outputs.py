@@ -15,8 +15,8 @@ from nbval.plugin import NbCellError
 from notebooks import Notebook
 
 from book.compare_outputs import differences, numbers
-from book.kernel import Client
-from book.regression import reference_path
+from book.notebook_client import Client
+from book.reference_numbers import reference_path
 from d2l.mime import CURVES_MIME, RUN_MIME
 from d2l.plotting import SVG_STYLE
 

@@ -56,7 +56,7 @@ def renew(monkeypatch, tmp_path):
     }
     now = copy.deepcopy(stored)
     sections = [Compiled(f"chapter_test/{name}", "pytorch", notebook) for name, notebook in stored.items()]
-    monkeypatch.setattr("book.regression.REFERENCES", tmp_path)
+    monkeypatch.setattr("book.reference_numbers.REFERENCES", tmp_path)
     monkeypatch.setattr(reference_outputs, "ROOT", tmp_path)
     monkeypatch.setattr(reference_outputs, "is_installed", lambda tab: True)
     monkeypatch.setattr("book.__main__.compile_sections", lambda: sections)

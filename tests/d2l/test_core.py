@@ -20,7 +20,7 @@ from d2l.hyperparameters import HyperParameters, add_to_class
 from d2l.metrics import StepMetrics
 from d2l.mime import CURVES_MIME, RUN_MIME
 from d2l.plotting import look_of
-from d2l.run_profile import Profile, current_profile
+from d2l.smoke_profile import Profile, current_profile
 from d2l.step_errors import OUT_OF_MEMORY
 from d2l.wrapped_loaders import WatchedLoader
 

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from functools import partial
+from types import ModuleType
 
 import pytest
 import torch
@@ -464,6 +465,15 @@ def test_a_cpu_has_no_kernels():
     module, reason = usable_kernels(torch.device("cpu"))
     assert module is None
     assert reason
+
+
+def test_kernels_are_left_out_where_tensorflow_is_imported(monkeypatch):
+    """Triton loaded after TensorFlow may end the process: see `test_pytorchs_module_imports_no_triton`."""
+    monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
+    monkeypatch.delitem(sys.modules, "triton", raising=False)
+    module, reason = usable_kernels.__wrapped__(torch.device("cuda"))
+    assert module is None
+    assert "TensorFlow is imported in this process" in reason
 
 
 @pytest.mark.usefixtures("gpu")

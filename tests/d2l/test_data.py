@@ -19,7 +19,7 @@ from processes import TIME_LIMIT
 from d2l import data_modules, download, fashion_mnist, input_checks
 from d2l.batches import resize_matrix
 from d2l.data_error import DataError
-from d2l.run_profile import Profile
+from d2l.smoke_profile import Profile
 
 pytestmark = [pytest.mark.helper, pytest.mark.quick]
 
@@ -520,7 +520,7 @@ FETCH = """
 import sys, urllib.request
 from pathlib import Path
 from d2l import data
-from d2l.run_profile import Profile
+from d2l.smoke_profile import Profile
 
 address, folder, *checksums = sys.argv[1:]
 

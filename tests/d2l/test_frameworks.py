@@ -39,7 +39,7 @@ from d2l.decoding import decode
 from d2l.lazy_init import initialize
 from d2l.plotting import to_numpy as numbers
 from d2l.random_states import RandomStates
-from d2l.run_profile import Profile
+from d2l.smoke_profile import Profile
 
 pytestmark = pytest.mark.helper
 

@@ -35,7 +35,7 @@ from d2l.fashion_mnist import load_fashion_mnist
 from d2l.image_folders import Example, list_images
 from d2l.images import MEAN, ImageLoader
 from d2l.process_group import ProcessGroup
-from d2l.run_profile import Profile
+from d2l.smoke_profile import Profile
 
 pytestmark = [pytest.mark.helper, pytest.mark.quick]
 

@@ -14,7 +14,7 @@ from contract.examples import Loaders
 from d2l.batches import resize_matrix
 from d2l.fashion_mnist import load_fashion_mnist
 from d2l.plotting import to_numpy
-from d2l.run_profile import Profile
+from d2l.smoke_profile import Profile
 
 MISSING = [name for name in NAMES if importlib.util.find_spec(name) is None]
 # Layers with weights: shape of the weight, and the shape (channels, height, width) of an input that is flattened.

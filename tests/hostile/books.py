@@ -22,7 +22,7 @@ RENDER = """
 import json, sys
 from pathlib import Path
 import nbformat
-from book.handout import export_all
+from book.export_notebooks import export_all
 from book.pages import render
 from book.pdf import make_pdf
 from book.compile_notebooks import compile_sections

@@ -10,7 +10,7 @@ import shards
 from d2l.data_error import DataError
 from d2l.decoding import CorruptImageError, load
 from d2l.image_folders import list_images
-from d2l.run_profile import Profile
+from d2l.smoke_profile import Profile
 
 MEMORY = 16 << 20  # bytes, for whatever a shard says
 

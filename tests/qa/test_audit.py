@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from qa import audit
+from qa import package_audit
 from qa.__main__ import main
 
 pytestmark = pytest.mark.quick
@@ -30,7 +30,7 @@ def run(monkeypatch, tmp_path, capsys):
         (tmp_path / "audit.toml").write_text(f"[accepted]\n{accepted}\n")
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-        monkeypatch.setattr(audit, "ACCEPTED", tmp_path / "audit.toml")
+        monkeypatch.setattr(package_audit, "ACCEPTED", tmp_path / "audit.toml")
         monkeypatch.setattr("sys.argv", ["book", "audit"])
         return main(), "".join(capsys.readouterr())
 

@@ -8,7 +8,7 @@ from book.compile_notebooks import compile_source
 from book.execute_notebooks import run
 from book.frameworks import FRAMEWORKS, is_installed
 from book.source import Source
-from qa.chapters import CHAPTERS, SECTIONS, TABLE
+from qa.run_chapters import CHAPTERS, SECTIONS, TABLE
 
 pytestmark = pytest.mark.helper
 

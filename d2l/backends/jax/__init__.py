@@ -6,7 +6,7 @@ import signal
 import threading
 
 from ...installation import missing_framework
-from ...run_profile import SEED, current_profile
+from ...smoke_profile import SEED, current_profile
 
 try:
     import jax

@@ -6,7 +6,7 @@ import numpy as onp  # MXNet's own arrays have the name np here
 
 from ...installation import missing_framework
 from ...machine import cores_are_shown_twice, usable_processors
-from ...run_profile import SEED, current_profile
+from ...smoke_profile import SEED, current_profile
 
 __all__ = ["autograd", "gluon", "init", "mx", "nn", "np", "npx"]
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ...installation import missing_framework
-from ...run_profile import SEED, current_profile
+from ...smoke_profile import SEED, current_profile
 
 __all__ = ["tf"]
 

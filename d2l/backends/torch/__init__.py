@@ -3,7 +3,7 @@
 import os
 
 from ...installation import missing_framework
-from ...run_profile import SEED, current_profile
+from ...smoke_profile import SEED, current_profile
 
 # Operators that PyTorch lacks on Apple's GPUs run on the processor, and it says which. It reads this at its import.
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")

@@ -1,5 +1,6 @@
 """Layers of a convolutional network as an NVIDIA GPU computes them fastest, in ``bfloat16``."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -56,6 +57,8 @@ def _run(net: nn.Sequential, X: Any) -> Any:
 @cache
 def usable_kernels(device: torch.device) -> tuple[Any, str]:
     """The module of kernels, or ``None`` and why a GPU cannot run them, such as for want of a C compiler."""
+    if "tensorflow" in sys.modules and "triton" not in sys.modules:
+        return None, "TensorFlow is imported in this process, which may end when its compiler meets Triton's"
     try:
         from . import kernels  # takes a while, and PyTorch has Triton for NVIDIA's GPUs under Linux only
 

@@ -4,7 +4,7 @@ The plain recipe is how a tutorial would train the same model without the helper
 in worker processes where the framework's loader has them, and steps run as the framework runs them unasked,
 eagerly (in JAX, whose tutorials do so, under ``jit``) and in ``float32``.
 
-``python -m bench.frameworks TAB`` prints how many GPUs a framework can use.
+``python -m bench.adapters TAB`` prints how many GPUs a framework can use.
 """
 
 import sys
@@ -21,7 +21,7 @@ from book.files import ROOT
 from book.source import Source
 from d2l.machine import usable_processors
 
-from .work import BATCH_SIZE, IMAGE
+from .training_flop import BATCH_SIZE, IMAGE
 
 WORKERS = min(4, usable_processors())
 

@@ -56,7 +56,7 @@ def export_all(sections: list[Compiled]) -> None:
 
     What the pages offer for download goes into ``_build/downloads``.
     """
-    decides = [files_hash((*TOOLS, *code_files(ROOT, "book/handout.py"))), repr([_targets(), _titles()])]
+    decides = [files_hash((*TOOLS, *code_files(ROOT, "book/export_notebooks.py"))), repr([_targets(), _titles()])]
 
     def made_readable(notebook: NotebookNode, tab: str, section: str) -> NotebookNode:
         made_from, make = [*decides, json.dumps(notebook)], functools.partial(readable, notebook, section)

@@ -11,8 +11,8 @@ import pytest
 
 from book.compile_notebooks import source_notebook
 from book.errors import BookError
+from book.export_notebooks import export, listing, readable
 from book.files import ROOT
-from book.handout import export, listing, readable
 from book.section import Section
 from book.source import sources
 
@@ -101,8 +101,8 @@ def of(code: str) -> nbformat.NotebookNode:
 @pytest.fixture
 def kept(tmp_path, monkeypatch, capsys) -> Callable[[Callable[[str], str]], list[str]]:
     """Hands a notebook out, changes its file, and hands out another; gives the files kept beside it."""
-    monkeypatch.setattr("book.handout.COMPILED", tmp_path / "compiled")
-    monkeypatch.setattr("book.handout.NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr("book.export_notebooks.COMPILED", tmp_path / "compiled")
+    monkeypatch.setattr("book.export_notebooks.NOTEBOOKS", tmp_path / "notebooks")
 
     def kept(change: Callable[[str], str]) -> list[str]:
         path = tmp_path / "notebooks" / "a.ipynb"
