@@ -68,6 +68,13 @@ def test_cross_correlation_and_its_turned_window(rng):
     assert np.allclose(convolved, correlate(X, K[::-1, ::-1]))
 
 
+@formula("lenet", r"Y^{(o)}_{ij} = b_o + \sum")
+def test_convolution_of_several_channels(rng):
+    X, K, b = rng.normal(size=(2, 6, 6)), rng.normal(size=(3, 2, 3, 3)), rng.normal(size=3)
+    sums = [b[o] + sum(correlate(X[c], K[o, c]) for c in range(2)) for o in range(3)]
+    assert np.allclose(nn.functional.conv2d(torch.tensor(X)[None], torch.tensor(K), torch.tensor(b))[0], sums)
+
+
 @formula("lenet", r"m = \left\lfloor")
 def test_output_size():
     for n, k, p, s in itertools.product(range(5, 12), range(1, 6), range(3), range(1, 5)):
