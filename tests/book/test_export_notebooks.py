@@ -29,7 +29,8 @@ def test_no_mark_of_d2lbook_is_left(sections: list[Section]):
     for notebook, name in notebooks:
         for cell in readable(notebook, name).cells:
             if cell.cell_type == "markdown":
-                assert re.findall(r":[a-z_]+:`|:end_tab:|\[\*\*|\(\*\*|\*\*\)|^```[{t].*", cell.source, re.M) == [], name
+                marks = r":[a-z_]+:`|:end_tab:|\[\*\*|\(\*\*|\*\*\)|^```[{t].*"
+                assert re.findall(marks, cell.source, re.M) == [], name
 
 
 def test_links_lead_to_notebooks_and_pictures_that_are_there(sections: list[Section]):
