@@ -19,7 +19,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from filelock import FileLock
-from book import lock
+from book import build_lock
 build_lock.BUILD = Path(sys.argv[1])
 build_lock.LOCK = FileLock(build_lock.BUILD / "lock")
 with build_lock.alone(), build_lock.alone():
@@ -31,7 +31,7 @@ COMMAND = """
 import sys
 from pathlib import Path
 from filelock import FileLock
-from book import __main__, lock
+from book import __main__, build_lock
 build_lock.BUILD = Path(sys.argv.pop())
 build_lock.LOCK = FileLock(build_lock.BUILD / "lock")
 

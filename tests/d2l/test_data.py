@@ -519,7 +519,7 @@ def test_link_in_the_place_of_a_part_is_not_followed(folders, contents, server, 
 FETCH = """
 import sys, urllib.request
 from pathlib import Path
-from d2l import data
+from d2l import fashion_mnist
 from d2l.smoke_profile import Profile
 
 address, folder, *checksums = sys.argv[1:]
