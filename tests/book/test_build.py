@@ -34,7 +34,13 @@ KILL = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
 @pytest.fixture
 def small_book(tmp_path, monkeypatch) -> Callable[..., int]:
     """The build's command, with files of its own: sections are given to it, and their page is a line of text."""
-    for name in ("execute.NOTEBOOKS", "cache.CACHE", "recordings.RECORDINGS", "regression.REFERENCES", "build.HTML"):
+    for name in (
+        "execute_notebooks.NOTEBOOKS",
+        "cache.CACHE",
+        "recordings.RECORDINGS",
+        "reference_numbers.REFERENCES",
+        "build.HTML",
+    ):
         monkeypatch.setattr(f"book.{name}", tmp_path / name.partition(".")[2].lower())
     page = tmp_path / "html" / "index.html"
     page.parent.mkdir()
@@ -340,7 +346,7 @@ def test_what_one_folder_has_left_is_not_taken_for_whole_pages(small_book, tmp_p
 STOPPED = """
 import sys
 from book import __main__
-from test_build import Path, execute, small_section
+from test_build import Path, execute_notebooks, small_section
 
 def build(tabs):
     "Run one cell, or cells of several sections beside each other."

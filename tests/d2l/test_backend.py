@@ -152,7 +152,7 @@ def test_backends_have_no_methods_but_those_of_the_protocol(name):
 
 def test_backends_have_the_same_files():
     folders = {name: {path.stem for path in (ROOT / "d2l/backends" / name).glob("*.py")} for name in NAMES}
-    common = {"__init__", "backend", "data", "devices", "models", "modules", "optimizers", "trainer"}
+    common = {"__init__", "backend", "data_modules", "devices", "models", "modules", "sgd", "trainer"}
     assert [(name, missing) for name, files in folders.items() if (missing := common - files)] == []
 
 

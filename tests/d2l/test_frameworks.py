@@ -1640,7 +1640,7 @@ def test_tensorflow_trains_and_saves_variables_of_a_part_of_a_model(full_run, tm
 def test_tensorflow_rounds_no_pixel_to_tensorfloat(sample_of, monkeypatch):
     fw, seen = adapter("tensorflow"), []
     allowed = fw.lib.config.experimental.tensor_float_32_execution_enabled
-    data_module = module_of(fw, "data")
+    data_module = module_of(fw, "data_modules")
     resized = data_module._scaled_and_resized
     monkeypatch.setattr(data_module, "_scaled_and_resized", lambda *args: (seen.append(allowed()), resized(*args))[1])
     next(iter(sample_of(fw).val_dataloader()))
@@ -1767,7 +1767,7 @@ def test_jaxs_folded_convolution_is_the_same_function(kernel, stride, padding, i
 
     with jax.default_device(fw.d2l.cpu()):
         plain = results()
-    with jax.default_device(fw.d2l.cpu()), nn.intercept_methods(module_of(fw, "precision").space_to_depth_conv):
+    with jax.default_device(fw.d2l.cpu()), nn.intercept_methods(module_of(fw, "bfloat16").space_to_depth_conv):
         assert "window_strides=(1, 1)" in str(jax.make_jaxpr(layer.apply)(variables, X))
         folded = results()
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), folded, plain)
@@ -1797,7 +1797,7 @@ def test_jaxs_other_convolutions_stay_as_they_are(unusual):
         return str(jax.make_jaxpr(lambda variables: layer.apply(variables, X))(variables))
 
     plain = computation()
-    with nn.intercept_methods(module_of(fw, "precision").space_to_depth_conv):
+    with nn.intercept_methods(module_of(fw, "bfloat16").space_to_depth_conv):
         assert computation() == plain
 
 
@@ -1840,7 +1840,7 @@ def test_jaxs_convolution_of_another_number_of_channels_has_flaxs_own_error():
     layer, X = fw.d2l.nn.Conv(4, kernel_size=(5, 5), strides=4), np.zeros((1, 64, 64, 1), np.float32)
     variables = layer.init(fw.lib.random.PRNGKey(0), X.repeat(3, axis=3))
     with (
-        fw.d2l.nn.intercept_methods(module_of(fw, "precision").space_to_depth_conv),
+        fw.d2l.nn.intercept_methods(module_of(fw, "bfloat16").space_to_depth_conv),
         pytest.raises(Exception, match=r"shape \(5, 5, 1, 4\)"),
     ):
         layer.apply(variables, X)
