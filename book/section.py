@@ -51,7 +51,7 @@ def sections_named(name: str, sections: list[Compiled]) -> list[Compiled]:
     Raises:
         BookError: There is none of this name.
     """
-    known = {Path(section.name).name: section for section in sections if section.code_cells}
+    known = dict.fromkeys(Path(section.name).name for section in sections if section.code_cells)
     if name and name not in known:
         raise BookError(f"SECTION={name!r}: known sections are {', '.join(known)}")
     return [section for section in sections if name in ("", Path(section.name).name)]

@@ -29,16 +29,6 @@ result = importlib.import_module("result")
 NUMBERS = yaml.safe_load((ROOT / "tests" / "numbers.yml").read_text("utf-8"))
 FIGURES = ROOT / "img"
 SOURCES = sorted((ROOT / "chapter_cnn").glob("*.md"))
-# Multiply-adds and parameters of the original network's layers, of which three see half of the channels.
-ORIGINAL = [
-    (inputs * window**2 * outputs * size**2, inputs * window**2 * outputs + outputs)
-    for inputs, window, outputs, size in [
-        *[(3, 11, 96, 55), (48, 5, 256, 27), (256, 3, 384, 13), (192, 3, 384, 13), (192, 3, 256, 13)],
-        *[(256, 6, 4096, 1), (4096, 1, 4096, 1), (4096, 1, 1000, 1)],
-    ]
-]
-ORIGINAL_FLOP = 6 * sum(count for count, _ in ORIGINAL) - 2 * ORIGINAL[0][0]
-ORIGINAL_PARAMETERS = sum(count for _, count in ORIGINAL)
 IMAGES = {"AlexNet": (1, 1, 224, 224), "LeNet": (1, 1, 28, 28)}
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 TEENS = ["thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
@@ -206,9 +196,7 @@ def names() -> dict[str, object]:
         "receptive_fields": receptive_fields,
         "sides": sides,
         "power": power,
-        "original_flop": ORIGINAL_FLOP,
-        "original_parameters": ORIGINAL_PARAMETERS,
-        "seconds_of_2012": lambda name: 90 * 1.2e6 * ORIGINAL_FLOP / speed[name],
+        "seconds_of_2012": lambda name: 90 * 1.2e6 * training_flop(tables["Original"]) / speed[name],
         "frameworks": list(result.FRAMEWORKS),
         "run": result.load,
         "rows": lambda network: " ".join(result.rows(network).split()),
@@ -294,8 +282,8 @@ def test_arithmetic_of_the_result_is_that_of_the_layers(names):
     assert {name: training_flop(names[name]) for name in IMAGES} == result.TRAINING_FLOP
 
 
-def test_original_network_is_that_of_the_article():
-    assert ORIGINAL_PARAMETERS == 60_965_224
+def test_original_network_is_that_of_the_article(names):
+    assert names["Original"].total.parameters == 60_965_224
 
 
 def test_top_five_error_is_what_is_missing_from_the_five_largest_scores():

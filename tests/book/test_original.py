@@ -8,7 +8,6 @@ from book.compile_notebooks import compile_source
 from book.files import ROOT
 from book.source import Source
 
-TABS = {"torch": "pytorch"}
 # The first step that has the second rate; Keras's schedule keeps a rate in the step of its boundary, too.
 SECOND_RATE = {"tensorflow": 31}
 RATE_IN_VELOCITY = ("tensorflow", "mxnet")  # as in the article
@@ -16,10 +15,7 @@ RATE_IN_VELOCITY = ("tensorflow", "mxnet")  # as in the article
 
 def section(fw, *parts):
     """The names that cells of the section define, those that import and those with one of the parts in them."""
-    compiled = compile_source(
-        Source.read(ROOT / "chapter_cnn" / "original.md"),
-        TABS.get(fw.name, fw.name),
-    )
+    compiled = compile_source(Source.read(ROOT / "chapter_cnn" / "original.md"), fw.extra)
     assert compiled
     names = {}
     for cell in compiled.code_cells:
