@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
-from contract.fixtures import adapter
-from test_original import section
 
 from bench import report, scaling
+from bench.adapters import run_cells
 from book.files import ROOT
 from d2l.layer_table import NUMBER_BYTES, LayerTable
 
@@ -170,7 +169,7 @@ def names() -> dict[str, object]:
     alexnet = tables["AlexNet"]
     inputs = sum(layer.inputs for layer in alexnet if len(layer.output_shape) == 2)
     convolutions = sum(layer.parameters for layer in alexnet if len(layer.output_shape) == 4)
-    cells = section(adapter("torch"), "def local_response_norm", "class Lambda", "class OriginalAlexNet")
+    cells = run_cells("pytorch", "original", "OriginalAlexNet")
     tables["Original"] = cells["OriginalAlexNet"]().layer_table((1, 3, 227, 227))
     return tables | {
         "windows_of": {name: [x for x in model.net if hasattr(x, "kernel_size")] for name, model in models.items()},

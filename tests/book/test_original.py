@@ -4,24 +4,11 @@ import numpy as np
 import pytest
 from contract.examples import Loaders
 
-from book.compile_notebooks import compile_source
-from book.files import ROOT
-from book.source import Source
+from bench.adapters import run_cells
 
 # The first step that has the second rate; Keras's schedule keeps a rate in the step of its boundary, too.
 SECOND_RATE = {"tensorflow": 31}
 RATE_IN_VELOCITY = ("tensorflow", "mxnet")  # as in the article
-
-
-def section(fw, *parts):
-    """The names that cells of the section define, those that import and those with one of the parts in them."""
-    compiled = compile_source(Source.read(ROOT / "chapter_cnn" / "original.md"), fw.extra)
-    assert compiled
-    names = {}
-    for cell in compiled.code_cells:
-        if cell.source.startswith(("import ", "from ")) or any(part in cell.source for part in parts):
-            exec(cell.source, names)  # noqa: S102
-    return names
 
 
 def updated(steps, second, rate_in_velocity):
@@ -41,9 +28,7 @@ def updated(steps, second, rate_in_velocity):
 
 @pytest.mark.slow
 def test_optimizer_takes_the_steps_of_the_rule(fw, full_run):
-    configure = section(fw, "def local_response_norm", "class Lambda", "class Orig", "class DecaySGD", "def configure")[
-        "OriginalAlexNet"
-    ].configure_optimizers
+    configure = run_cells(fw.extra, "original", "eigenvalues")["OriginalAlexNet"].configure_optimizers
     model = fw.d2l.LinearRegression(lr=0.01)
     one = fw.tensor(np.ones((1, 1), np.float32)), fw.tensor(np.ones((1, 1), np.float32))
     fw.load(model, one[0], [np.zeros((1, 1), np.float32), np.zeros(1, np.float32)])
@@ -60,7 +45,7 @@ def test_optimizer_takes_the_steps_of_the_rule(fw, full_run):
 
 
 def test_grouped_convolutions_cost_what_the_formulas_say(torch):
-    net = section(torch, "def local_response_norm", "class Lambda", "class Orig")["OriginalAlexNet"]()
+    net = run_cells(torch.extra, "original", "OriginalAlexNet")["OriginalAlexNet"]()
     table = [layer for layer in net.layer_table((1, 3, 227, 227)) if layer.parameters][:5]
     for groups, kernel, before, layer in zip(
         (1, 2, 1, 2, 2), (11, 5, 3, 3, 3), (3, 96, 256, 384, 384), table, strict=True
