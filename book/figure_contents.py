@@ -85,8 +85,12 @@ def read_figure(svg: str, tolerances: Mapping[str, float]) -> Figure:
     return Figure("\n".join(lines), figure.shapes, figure.images)
 
 
-def different_figures(test: Figure, reference: Figure) -> Iterator[str]:
-    """A line for each shape and image that is not within the tolerance, of two figures with the same text."""
+def different_figures(test: Figure, reference: Figure, mean_level_tolerance: float = 0) -> Iterator[str]:
+    """A line for each shape and image that is not within the tolerance, of two figures with the same text.
+
+    Args:
+        mean_level_tolerance: Images pass as well if their mean levels, of 255, are no farther apart; 0: they do not.
+    """
     for name, shape in test.shapes.items():
         if (distance := _distance(shape, reference.shapes[name])) > 1:
             yield f"{name}: {distance:.3g} times the tolerance from the reference"
@@ -94,6 +98,8 @@ def different_figures(test: Figure, reference: Figure) -> Iterator[str]:
         other = reference.images[name]
         if image.shape != other.shape:
             yield f"{name}: {image.shape[1]} by {image.shape[0]} pixels, reference {other.shape[1]} by {other.shape[0]}"
+        elif mean_level_tolerance and abs(image.mean() - other.mean()) <= mean_level_tolerance:
+            continue
         elif (levels := abs(image - other).max()) > IMAGE_TOLERANCE:
             yield f"{name}: {levels} of 255 levels from the reference, where {IMAGE_TOLERANCE} are allowed"
 

@@ -615,6 +615,17 @@ def test_images_are_compared_by_their_pixels(image, equal):
     assert (not differences(drawn(image=image), drawn(image=IMAGE))) == equal
 
 
+@pytest.mark.parametrize(
+    ("image", "equal"), [(IMAGE[::-1], True), (0.98 * IMAGE, True), (IMAGE > 0.9, False), (IMAGE[:14], False)]
+)
+def test_images_that_rounding_makes_anew_are_compared_by_their_mean_level(image, equal):
+    def filled(image):
+        return drawn(image=image, change=lambda figure, axes: axes.images[0].set_clim(0, 1))
+
+    assert (not differences(filled(image), filled(IMAGE), "inside")) == equal
+    assert differences(filled(image), filled(IMAGE), "ingredients")
+
+
 def test_picture_that_is_not_of_matplotlib_is_compared_as_it_is():
     svgs = ['<svg xmlns="http://www.w3.org/2000/svg"><circle r="1"/></svg>', "<svg>", "<svg><"]
     outputs = [[nbformat.v4.new_output("display_data", data={"image/svg+xml": svg})] for svg in svgs]
