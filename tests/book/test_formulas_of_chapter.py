@@ -17,7 +17,7 @@ from torch import nn  # noqa: E402
 
 from d2l import torch as d2l  # noqa: E402
 
-SECTIONS = ["lenet", "ingredients", "cost", "scaling"]
+SECTIONS = ["alexnet", "lenet", "original", "ingredients", "inside", "worth", "cost", "scaling", "answers"]
 CHECKED: dict[str, list[str]] = {name: [] for name in SECTIONS}
 Test = Callable[..., None]
 
@@ -40,6 +40,66 @@ def test_every_formula_has_a_test(section):
     assert displayed
     assert [shown for shown in displayed if sum(part in shown for part in CHECKED[section]) != 1] == []
     assert [part for part in CHECKED[section] if not any(part in shown for shown in displayed)] == []
+
+
+@formula("alexnet", r"E_5 = \frac{1}{n}")
+def test_top_5_error(rng):
+    n, classes = 5000, 1000
+    y, guesses = rng.integers(classes, size=n), rng.random((n, classes)).argpartition(5, axis=1)[:, :5]
+    error = sum(y[i] not in guesses[i] for i in range(n)) / n
+    assert error == pytest.approx(0.995, abs=0.004)  # at random
+
+
+@formula("alexnet", r"\phi_\theta(\mathbf{x}), y)")
+def test_gradient_of_the_loss_reaches_the_features():
+    torch.manual_seed(0)
+    features, W = nn.Sequential(nn.Linear(6, 4), nn.Tanh()), nn.Linear(4, 3, bias=False)
+    X, y = torch.randn(9, 6), torch.randint(3, (9,))
+
+    def loss() -> torch.Tensor:
+        return nn.functional.cross_entropy(W(features(X)), y)
+
+    losses = []
+    for parameters in (W.parameters(), [*W.parameters(), *features.parameters()]):
+        optimizer = torch.optim.SGD(parameters, lr=0.5)
+        for _ in range(200):
+            optimizer.zero_grad()
+            loss().backward()
+            optimizer.step()
+        losses.append(loss().item())
+    assert losses[1] < losses[0]  # where only W was chosen
+
+
+@formula("alexnet", "P = C V^2 f")
+def test_power_of_two_slow_circuits():
+    def power(C: float, V: float, f: float) -> float:
+        return C * V**2 * f
+
+    assert power(2.15, 2.9, 0.5) / power(1, 5, 1) == pytest.approx(0.36, abs=0.005)
+
+
+@formula("alexnet", r"224 \to 54")
+def test_sides_of_the_layers():
+    text = (ROOT / "chapter_cnn" / "alexnet.md").read_text("utf-8")
+    shown = [int(n) for n in re.search(r"\$\$(224 [^$]+),\$\$", text)[1].split(r"\to")]
+    table = d2l.AlexNet().layer_table((1, 1, 224, 224))
+    assert shown == [224, *(layer.output_shape[2] for layer in table if len(layer.output_shape) == 4)]
+
+
+@formula("alexnet", r"r_l = r_{l-1}")
+def test_receptive_field_is_what_the_gradient_reaches():
+    layers = [layer for layer in d2l.AlexNet().net if isinstance(layer, nn.Conv2d | nn.MaxPool2d)]
+    found, r, steps = [], 1, 1
+    chain = nn.Sequential()
+    for layer in layers:
+        k, s = (n[0] if isinstance(n, tuple) else n for n in (layer.kernel_size, layer.stride))
+        r, steps = r + (k - 1) * steps, steps * s
+        found.append(r)
+        chain.append(nn.AvgPool2d(k, s))  # which passes a gradient to its whole window
+        x = torch.ones(1, 1, r + 2 * steps, r + 2 * steps, requires_grad=True)
+        (gradient,) = torch.autograd.grad(chain(x)[0, 0, 0, 0], x)
+        assert (gradient != 0).any(-1).sum() == r
+    assert f"grow as {', '.join(map(str, found))}." in (ROOT / "chapter_cnn" / "alexnet.md").read_text("utf-8")
 
 
 @formula("lenet", r"z_i = b_i + \sum")
@@ -127,6 +187,7 @@ def test_step_of_training(momentum, decay):
     assert torch.allclose(w, ours)
 
 
+@formula("alexnet", r"\operatorname{ReLU}(x) = \max(x, 0)")
 @formula("ingredients", r"\sigma(x) = \frac{1}{1 + e^{-x}}")
 def test_activations_and_their_slopes():
     x = torch.linspace(-6, 6, 24, requires_grad=True)  # without 0
@@ -255,6 +316,202 @@ def test_speedup_is_what_the_cell_computes():
     found = n * images * image_time / (images * image_time + t)
     alone = n * images * image_time
     assert found == pytest.approx(alone / (alone / n + t))
+
+
+@formula("original", r"P = \frac{k^2 c\, c'}{g}")
+@pytest.mark.parametrize("g", [1, 2, 4])
+def test_cost_of_a_grouped_convolution(g):
+    k, c, made, side = 3, 8, 12, 7
+    layer = nn.Conv2d(c, made, k, groups=g)
+    assert sum(p.numel() for p in layer.parameters()) == k**2 * c * made // g + made
+    # A multiply-add for each weight that an output depends on.
+    x = torch.ones(1, c, side + k - 1, side + k - 1, requires_grad=True)
+    (gradient,) = torch.autograd.grad(layer(x)[0, 0, 0, 0], x)
+    assert (gradient != 0).sum() * layer(x).numel() == k**2 * c * made * side**2 // g
+
+
+@formula("original", r"b^i_{x,y} = ")
+def test_local_response_normalization(rng):
+    a, k, n, alpha, beta = rng.normal(size=(9, 2, 2)) * 30, 2, 5, 1e-4, 0.75
+    r, N = n // 2, len(a)
+    sums = [sum(a[j] ** 2 for j in range(max(0, i - r), min(N - 1, i + r) + 1)) for i in range(N)]
+    ours = [a[i] / (k + alpha * sums[i]) ** beta for i in range(N)]
+    theirs = nn.LocalResponseNorm(n, n * alpha, beta, k)  # PyTorch divides alpha by the size
+    assert np.allclose(theirs(torch.tensor(a)[None])[0], ours)
+
+
+@formula("original", r"v_{i+1} = 0.9\, v_i")
+def test_rate_in_the_velocity_takes_the_same_steps():
+    w = nn.Parameter(torch.tensor([1.0, -2.0]))
+    ours, v, rate = w.detach().clone(), torch.zeros(2), 0.01
+    optimizer = torch.optim.SGD([w], lr=rate, momentum=0.9, weight_decay=0.0005)
+    for _ in range(5):
+        optimizer.zero_grad()
+        (w**4).sum().backward()
+        optimizer.step()
+        v = 0.9 * v - 0.0005 * rate * ours - rate * 4 * ours**3
+        ours = ours + v
+    assert torch.allclose(w, ours)
+
+
+@formula("original", "[p_1, p_2, p_3]")
+def test_colours_vary_most_where_those_of_the_image_do(rng):
+    pixels = rng.normal(size=(500, 3)) @ rng.normal(size=(3, 3))
+    values, vectors = np.linalg.eigh(np.cov(pixels.T))
+    added = (vectors @ (rng.normal(0, 0.1, size=(200_000, 3)) * values).T).T
+    assert np.allclose(
+        np.cov(added.T), 0.01 * np.cov(pixels.T) @ np.cov(pixels.T), rtol=0.05, atol=0.05 * values.max() ** 2 * 0.01
+    )
+
+
+@formula("original", r"\hat{p} = \frac{1}{10}")
+def test_mean_of_probabilities_is_a_probability(rng):
+    scores = rng.normal(size=(10, 7)) * 3
+    mean = torch.softmax(torch.tensor(scores), 1).mean(0)
+    assert mean.sum().item() == pytest.approx(1)
+    assert not torch.allclose(mean, torch.softmax(torch.tensor(scores.mean(0)), 0))  # the mean of scores is another
+
+
+@formula("inside", r"p_{ab} = \frac{n_{ab}}")
+def test_confusion_is_a_share_of_the_row(rng):
+    classes, taken = rng.integers(3, size=200), rng.integers(3, size=200)
+    n = np.array([[((classes == a) & (taken == b)).sum() for b in range(3)] for a in range(3)])
+    shares = [[(taken[classes == a] == b).mean() for b in range(3)] for a in range(3)]
+    assert np.allclose(n / n.sum(1, keepdims=True), shares)
+
+
+def upsampling(n: int, size: int) -> np.ndarray:
+    places = ((np.arange(size) + 0.5) * n / size - 0.5).clip(0, n - 1)
+    return np.maximum(0, 1 - abs(places[:, None] - np.arange(n)))
+
+
+@formula("inside", r"U_{ij} = \max(0, 1 - |c_i - j|)")
+def test_enlarging_by_two_products(rng):
+    X, U = rng.random((28, 28)), upsampling(28, 96)
+    theirs = nn.functional.interpolate(torch.tensor(X)[None, None], size=(96, 96), mode="bilinear")
+    assert np.allclose(U @ X @ U.T, theirs[0, 0])
+
+
+@formula("inside", r"d(x, x') = ")
+def test_distances_by_one_product(rng):
+    a, b = rng.normal(size=(4, 9)), rng.normal(size=(5, 9))
+    squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
+    assert np.allclose(np.sqrt(squares), [[np.linalg.norm(x - y) for y in b] for x in a])
+
+
+@formula("inside", r"p_{ij} = P(y \mid x^{(ij)})")
+def test_occlusion_finds_the_pixels_that_a_score_depends_on():
+    image, s, grey = torch.zeros(8, 8), 2, 0.5
+    image[5, 3] = 1
+    found = []
+    for i, j in itertools.product(range(7), repeat=2):
+        covered = image.clone()
+        covered[i : i + s, j : j + s] = grey
+        found += [(i, j)] if covered[5, 3] < 1 else []
+    assert found == [(4, 2), (4, 3), (5, 2), (5, 3)]
+
+
+@formula("inside", r"x^* = \arg\max", r"x \leftarrow \operatorname{clip}", r"g = U^\top")
+def test_gradient_of_a_response_with_penalty():
+    torch.manual_seed(0)
+    U, penalty = torch.tensor(upsampling(28, 40)), 0.02
+    network = nn.Sequential(nn.Flatten(0), nn.Linear(1600, 5), nn.Tanh(), nn.Linear(5, 1)).double()
+    x = torch.rand(28, 28, dtype=torch.float64, requires_grad=True)
+
+    def sought(x: torch.Tensor) -> torch.Tensor:
+        return network(U @ x @ U.T)[0] - penalty * (x**2).sum()
+
+    enlarged = (U @ x @ U.T).detach().requires_grad_()
+    (above,) = torch.autograd.grad(network(enlarged)[0], enlarged)
+    (gradient,) = torch.autograd.grad(sought(x), x)
+    g = U.T @ above @ U - 2 * penalty * x
+    assert torch.allclose(g, gradient)
+    assert torch.linalg.norm(2 * g / torch.linalg.norm(g)).item() == pytest.approx(2)
+    assert sought((x + 1e-3 * g / torch.linalg.norm(g)).clip(0, 1)) > sought(x)
+
+
+@formula("inside", r"W = \arg\min_W")
+def test_linear_probe_by_the_inverse_of_few_examples(rng):
+    n, d, penalty = 6, 20, 0.3
+    Phi, Y = rng.normal(size=(n, d)), np.eye(3)[rng.integers(3, size=n)]
+    W = Phi.T @ np.linalg.solve(Phi @ Phi.T + penalty * np.eye(n), Y)
+    stacked = np.vstack([Phi, math.sqrt(penalty) * np.eye(d)])  # whose plain least squares have the penalty in them
+    assert np.allclose(W, np.linalg.lstsq(stacked, np.vstack([Y, np.zeros((d, 3))]), rcond=None)[0])
+
+
+@formula("worth", r"\left\lfloor \frac{n - 3}{2} \right\rfloor + 1")
+def test_outputs_of_pooling_with_and_without_overlap():
+    for n in range(3, 40):
+        sides = [nn.functional.max_pool2d(torch.zeros(1, 1, n, n), k, 2).shape[2] for k in (3, 2)]
+        assert sides == [(n - 3) // 2 + 1, (n - 2) // 2 + 1]
+        assert n % 2 == 0 or sides == [(n - 1) // 2] * 2
+
+
+@formula("worth", r"s_a = \sqrt")
+def test_standard_error_of_a_difference_of_means(rng):
+    a, b, n = rng.normal(0, 1, (50_000, 3)), rng.normal(0, 2, (50_000, 3)), 3
+    s = [np.sqrt(((runs - runs.mean(1, keepdims=True)) ** 2).sum(1) / (n - 1)) for runs in (a, b)]
+    assert np.allclose(s, [a.std(1, ddof=1), b.std(1, ddof=1)])
+    found = np.sqrt(((s[0] ** 2 + s[1] ** 2) / n).mean())
+    assert found == pytest.approx((a.mean(1) - b.mean(1)).std(), rel=0.02)
+
+
+@formula("worth", r"1 - (1 - 10 \cdot 0.01 \cdot 0.0005)^{1200}")
+def test_decay_of_a_weight_without_gradient():
+    w = nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+    optimizer = torch.optim.SGD([w], lr=0.01, momentum=0.9, weight_decay=0.0005)
+    for _ in range(1200):
+        w.grad = torch.zeros_like(w)
+        optimizer.step()
+    assert 1 - w.item() == pytest.approx(1 - (1 - 10 * 0.01 * 0.0005) ** 1200, abs=0.002)
+    assert round(1 - w.item(), 2) == 0.06
+
+
+@formula("answers", "Q = B L")
+def test_bytes_under_way_that_keep_a_memory_busy():
+    B, L, block = 100.0, 0.5, 1.0  # bytes/s, s, bytes
+    for under_way in (10, 50, 80):
+        # A block is asked for when one has arrived; the memory delivers one after the other.
+        asked, free, arrived = [0.0] * under_way, 0.0, []
+        for number in range(4000):
+            free = max(free, asked[number] + L - block / B) + block / B
+            arrived.append(free)
+            asked.append(free)
+        rate = 2000 * block / (arrived[-1] - arrived[-2001])
+        assert rate == pytest.approx(B * min(1, under_way * block / (B * L)), rel=0.01)
+
+
+@formula("answers", r"t(s) = \max", r"s^* = \frac{I}{I + F / B}")
+def test_best_share_of_a_chip():
+    F, B = 300.0, 20.0
+    shares = np.linspace(0.001, 0.999, 9981)
+    for f, b in ((10, 10), (500, 3), (1, 40)):
+        times = np.maximum(f / (shares * F), b / ((1 - shares) * B))
+        assert shares[times.argmin()] == pytest.approx((f / b) / (f / b + F / B), abs=2e-4)
+
+
+@formula("answers", r"I(n) = \frac{2 n K M}", r"n = \frac{w \rho / 2}")
+@pytest.mark.parametrize("w", [2, 4])
+def test_smallest_batch_that_keeps_the_arithmetic_busy(w):
+    K, M, rho = 6400, 4096, 50.0
+
+    def intensity(n: float) -> float:
+        return 2 * n * K * M / (w * (K * M + n * (K + M)))
+
+    layer, n = nn.Linear(K, M, bias=False), 7
+    moved = w * (layer.weight.numel() + n * layer.in_features + layer(torch.zeros(n, K)).numel())
+    assert intensity(n) == pytest.approx(2 * n * layer.weight.numel() / moved)
+    smallest = (w * rho / 2) / (1 - w * rho / 2 * (1 / K + 1 / M))
+    assert intensity(smallest) == pytest.approx(rho)
+
+
+@formula("answers", r"\epsilon(N) = a N^{-b}")
+def test_power_law_is_a_line_on_logarithmic_axes():
+    N, a, b = np.array([1e3, 1e4, 6e4]), 0.8, 0.12
+    error = a * N**-b
+    slope, height = np.polyfit(np.log(N), np.log(error), 1)
+    assert (slope, height) == (pytest.approx(-b), pytest.approx(math.log(a)))
+    assert np.allclose(a * (2 * N) ** -b / error, 2**-b)
 
 
 def texts(figure: str) -> list[str]:
