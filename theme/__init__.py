@@ -34,6 +34,7 @@ ANSWER_IN_CONTENTS = re.compile(r'<li><a class="reference internal" href="#[^"]*
 # Pygments marks every name and bracket. Those that look like the rest of the code would be half of a page.
 PLAIN_TOKEN = re.compile(r'<span class="(?:bp|n|n[abntov]|o|p|w)">([^<]*)</span>')
 REFERENCES = addnodes.pending_xref | addnodes.toctree
+MARKS_AFTER_FORMULA = re.compile(r"[.,;:!?)\u201d\u2019]+")
 SPACE_BEFORE_MARK = re.compile(r"(?: \(\))? (?=[.,;:)])")
 DESCRIPTION_LENGTH = 160  # what search engines show
 
@@ -96,6 +97,13 @@ class Translator(HTML5Translator):
 
     def depart_image(self, node: nodes.image) -> None:
         """All is written when it is entered."""
+
+    def visit_Text(self, node: nodes.Text) -> None:
+        """Text; what `_write_formula` keeps together with its marks ends after these."""
+        super().visit_Text(node)
+        if marks := _marks_after_formula(node):
+            text = self.body[-1]
+            self.body[-1] = f"{text[: len(marks)]}</span>{text[len(marks) :]}"
 
     def visit_citation(self, node: nodes.citation) -> None:
         """An entry of the bibliography; docutils closes a list here that it has not opened."""
@@ -223,6 +231,15 @@ def _add_context(
     )
 
 
+def _marks_after_formula(node: nodes.Node | None) -> str:
+    """The marks that a text behind a formula begins with, before which browsers would begin a new line."""
+    if not isinstance(node, nodes.Text):
+        return ""
+    before = node.parent[node.parent.index(node) - 1] if node.parent.index(node) else None
+    match = MARKS_AFTER_FORMULA.match(node) if isinstance(before, nodes.math) else None
+    return match[0] if match else ""
+
+
 def _write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
     """A formula as MathML, which browsers show by themselves."""
     inline = isinstance(node, nodes.math)
@@ -231,6 +248,8 @@ def _write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_bl
     except FormulaError as error:
         LOGGER.warning("the formula %s cannot be shown: %s", node.astext(), error, location=node)
         raise nodes.SkipNode from None
+    if inline and _marks_after_formula(node.next_node(descend=False, siblings=True)):
+        formula = f'<span class="unbroken">{formula}'
     if not inline:
         writer = cast(Any, translator)  # Sphinx 5.3 declares its translator to HTML 4 here, and takes this one
         number = f'<span class="number">({get_node_equation_number(writer, node)})</span>' if node["number"] else ""

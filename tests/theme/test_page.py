@@ -698,6 +698,22 @@ def test_output_can_neither_end_its_cell_nor_run(html, shown, page, tmp_path):
     assert not any("<script" in picture for picture in pictures)
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_line_begins_with_the_mark_behind_a_formula(html, page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto((html / "chapter_cnn" / "ingredients.html").as_uri())
+    apart = page.evaluate("""() => [...document.querySelectorAll("main math")].flatMap((formula) => {
+        const text = formula.nextSibling;
+        if (text?.nodeType !== Node.TEXT_NODE || !/^[.,;:!?)]/.test(text.data)) return [];
+        const range = document.createRange();
+        range.setStart(text, 0);
+        range.setEnd(text, 1);
+        return [range.getBoundingClientRect().left < formula.getBoundingClientRect().left];
+    })""")
+    assert len(apart) > 10
+    assert not any(apart)
+
+
 def test_formulas_are_there_without_scripts_or_other_hosts(html, shown, tmp_path, browser, capfd):
     text = "# Formulas\n\nThe mean $m_n$ is\n\n$$m_n = \\frac{1}{n} \\sum_i x_i.$$\n:eqlabel:`eq_mean`\n"
     address = render_changed(shown, tmp_path / "html", "markdown", {"source": text}).as_uri()
