@@ -72,7 +72,7 @@ class Backend:
     """
 
     name: ClassVar[str]
-    module_type: ClassVar[type] = Module
+    module_type: ClassVar[type[Module]] = Module
     layer_type: ClassVar[type | tuple[type, ...]] = ()
     precisions: ClassVar[Sequence[str]] = ("auto", "float32")
     exposes_rng_state: ClassVar[bool] = True
@@ -87,6 +87,12 @@ class Backend:
     optimizer_example: ClassVar[str] = ""
     schedule_example: ClassVar[str] = ""
     constructor_advice: ClassVar[str] = "its __init__ has to call super().__init__() first"
+
+    def __init_subclass__(cls, **options: Any):
+        """Have models of the framework know what reads and writes their weights."""
+        super().__init_subclass__(**options)
+        if "module_type" in vars(cls):
+            cls.module_type.backend_type = cls
 
     def __init__(self, num_gpus: int):
         """
@@ -204,6 +210,7 @@ class Backend:
         check_optimizer(self, model, optimizer)
         return optimizer
 
+    @property
     def observers(self) -> "Sequence[Observer]":
         """What else is to be told of a run's events, such as learning-rate schedules."""
         return ()
@@ -231,6 +238,14 @@ class Backend:
     def eval_step(self, model: Module, batch: Batch) -> StepMetrics:
         """One step of evaluation, without gradients, of a batch as it comes from `place`."""
         raise NotImplementedError
+
+    def predict(self, model: Module, inputs: Sequence[Any]) -> Any:
+        """The model's output, without gradients.
+
+        Args:
+            inputs: Tensors or arrays of NumPy, anywhere.
+        """
+        return model(*inputs)
 
     # State, as NumPy and JSON can hold it
 

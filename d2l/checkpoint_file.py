@@ -58,7 +58,7 @@ class Checkpoint:
     @property
     def weights(self) -> dict[str, np.ndarray]:
         """The model's arrays by their names in the model."""
-        return {name.removeprefix("model/"): array for name, array in self.arrays.items() if name.startswith("model/")}
+        return model_arrays(self.arrays)
 
 
 class CheckpointFolder:
@@ -165,9 +165,8 @@ class CheckpointFolder:
             CheckpointError: It could not be written; the others are as they were.
         """
         path = self.path / f"step-{step:08}.safetensors"
-        part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
         arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-        lost = _with_nan(arrays)
+        lost = find_nan(arrays)
         if lost:
             print(f"No checkpoint after {step} batches: {lost}", file=sys.stderr)
             return
@@ -184,16 +183,8 @@ class CheckpointFolder:
                 f"{path} could not be saved: {error}. Beside its arrays it takes {len(text) / 1e6:,.1f} MB."
             ) from error
         try:
-            try:
-                with part.open("xb") as file:  # which is new, and so no link
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())  # else a power cut may leave the name without the content
-                part.replace(path)
-                self._own.add(path)
-                _sync(self.path)
-            finally:
-                part.unlink(missing_ok=True)
+            write_whole(path, content)
+            self._own.add(path)
         except OSError as error:
             raise CheckpointError(
                 f"{path} could not be saved: {error}. It takes {len(content) / 1e6:,.1f} MB. "
@@ -214,22 +205,60 @@ def read(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: The file is not there, is none of this format, or is damaged.
     """
+    arrays, metadata = read_arrays(path, _check_format)
+    if metadata.get("sha256") != _digest(arrays, metadata.get("state", "")):
+        raise CheckpointError(f"{path}: its content is not what was saved: the SHA-256 differs")
+    if lost := find_nan(arrays):
+        raise CheckpointError(f"{path}: {lost}")
+    return Checkpoint(path, arrays, _parsed(path, metadata))
+
+
+def read_arrays(
+    path: Path, check: Callable[[Path, Mapping[str, str]], None] = lambda path, metadata: None
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read the arrays and the metadata of a safetensors file.
+
+    Args:
+        path: The file.
+        check: Looks at the metadata before the arrays are loaded.
+
+    Raises:
+        CheckpointError: The file is not there, is of another kind, or has arrays that NumPy cannot hold.
+    """
     _check_file(path)
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
-            _check_format(path, metadata)
+            check(path, metadata)
             arrays = {name: _array(path, file, name) for name in file.keys()}  # noqa: SIM118, not iterable itself
     except (OSError, SafetensorError, MemoryError) as error:
         other = _other_kind(path)
         said = f"{other}, not a checkpoint" if other else quoted(str(error)) or type(error).__name__
         raise CheckpointError(f"{path}: {said}") from error
-    if metadata.get("sha256") != _digest(arrays, metadata.get("state", "")):
-        raise CheckpointError(f"{path}: its content is not what was saved: the SHA-256 differs")
-    lost = _with_nan(arrays)
-    if lost:
-        raise CheckpointError(f"{path}: {lost}")
-    return Checkpoint(path, arrays, _parsed(path, metadata))
+    return arrays, metadata
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is there under its name only once it is whole.
+
+    Raises:
+        OSError: It could not be written; what was there before is as it was.
+    """
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        with part.open("xb") as file:  # which is new, and so no link
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave the name without the content
+        part.replace(path)
+        _sync(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def model_arrays(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those of a checkpoint's arrays that are the model's, by their names in the model."""
+    return {name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")}
 
 
 def _check_file(path: Path) -> None:
@@ -285,7 +314,7 @@ def _parsed(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     return state
 
 
-def _with_nan(arrays: Mapping[str, np.ndarray]) -> str:
+def find_nan(arrays: Mapping[str, np.ndarray]) -> str:
     """Which arrays have ``nan`` in them, in words; nothing if none has."""
     with np.errstate(invalid="ignore"):
         lost = [name for name, x in arrays.items() if x.dtype.kind in "fc" and x.size and np.isnan(x.min())]

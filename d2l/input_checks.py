@@ -82,6 +82,16 @@ def check_whole(name: str, number: Any, least: int) -> None:
         raise ValueError(f"{name}={number!r}: give a whole number, {least} or more")
 
 
+def check_not_negative(name: str, number: Any) -> None:
+    """See that an argument is a number, 0 or more.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not (is_real(number) and number >= 0):
+        raise ValueError(f"{name}={number!r}: give a number, 0 or more")
+
+
 def check_share(name: str, number: Any) -> None:
     """See that an argument is a number between 0 and 1.
 
@@ -103,8 +113,7 @@ def check_trainer(
     """
     check_whole("max_epochs", max_epochs, 0)
     check_whole("num_gpus", num_gpus, 0)
-    if not (is_real(gradient_clip_val) and gradient_clip_val >= 0):
-        raise ValueError(f"gradient_clip_val={gradient_clip_val!r}: give a number, 0 or more")
+    check_not_negative("gradient_clip_val", gradient_clip_val)
     if every != "epoch" and not is_whole(every, 1):
         raise ValueError(f"every={every!r}: give 'epoch' or a number of training batches, 1 or more")
     check_whole("keep", keep, 1)
@@ -189,14 +198,21 @@ def check_given(call: str, model: Any, data: Any, base: type, advice: str) -> No
     """
     if _is_data(model) and not _is_data(data):
         raise TypeError(f"{call} got {describe(model)} first and {describe(data)} second: the model comes first")
+    check_model(call, model, base, advice)
+    _check_home(call, data, base)
+    _check_data(call, data)
+
+
+def check_model(call: str, model: Any, base: type, advice: str) -> None:
+    """See that a trainer is given a model: see `check_given`.
+
+    Raises:
+        TypeError: It is something else.
+        AttributeError: Its constructor has left out that of its base class.
+    """
     if isinstance(model, type):
         raise TypeError(f"{call} got {describe(model)} for the model: give an object of it, {model.__name__}(...)")
-    for thing in (model, data):
-        if home(thing) not in ("", home(base)):
-            raise TypeError(
-                f"{call} got {describe(thing)}, made with {home(thing)}, and the trainer is of {home(base)}: make all "
-                "with one of the two"
-            )
+    _check_home(call, model, base)
     if not isinstance(model, base):
         raise TypeError(
             f"{call} got {describe(model)} for the model: give a d2l.Module or d2l.Classifier, one with your layers as "
@@ -204,7 +220,15 @@ def check_given(call: str, model: Any, data: Any, base: type, advice: str) -> No
         )
     if not hasattr(model, "board"):
         raise AttributeError(f"{type(model).__name__} is not made as a d2l.Module: {advice}")
-    _check_data(call, data)
+
+
+def _check_home(call: str, thing: Any, base: type) -> None:
+    """See that something is not made with the helper for another framework."""
+    if home(thing) not in ("", home(base)):
+        raise TypeError(
+            f"{call} got {describe(thing)}, made with {home(thing)}, and the trainer is of {home(base)}: make all with "
+            "one of the two"
+        )
 
 
 def home(thing: Any) -> str:

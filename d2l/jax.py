@@ -23,7 +23,10 @@ from .backends.jax.sgd import SGD
 from .backends.jax.train_state import TrainState
 from .backends.jax.trainer import Trainer
 from .board import ProgressBoard
+from .callbacks import EarlyStopping, KeepBest
+from .confusion import plot_confusion_matrix, show_mistakes
 from .hyperparameters import HyperParameters, add_to_class
+from .observers import Observer
 from .plotting import plot, plt, set_axes, set_figsize, show_images, use_svg_display
 
 __all__ = [
@@ -33,6 +36,9 @@ __all__ = [
     "Module",
     "DataModule",
     "Trainer",
+    "Observer",
+    "EarlyStopping",
+    "KeepBest",
     "SyntheticRegressionData",
     "LinearRegressionScratch",
     "SGD",
@@ -55,6 +61,8 @@ __all__ = [
     "plot",
     "plt",
     "show_images",
+    "plot_confusion_matrix",
+    "show_mistakes",
     "use_svg_display",
     "set_figsize",
     "set_axes",

@@ -1,8 +1,9 @@
 """What a model has besides its layers, in every framework."""
 
 import math
+import os
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import Any
 
@@ -12,6 +13,7 @@ from . import input_checks
 from .board import ProgressBoard
 from .hyperparameters import HyperParameters
 from .layer_table import Layer, LayerTable
+from .weights_file import load_weights, save_weights
 
 
 class Module(HyperParameters):
@@ -30,6 +32,7 @@ class Module(HyperParameters):
     configure_optimizers: Callable[[], Any]
     net: Any
     trainer: Any  # that fits the model; None before
+    backend_type: Any  # the framework's `d2l.backend.Backend`
 
     def loss(self, y_hat: Any, y: Any) -> Any:
         """The loss of predictions ``y_hat`` against ``y``, a scalar tensor: for a subclass to define."""
@@ -71,6 +74,38 @@ class Module(HyperParameters):
     def validation_step(self, batch: Sequence[Any]) -> None:
         """Plot the loss of one validation batch."""
         self.plot("loss", self.loss(self(*batch[:-1]), batch[-1]), train=False)
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights, and running statistics such as batch normalization's, to a file.
+
+        Args:
+            path: A file whose name ends with ``.safetensors``; one that is there is replaced once the new one is whole.
+                A leading ``~`` is the home folder.
+
+        Raises:
+            RuntimeError: The model has no weights yet.
+            CheckpointError: The file cannot be written, or weights are ``nan``.
+        """
+        save_weights(self, path)
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Take the weights of a file that `save_weights` has written, or of a checkpoint.
+
+        A safetensors file of another program will do, if its arrays have the names, shapes and dtypes of the model's.
+
+        Args:
+            path: The file; a leading ``~`` is the home folder.
+
+        Raises:
+            CheckpointError: The file cannot be read, or has other arrays than the model, which are listed; the weights
+                stay as they were.
+            RuntimeError: The layers have no shapes yet, and cannot take them from a file (TensorFlow).
+        """
+        load_weights(self, path)
+
+    def _take_shapes(self, weights: Mapping[str, np.ndarray]) -> list[str]:
+        """Give layers that have no shapes yet those of weights, by name; what is left without is returned."""
+        return []
 
     def _plot_settings(self, plot_train_per_epoch: int, plot_valid_per_epoch: int) -> None:
         self.plot_train_per_epoch = plot_train_per_epoch

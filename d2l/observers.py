@@ -51,6 +51,21 @@ def is_told(observer: Observer, event: str) -> bool:
     return getattr(type(observer), event) is not getattr(Observer, event)
 
 
+def check_observers(observers: Any) -> None:
+    """See that what a trainer is given as callbacks are observers.
+
+    Raises:
+        TypeError: They are something else.
+    """
+    given = observers if isinstance(observers, (tuple, list)) else [observers]
+    wrong = [one for one in given if not isinstance(one, Observer)]
+    if wrong or given is not observers:
+        raise TypeError(
+            f"callbacks got {input_checks.describe((wrong or given)[0])}: give a list of d2l.Observer objects, such as "
+            "[d2l.EarlyStopping()]"
+        )
+
+
 class BoardObserver(Observer):
     """Has the model's board show its points in time: after each batch, and all at the end."""
 
@@ -160,22 +175,24 @@ class LossChecks(Observer):
 class Report(Observer):
     """States a run's last numbers in one line, in one process."""
 
-    def before_fit(self, trainer: "Trainer") -> None:
-        """Note whether there is anything to do."""
-        self._has_epochs = trainer.first_epoch < trainer.num_epochs
+    epochs = 0  # done when the last one of this run was
+
+    def after_epoch(self, trainer: "Trainer") -> None:
+        """Count the epoch."""
+        self.epochs = trainer.epoch + 1
 
     def after_fit(self, trainer: "Trainer", error: BaseException | None) -> None:
         """Print the line, if the run has come to its end."""
-        if error is not None or not self._has_epochs or not trainer.backend.processes.is_main:
+        if error is not None or not self.epochs or not trainer.backend.processes.is_main:
             return
         profile, progress, device = current_profile(), trainer.progress, describe_devices(trainer.backend)
         precision = describe_precision(trainer.precision, trainer.model, trainer.backend)
         final = trainer.model.board.last
         run = {
             "profile": str(profile),
-            "epochs": trainer.num_epochs,
+            "epochs": self.epochs,
             "max_epochs": trainer.max_epochs,
-            "examples_per_epoch": progress.train_examples // trainer.num_epochs,
+            "examples_per_epoch": progress.train_examples // self.epochs,
             "examples_per_second": progress.examples_per_second,
             "device": device,
             "precision": precision,

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LONG_RUN_SECONDS = 300
 WARM_UP_SECONDS = 10
+SHORT_WORK_SECONDS = 2  # which needs no line
 
 
 class Progress(Observer):
@@ -51,13 +52,7 @@ class Progress(Observer):
             total=self._total,
             disable=not self._shown or self._done == self._total,
             initial=self._done,
-            file=_NotebookLine(self) if in_notebook() else sys.stderr,
-            ncols=72 if in_notebook() else None,
-            dynamic_ncols=not in_notebook(),
-            mininterval=0.5,
-            smoothing=0,  # the last batches say little of the rest: those of validation are quicker
-            leave=False,
-            bar_format="{desc}{percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}",
+            **_line(_NotebookLine(self.output, lambda: self._notice)),
         )
 
     def before_epoch(self, trainer: "Trainer") -> None:
@@ -132,20 +127,46 @@ class Progress(Observer):
 
 
 class _NotebookLine:
-    """The stream that tqdm writes its line to in a notebook."""
+    """The stream that tqdm writes its line to in a notebook, below what `notice` gives."""
 
     encoding = "utf-8"  # without it, tqdm would draw the bar with number signs
 
-    def __init__(self, progress: Progress):
-        self._progress = progress
+    def __init__(self, output: Output, notice: Callable[[], str] = str):
+        self._output, self._notice = output, notice
 
     def write(self, text: str) -> None:
         line = text.strip()
         if line:
-            self._progress.output.show({"text/plain": "\n".join(filter(None, (self._progress._notice, line)))})
+            self._output.show({"text/plain": "\n".join(filter(None, (self._notice(), line)))})
 
     def flush(self) -> None:
         pass
+
+
+def counted(batches: Any, name: str, shown: bool) -> Iterator[Any]:
+    """Go through batches, of which the number is known, with a line that disappears at the end.
+
+    It is drawn after some seconds only: most such work is done by then.
+
+    Args:
+        name: What to call the work.
+        shown: Whether to draw the line.
+    """
+    output = Output()
+    yield from tqdm(batches, f"{name} ", disable=not shown, delay=SHORT_WORK_SECONDS, **_line(_NotebookLine(output)))
+
+
+def _line(in_notebook_to: _NotebookLine) -> dict[str, Any]:
+    """How every line of progress looks, and where it goes."""
+    return {
+        "file": in_notebook_to if in_notebook() else sys.stderr,
+        "ncols": 72 if in_notebook() else None,
+        "dynamic_ncols": not in_notebook(),
+        "mininterval": 0.5,
+        "smoothing": 0,  # the last batches say little of the rest: those of validation are quicker
+        "leave": False,
+        "bar_format": "{desc}{percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}",
+    }
 
 
 def duration(seconds: float) -> str:

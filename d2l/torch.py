@@ -22,7 +22,10 @@ from .backends.torch.modules import Classifier, Module
 from .backends.torch.sgd import SGD
 from .backends.torch.trainer import Trainer
 from .board import ProgressBoard
+from .callbacks import EarlyStopping, KeepBest
+from .confusion import plot_confusion_matrix, show_mistakes
 from .hyperparameters import HyperParameters, add_to_class
+from .observers import Observer
 from .plotting import plot, plt, set_axes, set_figsize, show_images, use_svg_display
 
 __all__ = [
@@ -32,6 +35,9 @@ __all__ = [
     "Module",
     "DataModule",
     "Trainer",
+    "Observer",
+    "EarlyStopping",
+    "KeepBest",
     "SyntheticRegressionData",
     "LinearRegressionScratch",
     "SGD",
@@ -53,6 +59,8 @@ __all__ = [
     "plot",
     "plt",
     "show_images",
+    "plot_confusion_matrix",
+    "show_mistakes",
     "use_svg_display",
     "set_figsize",
     "set_axes",

@@ -1,27 +1,31 @@
 """The loop that fits a model to data, in every framework."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Any, ClassVar, Literal
+
+from tqdm import tqdm
 
 from . import input_checks
 from .backend import Backend, describe_devices
 from .checkpointing import Checkpointing
 from .data_modules import DataModule, placed
 from .hyperparameters import HyperParameters
+from .inference import Inference
 from .metrics import StepMetrics, record
 from .modules import Module
-from .observers import Observer
+from .observers import Observer, check_observers
 from .process_group import ProcessGroup
 from .progress import Progress
 from .random_states import RandomStates
 from .smoke_profile import current_profile
 from .step_errors import explained
-from .training_run import check_given, load_weights, running
+from .training_run import check_given, running
 
 
-class Trainer(HyperParameters):
+class Trainer(Inference, HyperParameters):
     """Fit a model to data.
 
     Methods may be replaced one by one, also those that `fit` calls.
@@ -40,9 +44,11 @@ class Trainer(HyperParameters):
             leading ``~`` is the home folder.
         every: When to make one: after each ``"epoch"``, or after so many training batches and at the end.
         keep: Checkpoints to keep, the last ones.
+        callbacks: What else is told of a run's events, such as `d2l.callbacks.EarlyStopping`, in this order: see
+            `d2l.observers.Observer`. They are in ``observers``, too.
 
     Attributes:
-        observers: More to be told of a run's events: see `d2l.observers.Observer`.
+        should_stop: Set by an observer, `fit` returns after the epoch at hand.
 
     Raises:
         ValueError: A count is not a whole number, an argument is negative, or the framework lacks the precision.
@@ -63,6 +69,7 @@ class Trainer(HyperParameters):
     val_dataloader: Any
     epoch = first_epoch = train_batch_idx = val_batch_idx = num_train_batches = num_val_batches = 0
     observers: Sequence[Observer] = ()
+    should_stop = False
     progress: Progress  # of the last run; a loop written by a reader may have none
     random_states: RandomStates
     in_step = False
@@ -77,11 +84,14 @@ class Trainer(HyperParameters):
         checkpoint_dir: str | os.PathLike[str] | None = None,
         every: int | Literal["epoch"] = "epoch",
         keep: int = 2,
+        callbacks: Sequence[Observer] = (),
     ):
         input_checks.check_trainer(max_epochs, num_gpus, gradient_clip_val, checkpoint_dir, every, keep)
         input_checks.check_precision(precision, self.backend_type.precisions)
+        check_observers(callbacks)
         max_epochs, num_gpus = int(max_epochs), int(num_gpus)  # also where they are NumPy's, which JSON cannot hold
         self.save_hyperparameters()
+        self.observers = [*callbacks]
         if num_gpus > self.num_devices or (num_gpus and not self.gpus):
             used = f"{len(self.gpus) or 'no'} GPU in use, training on {describe_devices(self.backend)}"
             self._say(f"num_gpus={num_gpus}: {used}{self.backend.more_gpus_advice}")
@@ -187,10 +197,13 @@ class Trainer(HyperParameters):
         """
         check_given(self, "fit(model, data)", model, data)
         with running(self, model, data, resume) as tell:
-            for self.epoch in range(self.first_epoch, self.num_epochs):  # noqa: B020
+            for self.epoch in self._epochs():  # noqa: B020
                 tell("before_epoch")
                 self.fit_epoch()
                 tell("after_epoch")
+
+    def _epochs(self) -> Iterator[int]:
+        return takewhile(lambda _: not self.should_stop, range(self.first_epoch, self.num_epochs))
 
     def fit_epoch(self) -> None:
         """Go once through the training data, then once through the validation data."""
@@ -227,23 +240,6 @@ class Trainer(HyperParameters):
         weight = self.progress.batch_examples if hasattr(self, "progress") else 1
         self.model.board.draw(x, value, label, every_n=-(-batches // points), weight=weight)
 
-    def load_weights(self, model: Module, data: DataModule, path: str | os.PathLike[str]) -> None:
-        """Give ``model`` the weights of a checkpoint, to predict with it or to train it further.
-
-        It draws no random number, and concerns only the process that calls it.
-
-        Args:
-            model: A model like that of the checkpoint.
-            data: Data that give layers their shapes, where the model has not been used yet.
-            path: The checkpoint's file; a leading ``~`` is the home folder.
-
-        Raises:
-            CheckpointError: The file is not whole, or has other arrays than the model, which are listed; the weights
-                stay as they were.
-        """
-        check_given(self, "load_weights(model, data, path)", model, data)
-        load_weights(self, model, data, path)
-
     def stop(self, reason: BaseException) -> None:
         """Have `fit` end with an exception, from a signal's handler.
 
@@ -268,4 +264,4 @@ class Trainer(HyperParameters):
     def _say(self, line: str) -> None:
         """Print a line, in one process of those that train."""
         if self.processes.is_main:
-            print(line)
+            tqdm.write(line)  # above the line of progress, if there is one

@@ -80,6 +80,7 @@ def _prepare(trainer: "Trainer", model: Module, data: DataModule, stack: ExitSta
     initialize(trainer)
     trainer.optim = backend.configure(model)
     trainer.train_batch_idx = trainer.val_batch_idx = trainer.first_epoch = 0
+    trainer.should_stop = False
     total = trainer.num_epochs * (trainer.num_train_batches + trainer.num_val_batches)
     trainer.progress = Progress(total, slow=not backend.on_gpu, shown=processes.is_main)
     if trainer.checkpointing is not None:
@@ -90,7 +91,7 @@ def _observers(trainer: "Trainer") -> list[Observer]:
     """All that watch a run, in the order in which they are told: see `d2l.observers`."""
     own = [] if trainer.checkpointing is None else [trainer.checkpointing]
     first = [Report(), trainer.progress, BoardObserver(), *trainer.observers, LoaderChecks(), LossChecks()]
-    return [*first, *trainer.backend.observers(), *own]
+    return [*first, *trainer.backend.observers, *own]
 
 
 def _tell_end(trainer: "Trainer", observer: Observer, _: Any, error: BaseException | None, __: Any) -> None:
@@ -134,7 +135,7 @@ def load_weights(trainer: "Trainer", model: Module, data: DataModule, path: str 
         raise TypeError(f"load_weights got {input_checks.describe(path)} for the path: give a checkpoint's file")
     checkpoint = read(Path(os.path.expanduser(path)))
     trainer.random_states = RandomStates(trainer.backend)
-    with _alone(trainer):
+    with alone(trainer):
         with trainer.random_states.preserved():
             trainer.prepare_data(data)
         trainer.prepare_model(model)
@@ -148,7 +149,7 @@ def load_weights(trainer: "Trainer", model: Module, data: DataModule, path: str 
 
 
 @contextmanager
-def _alone(trainer: "Trainer") -> Iterator[None]:
+def alone(trainer: "Trainer") -> Iterator[None]:
     """Do something that the other processes, which may be busy, take no part in."""
     processes, trainer.backend.processes = trainer.processes, ProcessGroup()
     try:
@@ -165,10 +166,15 @@ def check_given(trainer: "Trainer", call: str, model: Any, data: Any) -> None:
         AttributeError: The trainer's constructor has left out that of its base class.
         TypeError: Model or data are something else.
     """
+    check_ready(trainer, call)
+    input_checks.check_given(call, model, data, trainer.backend.module_type, trainer.backend.constructor_advice)
+
+
+def check_ready(trainer: "Trainer", call: str) -> None:
+    """See that a trainer can be asked something: see `check_given`."""
     if trainer.in_step:
         raise RuntimeError(
             f"a step of {type(trainer.model).__name__} calls {call}, and its trainer is in the middle of fit"
         )
     if not hasattr(trainer, "max_epochs"):
         raise AttributeError(f"{type(trainer).__name__}.__init__ has to call super().__init__(max_epochs) first")
-    input_checks.check_given(call, model, data, trainer.backend.module_type, trainer.backend.constructor_advice)

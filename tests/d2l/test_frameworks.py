@@ -92,6 +92,9 @@ def test_public_names_are_the_same_in_the_same_order(fw):
         "Module",
         "DataModule",
         "Trainer",
+        "Observer",
+        "EarlyStopping",
+        "KeepBest",
         "SyntheticRegressionData",
         "LinearRegressionScratch",
         "SGD",
@@ -112,6 +115,8 @@ def test_public_names_are_the_same_in_the_same_order(fw):
         "plot",
         "plt",
         "show_images",
+        "plot_confusion_matrix",
+        "show_mistakes",
         "use_svg_display",
         "set_figsize",
         "set_axes",
@@ -126,7 +131,16 @@ def test_public_names_are_the_same_in_the_same_order(fw):
     [
         (
             "Trainer",
-            ["max_epochs", "num_gpus", "gradient_clip_val", "precision", "checkpoint_dir", "every", "keep"],
+            [
+                "max_epochs",
+                "num_gpus",
+                "gradient_clip_val",
+                "precision",
+                "checkpoint_dir",
+                "every",
+                "keep",
+                "callbacks",
+            ],
         ),
         ("FashionMNIST", ["batch_size", "resize", "root"]),
         (

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import optax
 from flax import linen as nn
+from flax.errors import FlaxError
 from jax import numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -32,7 +33,7 @@ from .modules import Classifier, Module
 from .padding import Padding, first_examples
 from .pooling import register_max_pool_grad
 from .processes import gather, gather_batch, process_group, wait_shortly_at_exit
-from .train_state import REST, WEIGHTS, Params, TrainState, by_name, like, name_of, with_loss
+from .train_state import REST, WEIGHTS, Params, TrainState, by_name, like, name_of, nested, new_state, with_loss
 
 
 class Backend(backend.Backend):
@@ -180,6 +181,9 @@ class Backend(backend.Backend):
                 f"{type(model).__name__} has an __init__ of its own, which Flax cannot copy it with: "
                 f"{self.constructor_advice}"
             )
+        if self.state is None and model.loaded_weights:
+            parts = {name: {} for name in WEIGHTS} | nested(model.loaded_weights)
+            self.state = new_state(self._apply_fn(model), parts["params"], parts["batch_stats"], jax.random.PRNGKey(0))
 
     def is_initialized(self, model: Module) -> bool:
         """Never: each run starts from new parameters."""
@@ -188,30 +192,14 @@ class Backend(backend.Backend):
     def init(self, model: Module, batch: Sequence[jax.Array]) -> None:
         """Draw parameters, which are in ``state`` from now on, for an optimizer to see, too."""
         self.set_training(model, True)
-        variables, dropout_key = self._draw_variables(model, inputs_of(batch))
+        # A GPU's operations take longer to be compiled one by one than all together.
+        variables, dropout_key = _draw_variables(model, inputs_of(batch), self.key, compiled=bool(self.gpus))
         if "params" not in variables:
             raise ValueError(f"{type(model).__name__} has no parameters: make its layers in setup()")
         if not all(map(np.size, jax.tree.leaves(variables["params"]))):  # later versions of JAX would go on
             raise ValueError("a layer is left without inputs: the batch is too small for the layers before it")
-        self.state = TrainState.create(
-            apply_fn=self._apply_fn(model),
-            params=variables["params"],
-            tx=optax.identity(),
-            batch_stats=variables.get("batch_stats", {}),
-            dropout_rng=dropout_key,
-        )
-
-    def _draw_variables(self, model: Module, inputs: Sequence[jax.Array]) -> tuple[Params, jax.Array]:
-        """The model's variables, and a key for dropout."""
-
-        def draw(inputs: Sequence[jax.Array], key: jax.Array | None) -> tuple[Params, jax.Array]:
-            params_key, dropout_key = jax.random.split(key)
-            return model.apply_init(inputs, key={"params": params_key, "dropout": dropout_key}), dropout_key
-
-        if self.gpus:  # whose operations take longer to be compiled one by one than all together
-            with suppress(Exception):  # what cannot be compiled runs as it is, and an error of its own comes again
-                return jax.jit(draw)(inputs, self.key)
-        return draw(inputs, self.key)
+        stats = variables.get("batch_stats", {})
+        self.state = new_state(self._apply_fn(model), variables["params"], stats, dropout_key)
 
     def _apply_fn(self, model: Module) -> Callable[..., Any]:
         """The model's ``apply``, in ``bfloat16`` where that is asked for or fast.
@@ -258,6 +246,7 @@ class Backend(backend.Backend):
 
     def eval_step(self, model: Module, batch: Sequence[jax.Array]) -> StepMetrics:
         """One compiled step; none where no image of the batch could be decoded."""
+        _check_weights(self.state, model)
         examples = len(batch[-1])
         if not examples:
             return StepMetrics({}, 0, 0)
@@ -265,6 +254,19 @@ class Backend(backend.Backend):
         batch, count = self._padded(self._evaluate, model, batch)
         step = self._steps.get(self._evaluate, model, None, self.state, batch, count)
         return StepMetrics(self._local(step(self.state, batch, count)), examples, examples)
+
+    def predict(self, model: Module, inputs: Sequence[Any]) -> jax.Array:
+        """One compiled pass on the first device."""
+        _check_weights(self.state, model)
+        state = self.state
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        rngs = {"dropout": state.dropout_rng}
+        try:
+            return _apply(state.apply_fn, variables, [jax.device_put(x, self.device) for x in inputs], rngs)
+        except FlaxError as error:
+            if model.loaded_weights:
+                error.add_note(f"{type(model).__name__} was given the weights of a file: they are of another model.")
+            raise
 
     def _padded(
         self, step: Callable[..., Any], model: Module, batch: Sequence[jax.Array]
@@ -301,6 +303,7 @@ class Backend(backend.Backend):
 
     def model_state(self, model: Module) -> dict[str, jax.Array]:
         """Parameters and batch statistics by where they are in ``state``."""
+        _check_weights(self.state, model)
         return by_name(self._parts(WEIGHTS))
 
     def load_model_state(self, model: Module, state: Mapping[str, np.ndarray]) -> None:
@@ -325,6 +328,40 @@ class Backend(backend.Backend):
 
         parts = jax.tree_util.tree_map_with_path(value, self._parts(names))
         self.state = self._replicated(self.state.replace(**parts))
+
+
+def _draw_variables(
+    model: Module, inputs: Sequence[jax.Array], key: jax.Array | None, compiled: bool
+) -> tuple[Params, jax.Array]:
+    """The model's variables, and a key for dropout."""
+
+    def draw(inputs: Sequence[jax.Array], key: jax.Array | None) -> tuple[Params, jax.Array]:
+        params_key, dropout_key = jax.random.split(key)
+        return model.apply_init(inputs, key={"params": params_key, "dropout": dropout_key}), dropout_key
+
+    if compiled:
+        with suppress(Exception):  # what cannot be compiled runs as it is, and an error of its own comes again
+            return jax.jit(draw)(inputs, key)
+    return draw(inputs, key)
+
+
+def _check_weights(state: TrainState | None, model: Module) -> None:
+    """See that there are parameters.
+
+    Raises:
+        RuntimeError: There are none yet.
+    """
+    if state is None:
+        raise RuntimeError(
+            f"{type(model).__name__} has no weights yet, which are in its trainer's state: fit it with this trainer, "
+            "or load weights, first"
+        )
+
+
+@partial(jax.jit, static_argnums=0)
+def _apply(apply_fn: Callable[..., jax.Array], variables: Params, inputs: Sequence[Any], rngs: Params) -> jax.Array:
+    """A compiled pass, one program for each model and shape."""
+    return apply_fn(variables, *inputs, rngs=rngs)
 
 
 def _checked_step(model: Module, state: TrainState, batch: Sequence[jax.Array]) -> tuple[Any, Params]:

@@ -1,7 +1,8 @@
 """Base classes of models in JAX."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -13,6 +14,7 @@ from jax import numpy as jnp
 
 from ... import input_checks, modules
 from ...board import ProgressBoard
+from ...weights_file import read_weights, weights_path
 from .padding import example_mask
 from .train_state import Params, TrainState
 
@@ -28,6 +30,7 @@ class Module(modules.Module, nn.Module):
 
     plot_train_per_epoch: int = field(default=2, init=False)
     plot_valid_per_epoch: int = field(default=1, init=False)
+    loaded_weights: Mapping[str, np.ndarray] = field(default_factory=dict, init=False)  # for a trainer without a state
     board: ProgressBoard = field(default_factory=lambda: ProgressBoard(xlabel="epoch"), init=False)
 
     def __call__(self, X: jax.Array, *args: Any, **kwargs: Any) -> jax.Array:
@@ -52,6 +55,16 @@ class Module(modules.Module, nn.Module):
         if self.scope is None:
             raise RuntimeError(self._how_to_predict())
         return super().forward(X)
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Take the weights of a file, into the state of the model's trainer or of the next one that it predicts with.
+
+        `Trainer.fit` starts from new parameters. See `d2l.modules.Module.load_weights`.
+        """
+        if getattr(getattr(self, "trainer", None), "state", None) is not None:
+            super().load_weights(path)
+        else:
+            self.loaded_weights = read_weights(weights_path("load_weights", path), "jax")
 
     def _how_to_predict(self) -> str:
         name = type(self).__name__

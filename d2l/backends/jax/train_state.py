@@ -22,6 +22,13 @@ class TrainState(train_state.TrainState):
     dropout_rng: jax.Array
 
 
+def new_state(apply_fn: Any, params: Params, batch_stats: Params, dropout_key: jax.Array) -> TrainState:
+    """A state without an optimizer."""
+    return TrainState.create(
+        apply_fn=apply_fn, params=params, tx=optax.identity(), batch_stats=batch_stats, dropout_rng=dropout_key
+    )
+
+
 def with_loss(state: TrainState, loss: jax.Array) -> TrainState:
     """A state whose optimizer is given the loss, which schedules such as `optax.contrib.reduce_on_plateau` ask for."""
     tx = optax.with_extra_args_support(state.tx)
@@ -32,6 +39,18 @@ def by_name(tree: Any) -> dict[str, jax.Array]:
     """The arrays of a tree by where they are in it; of keys, what they are made of."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {name_of(path): jax.random.key_data(leaf) if _is_key(leaf) else leaf for path, leaf in leaves}
+
+
+def nested(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree of dicts whose arrays have these names, as `by_name` gives them."""
+    tree: dict[str, Any] = {}
+    for name, array in arrays.items():
+        *folders, last = name.split(".")
+        place = tree
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[last] = jnp.asarray(array)
+    return tree
 
 
 def name_of(path: Any) -> str:

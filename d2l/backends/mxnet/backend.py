@@ -155,6 +155,10 @@ class Backend(backend.Backend):
                 model.validation_step(batch)
         return StepMetrics(metrics)
 
+    def predict(self, model: Module, inputs: Sequence[Any]) -> Any:
+        """One pass on the first device."""
+        return model(*(np.array(x, dtype=x.dtype, ctx=self.device) for x in inputs))
+
     def _shares_of_loss(self, model: Module, batch: Sequence[np.ndarray], metrics: dict[str, Any]) -> list[np.ndarray]:
         """What each device adds to the loss of the whole batch. One without examples adds gradients of zero."""
         shares = self._on_shards(partial(_loss, model), batch, metrics)

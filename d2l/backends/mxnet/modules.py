@@ -1,7 +1,7 @@
 """Base classes of models in MXNet."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -84,6 +84,15 @@ class Module(modules.Module, nn.Block):
                     getattr(self, name).attach_grad()
             elif isinstance(value, Module):
                 value.set_scratch_params_device(device)
+
+    def _take_shapes(self, weights: Mapping[str, onp.ndarray]) -> list[str]:
+        deferred = {name: x for name, x in self._collect_params_with_prefix().items() if x._deferred_init}
+        missing = [name for name in deferred if name not in weights]
+        if not missing:
+            for name, param in deferred.items():
+                param.shape = weights[name].shape
+                param._finish_deferred_init()
+        return missing
 
 
 class Classifier(modules.Classifier, Module):

@@ -160,6 +160,11 @@ class Backend(backend.Backend):
             return StepMetrics(self._steps.get(self._evaluate, model, None, batch)(batch))
         return self._divided(self._evaluate_divided, None, batch)
 
+    def predict(self, model: Module, inputs: Sequence[Any]) -> Any:
+        """One pass on one device."""
+        with self._scope():  # where a model not yet used makes its variables
+            return model(*map(tf.convert_to_tensor, inputs), training=False)
+
     def _divided(self, step: Callable[..., Any], optimizer: Any, batch: Sequence[tf.Tensor]) -> StepMetrics:
         # Of any number of examples, so that all processes trace a step as often as the others.
         shapes = [tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in batch]

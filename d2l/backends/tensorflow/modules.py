@@ -1,7 +1,7 @@
 """Base classes of models in TensorFlow."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -60,6 +60,29 @@ class Module(modules.Module, tf.keras.Model):
     def configure_optimizers(self) -> tf.keras.optimizers.Optimizer:
         """Stochastic gradient descent with the learning rate ``self.lr``."""
         return tf.keras.optimizers.SGD(input_checks.learning_rate(self))
+
+    def save_weights(self, path: Any, *args: Any, **kwargs: Any) -> None:
+        """Ours for a safetensors file; Keras's own for a name that ends with ``.weights.h5``."""
+        save = tf.keras.Model.save_weights if _is_of_keras(path) else modules.Module.save_weights
+        save(self, path, *args, **kwargs)
+
+    def load_weights(self, path: Any, *args: Any, **kwargs: Any) -> None:
+        """Ours for a safetensors file; Keras's own for a name that ends with ``.weights.h5`` or ``.keras``."""
+        load = tf.keras.Model.load_weights if _is_of_keras(path) else modules.Module.load_weights
+        load(self, path, *args, **kwargs)
+
+    def _take_shapes(self, weights: Mapping[str, np.ndarray]) -> list[str]:
+        if not self.built:
+            raise RuntimeError(
+                f"{type(self).__name__} has no weights yet: call model(X) with a batch first, from which Keras takes "
+                "the layers' shapes, and load then"
+            )
+        return []
+
+
+def _is_of_keras(path: Any) -> bool:
+    """Whether a file's name is that of one in a format of Keras's own."""
+    return str(path).endswith((".h5", ".keras"))
 
 
 class Classifier(modules.Classifier, Module):

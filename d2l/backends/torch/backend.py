@@ -180,6 +180,7 @@ class Backend(backend.Backend):
         input_checks.check_trained(model, optimized, [*model.parameters(), *own])
         return optimizer
 
+    @property
     def observers(self) -> Sequence[Schedules]:
         """What steps the optimizer's schedulers."""
         return [Schedules(self._schedules)]
@@ -213,6 +214,11 @@ class Backend(backend.Backend):
         """One step without gradients, as a CUDA graph where `train_step` takes its as one."""
         step = self._graphed[1] if self._graphed else self._eval_step
         return step(model, None, batch, None)
+
+    def predict(self, model: Module, inputs: Sequence[Any]) -> Any:
+        """One pass without gradients."""
+        with torch.no_grad():
+            return model(*(torch.as_tensor(x, device=self.device) for x in inputs))
 
     def _train_step(
         self, model: Module, optimizer: Any, batch: Sequence[torch.Tensor], clip: Clip | None
@@ -295,22 +301,9 @@ class Backend(backend.Backend):
         """``load_state_dict`` of the optimizer and of its schedulers."""
         schedulers = self._schedulers(optimizer)
         if saved.state is not None:
-            self._load_state_dict(optimizer, _tensors(saved.state), path)
+            _load_state_dict(optimizer, _tensors(saved.state), path)
         for name, state in saved.schedulers.items():
             schedulers[name].load_state_dict(_tensors(state))
-
-    def _load_state_dict(self, optimizer: Any, state: Any, path: Path) -> None:
-        try:
-            optimizer.load_state_dict(state)
-        except ValueError as error:
-            raise CheckpointError(
-                f"{path} does not fit this optimizer: {error}. Groups of parameters that are added in a run have to be "
-                "there when it is resumed: have configure_optimizers add them"
-            ) from error
-        if type(optimizer) in BY_WEIGHT:
-            for weight, entries in optimizer.state.items():
-                there = {name: x for name, x in entries.items() if isinstance(x, torch.Tensor) and x.ndim}
-                check_fits(path, there, dict.fromkeys(there, weight.detach()), "optimizer")
 
     def _schedulers(self, optimizer: Any) -> dict[str, LRScheduler]:
         """All schedulers of the optimizer, by their names in a checkpoint, the oldest of a class first.
@@ -344,6 +337,20 @@ class Backend(backend.Backend):
 def _tensors(tree: Any) -> Any:
     """A tree with tensors in the place of NumPy's arrays."""
     return tree_map_only(np.ndarray, torch.tensor, tree)
+
+
+def _load_state_dict(optimizer: Any, state: Any, path: Path) -> None:
+    try:
+        optimizer.load_state_dict(state)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} does not fit this optimizer: {error}. Groups of parameters that are added in a run have to be "
+            "there when it is resumed: have configure_optimizers add them"
+        ) from error
+    if type(optimizer) in BY_WEIGHT:
+        for weight, entries in optimizer.state.items():
+            there = {name: x for name, x in entries.items() if isinstance(x, torch.Tensor) and x.ndim}
+            check_fits(path, there, dict.fromkeys(there, weight.detach()), "optimizer")
 
 
 class _TrainingStep(nn.Module):

@@ -1,11 +1,12 @@
 """Base classes of models in PyTorch."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils._pytree import tree_map_only  # public only in later versions than 2.6
@@ -67,6 +68,14 @@ class Module(modules.Module, nn.Module):
             self(*inputs)
         if init is not None:
             self.net.apply(init)
+
+    def _take_shapes(self, weights: Mapping[str, np.ndarray]) -> list[str]:
+        lazy = {name: x for name, x in self.state_dict(keep_vars=True).items() if nn.parameter.is_lazy(x)}
+        missing = [name for name in lazy if name not in weights]
+        if not missing:
+            for name, x in lazy.items():
+                x.materialize(weights[name].shape)
+        return missing
 
 
 class Classifier(modules.Classifier, Module):

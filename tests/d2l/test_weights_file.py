@@ -1,0 +1,140 @@
+"""Weights of a model in a file, without data or trainer."""
+
+import numpy as np
+import pytest
+from contract.examples import Loaders, batches_of, made, tiny
+from safetensors.numpy import load_file, save_file
+
+from d2l.checkpoint_file import CheckpointError
+from d2l.plotting import to_numpy
+
+pytestmark = pytest.mark.helper
+
+
+@pytest.fixture
+def fitted(fw, full_run):
+    """A trainer and the model that it has fitted, with checkpoints in the folder ``run``."""
+    model, trainer = tiny(fw), fw.d2l.Trainer(max_epochs=1, checkpoint_dir="run")
+    trainer.fit(model, Loaders(batches_of(fw, [8]), batches_of(fw, [8])))
+    return trainer, model
+
+
+def predicted(fw, model):
+    X = np.random.default_rng(1).random((3, *fw.image_shape), np.float32)
+    return fw.d2l.Trainer(max_epochs=1).predict(model, X)
+
+
+def empty(fw):
+    """A model like the fitted one, ready to be given weights: Keras has to have seen a batch."""
+    return made(fw, tiny(fw)) if fw.name == "tensorflow" else tiny(fw)
+
+
+@pytest.mark.parametrize("file", ["~/lenet.safetensors", "run/step-00000001.safetensors"])
+def test_another_model_takes_them_without_data_or_trainer(fw, fitted, monkeypatch, tmp_path, file):
+    trainer, model = fitted
+    monkeypatch.setenv("HOME", str(tmp_path))
+    model.save_weights("~/lenet.safetensors")
+    assert (tmp_path / "lenet.safetensors").exists()
+    other = empty(fw)
+    other.load_weights(file)
+    X = np.random.default_rng(1).random((3, *fw.image_shape), np.float32)
+    assert np.array_equal(predicted(fw, other), trainer.predict(model, X))
+
+
+def test_file_has_the_weights_by_name_and_is_replaced_whole(fw, fitted):
+    trainer, model = fitted
+    for _ in range(2):
+        model.save_weights("a.safetensors")
+    arrays = load_file("a.safetensors")
+    state = trainer.backend.model_state(model)
+    assert arrays.keys() == state.keys()
+    assert all(np.array_equal(arrays[name], to_numpy(x)) for name, x in state.items())
+
+
+def test_files_of_other_programs_are_taken_if_they_fit(torch, fitted_torch):
+    arrays = {name: x.numpy() + 1 for name, x in fitted_torch.state_dict().items()}
+    save_file(arrays, "other.safetensors")
+    model = tiny(torch)
+    model.load_weights("other.safetensors")
+    assert all(np.array_equal(model.state_dict()[name], array) for name, array in arrays.items())
+
+
+@pytest.fixture
+def fitted_torch(torch, full_run):
+    return made(torch, tiny(torch))
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_file_that_does_not_fit_leaves_the_weights_as_they_were(stateful, full_run, new):
+    made(stateful, tiny(stateful, hidden=3)).save_weights("small.safetensors")
+    model = tiny(stateful) if new and stateful.name != "tensorflow" else made(stateful, tiny(stateful))
+    before = None if new else predicted(stateful, model)
+    with pytest.raises(CheckpointError, match="does not fit this model"):
+        save_file({"other": np.zeros(3, np.float32)}, "other.safetensors")
+        model.load_weights("other.safetensors")
+    if not new:
+        with pytest.raises(CheckpointError, match=r"small.safetensors does not fit this model:\n.* in the file, .*16"):
+            model.load_weights("small.safetensors")
+        assert np.array_equal(predicted(stateful, model), before)
+
+
+def test_jax_says_of_weights_for_another_model_that_they_are(full_run, request):
+    jax = pytest.importorskip("jax")  # noqa: F841
+    from contract.fixtures import adapter
+
+    fw = adapter("jax")
+    save_file({"params.other.kernel": np.zeros((3, 3), np.float32)}, "other.safetensors")
+    model = tiny(fw)
+    model.load_weights("other.safetensors")
+    with pytest.raises(Exception) as caught:
+        predicted(fw, model)
+    assert "Tiny was given the weights of a file: they are of another model." in caught.value.__notes__
+
+
+def test_weights_of_another_framework_are_named(torch, fitted_torch):
+    save_file({"a": np.zeros(1)}, "a.safetensors", {"framework": "tensorflow"})
+    with pytest.raises(CheckpointError, match="weights of a model in tensorflow, and this one is in torch"):
+        fitted_torch.load_weights("a.safetensors")
+
+
+def test_model_without_weights_has_none_to_save(fw, full_run):
+    with pytest.raises(RuntimeError, match="LeNet has no weights yet"):
+        fw.d2l.LeNet().save_weights("a.safetensors")
+
+
+def test_keras_without_shapes_says_what_to_do(full_run):
+    from contract.fixtures import adapter
+
+    fw = adapter("tensorflow")
+    made(fw, tiny(fw)).save_weights("a.safetensors")
+    with pytest.raises(RuntimeError, match=r"call model\(X\) with a batch first"):
+        tiny(fw).load_weights("a.safetensors")
+    model = made(fw, tiny(fw))
+    model.save_weights("a.weights.h5")  # Keras's own format still works
+    model.load_weights("a.weights.h5")
+
+
+def test_nan_is_neither_saved_nor_loaded(torch, fitted_torch):
+    fitted_torch.save_weights("good.safetensors")
+    with torch.lib.no_grad():
+        next(fitted_torch.parameters())[0] = float("nan")
+    with pytest.raises(CheckpointError, match=r"good.safetensors is not written: nan is in net"):
+        fitted_torch.save_weights("good.safetensors")
+    tiny(torch).load_weights("good.safetensors")
+    save_file({name: x.numpy() for name, x in fitted_torch.state_dict().items()}, "nan.safetensors")
+    with pytest.raises(CheckpointError, match=r"nan.safetensors: nan is in net"):
+        tiny(torch).load_weights("nan.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        (None, TypeError, "_weights got None for the path: give a file, such as 'lenet.safetensors'"),
+        ("lenet.pt", ValueError, "_weights got 'lenet.pt': give a file whose name ends with .safetensors"),
+        ("no/such/lenet.safetensors", CheckpointError, "No such file or directory"),
+    ],
+)
+@pytest.mark.parametrize("method", ["save_weights", "load_weights"])
+def test_wrong_paths_are_named(fitted_torch, method, path, error, message):
+    with pytest.raises(error, match=message):
+        getattr(fitted_torch, method)(path)
