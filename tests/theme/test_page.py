@@ -74,6 +74,7 @@ def test_page_is_whole_and_asks_no_other_host(html, page, name):
     assert page.problems == []
 
 
+@pytest.mark.only_in("chromium", "the same files are read in either")
 @pytest.mark.parametrize("name", PAGES)
 def test_every_link_within_the_book_leads_somewhere(html, page, name):
     page.goto((html / name).as_uri())
@@ -324,6 +325,7 @@ def test_no_tab_lies_below_the_button_that_copies(html, page, width):
             assert box["x"] >= last["x"] + last["width"] or box["y"] >= last["y"] + last["height"]
 
 
+@pytest.mark.only_in("chromium", "the same files are read in either")
 @pytest.mark.parametrize("name", [*PAGES, "search.html"])
 def test_page_is_light(html, page, name):
     page.goto((html / name).as_uri())
@@ -333,6 +335,7 @@ def test_page_is_light(html, page, name):
     assert sum(path.stat().st_size for path in paths if not path.name.startswith("output_")) < 500_000
 
 
+@pytest.mark.only_in("chromium", "axe takes long, and is asked once for every page in Firefox")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 768, 1280])
 @pytest.mark.parametrize("name", [*PAGES, "search.html"])
@@ -350,6 +353,15 @@ def test_axe_finds_nothing(html, browser, name, width, theme):
     context.close()
 
 
+@pytest.mark.only_in("firefox", "at all widths, in both themes, it is asked in Chromium")
+@pytest.mark.parametrize("name", [*PAGES, "search.html"])
+def test_axe_finds_nothing_in_firefox(html, page, name):
+    page.goto((html / name).as_uri())
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.only_in("chromium", "the same files are read in either")
 @pytest.mark.parametrize("tab", TABS)
 def test_a_notebook_is_downloaded_whole(html, page, tab):
     page.goto((html / "chapter_cnn/alexnet.html").as_uri() + f"?framework={tab}")
