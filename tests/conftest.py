@@ -168,7 +168,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Have tests of pages run in both browsers, or in that which they are marked with."""
     if "browser" in metafunc.fixturenames:
         only = metafunc.definition.get_closest_marker("only_in")
-        names = [only.args[0]] if only else BROWSERS
+        names = [only.args[0]] if only else [*BROWSERS]
         browsers = [pytest.param(name, id=pytest.HIDDEN_PARAM if name == "chromium" else name) for name in names]
         metafunc.parametrize("browser", browsers, indirect=True, scope="session")
 
