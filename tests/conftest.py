@@ -9,12 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import firefox
 import matplotlib
 import nbformat
 import pytest
 from jupyter_client.connect import LocalPortCache
 from matplotlib import pyplot as plt
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 from processes import free_ports
 
 from book.compile_notebooks import compile_sections
@@ -29,6 +30,11 @@ from book.recordings import show_results
 from book.reference_numbers import reference_path
 from book.section import Compiled, Executed
 from d2l import machine
+
+BROWSERS = {
+    "chromium": ("Chromium", "chromium", ("chromium", "chromium-browser", "google-chrome")),
+    "firefox": ("Firefox", "firefox-esr", ("firefox-esr", "firefox")),
+}
 
 pytest_plugins = ["contract.fixtures", "notebooks"]
 
@@ -100,20 +106,34 @@ def html(sections: list[Compiled], shown: list[Executed]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium, which this machine's own package brings."""
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no Chromium on this machine (Debian package chromium)")
+def playwright() -> Iterator[Playwright]:
+    """What drives both browsers."""
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(request, playwright, tmp_path_factory) -> Iterator[Browser]:
+    """Chromium, and then Firefox, as this machine's own packages bring them.
+
+    All that a page does can differ between them, so tests run in both; those that read what the build has written, ask
+    the same script for many numbers, or need what one of them lacks are marked `only_in` the other.
+    """
+    name, package, programs = BROWSERS[request.param]
+    program = next(filter(None, map(shutil.which, programs)), None)
+    if program is None:
+        pytest.skip(f"no {name} on this machine (Debian package {package})")
+    if request.param == "firefox":
+        browser = firefox.launch(playwright, program, tmp_path_factory.mktemp("firefox"))
+    else:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
 def page(browser) -> Iterator[Page]:
-    """A new page, whose errors and requests to other hosts are collected."""
+    """A new page, whose errors and requests to other hosts are collected; of Firefox's files, no requests are known."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.problems = []
@@ -121,9 +141,10 @@ def page(browser) -> Iterator[Page]:
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else page.problems.append(r.url))
     # What is not there fails in another way than what is broken off because the test has gone to the next page.
+    broken_off = ("net::ERR_ABORTED", "NS_BINDING_ABORTED")
     page.on(
         "requestfailed",
-        lambda r: None if r.failure == "net::ERR_ABORTED" else page.problems.append(f"{r.failure}: {r.url}"),
+        lambda r: None if r.failure in broken_off else page.problems.append(f"{r.failure}: {r.url}"),
     )
     yield page
     context.close()
@@ -141,6 +162,15 @@ def pytest_configure(config: pytest.Config) -> None:
         check_helper()
     except BookError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have tests of pages run in both browsers, or in that which they are marked with."""
+    if "browser" in metafunc.fixturenames:
+        only = metafunc.definition.get_closest_marker("only_in")
+        names = [only.args[0]] if only else [*BROWSERS]
+        browsers = [pytest.param(name, id=pytest.HIDDEN_PARAM if name == "chromium" else name) for name in names]
+        metafunc.parametrize("browser", browsers, indirect=True, scope="session")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

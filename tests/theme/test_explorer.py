@@ -75,6 +75,7 @@ def test_rules_in_python_are_the_helpers(asked):
     assert ours == theirs
 
 
+@pytest.mark.only_in("chromium", "the same script counts in either, and this asks a thousand times")
 def test_every_number_on_the_page_is_the_helpers(explorer):
     for asked in ASKED:
         ask(explorer, *asked)
@@ -201,9 +202,13 @@ def test_layers_are_one_stop_of_the_keyboard(explorer):
     assert explorer.locator(":focus").inner_text() == "All layers as a table"
 
 
-def test_hovering_and_tapping_choose_a_layer(explorer, html, browser):
+def test_hovering_chooses_a_layer(explorer):
     layers_of(explorer).nth(8).hover()
     assert chosen(explorer) == "Dense 1"
+
+
+@pytest.mark.only_in("chromium", "Playwright's taps do nothing in Firefox")
+def test_tapping_chooses_a_layer(html, browser):
     context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
     page = context.new_page()
     page.goto((html / "chapter_cnn/alexnet.html").as_uri())
@@ -220,13 +225,15 @@ def test_drawing_fits_and_so_do_fingers(explorer, width):
     for shape in explorer.locator(".explorer svg :is(path, text)").all():
         box = shape.bounding_box()
         if box and box["width"]:
-            assert svg["x"] - 1 <= box["x"] and box["x"] + box["width"] <= svg["x"] + svg["width"] + 1
+            # Firefox has room for a line's ends in its box.
+            assert svg["x"] - 2 <= box["x"] and box["x"] + box["width"] <= svg["x"] + svg["width"] + 2
             assert svg["y"] <= box["y"] and box["y"] + box["height"] <= svg["y"] + svg["height"]
     for target in explorer.locator(".explorer :is([role=option], input, select, button, summary)").all():
         box = target.bounding_box()
         assert min(box["width"], box["height"]) >= 24 - 0.01, target.get_attribute("aria-label")
 
 
+@pytest.mark.only_in("chromium", "Firefox does not measure layout shifts")
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_moves_when_the_script_starts(html, page, width):
     page.set_viewport_size({"width": width, "height": 900})

@@ -74,6 +74,7 @@ def test_page_is_whole_and_asks_no_other_host(html, page, name):
     assert page.problems == []
 
 
+@pytest.mark.only_in("chromium", "the same files are read in either")
 @pytest.mark.parametrize("name", PAGES)
 def test_every_link_within_the_book_leads_somewhere(html, page, name):
     page.goto((html / name).as_uri())
@@ -324,6 +325,7 @@ def test_no_tab_lies_below_the_button_that_copies(html, page, width):
             assert box["x"] >= last["x"] + last["width"] or box["y"] >= last["y"] + last["height"]
 
 
+@pytest.mark.only_in("chromium", "the same files are read in either")
 @pytest.mark.parametrize("name", [*PAGES, "search.html"])
 def test_page_is_light(html, page, name):
     page.goto((html / name).as_uri())
@@ -333,6 +335,7 @@ def test_page_is_light(html, page, name):
     assert sum(path.stat().st_size for path in paths if not path.name.startswith("output_")) < 500_000
 
 
+@pytest.mark.only_in("chromium", "axe takes long, and is asked once for every page in Firefox")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 768, 1280])
 @pytest.mark.parametrize("name", [*PAGES, "search.html"])
@@ -350,6 +353,15 @@ def test_axe_finds_nothing(html, browser, name, width, theme):
     context.close()
 
 
+@pytest.mark.only_in("firefox", "at all widths, in both themes, it is asked in Chromium")
+@pytest.mark.parametrize("name", [*PAGES, "search.html"])
+def test_axe_finds_nothing_in_firefox(html, page, name):
+    page.goto((html / name).as_uri())
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.only_in("chromium", "the same files are read in either")
 @pytest.mark.parametrize("tab", TABS)
 def test_a_notebook_is_downloaded_whole(html, page, tab):
     page.goto((html / "chapter_cnn/alexnet.html").as_uri() + f"?framework={tab}")
@@ -659,6 +671,7 @@ def test_outputs_are_shown_literally_whatever_signs_are_in_them(html, shown, tmp
     assert f">{markup.escape(signs, quote=False)}" in page.read_text("utf-8")
 
 
+@pytest.mark.only_in("chromium", "it renders a book of its own; tests/hostile has both browsers show such outputs")
 def test_output_can_neither_end_its_cell_nor_run(html, shown, page, tmp_path):
     svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9pt" height="9pt">%s<path d="M 0 0 L 9 9"/></svg>'
     outputs = [
@@ -714,21 +727,30 @@ def test_no_line_begins_with_the_mark_behind_a_formula(html, page, width):
     assert not any(apart)
 
 
-def test_formulas_are_there_without_scripts_or_other_hosts(html, shown, tmp_path, browser, capfd):
+@pytest.fixture(scope="session")
+def formulas(html, shown, tmp_path_factory) -> Path:
+    """A page with formulas, in a book of its own."""
     text = "# Formulas\n\nThe mean $m_n$ is\n\n$$m_n = \\frac{1}{n} \\sum_i x_i.$$\n:eqlabel:`eq_mean`\n"
-    address = render_changed(shown, tmp_path / "html", "markdown", {"source": text}).as_uri()
+    return render_changed(shown, tmp_path_factory.mktemp("formulas") / "html", "markdown", {"source": text})
+
+
+def test_formulas_are_there_without_scripts_or_other_hosts(formulas, browser):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     asked = []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(address)
+    page.goto(formulas.as_uri())
     assert page.locator("p", has_text=re.compile("^The mean")).locator("math msub").text_content().split() == ["m", "n"]
     formula = page.locator(".formula", has=page.locator("msub", has_text=re.compile(r"^\s*x\s*i\s*$"))).first
     assert formula.locator("math mfrac").bounding_box()["height"] > 20
     assert re.fullmatch(r"\(1\.\d\.\d\)", formula.locator(".number").inner_text())
     assert all(url.startswith("file:") for url in asked)
     context.close()
+
+
+def test_page_stays_where_a_formula_cannot_be_shown(formulas, shown, capfd):
+    folder = formulas.parents[1]
     with pytest.raises(BookError):
-        render_changed(shown, tmp_path / "html", "markdown", {"source": "# Formulas\n\nThis one is $\\nosuch{1}$.\n"})
+        render_changed(shown, folder, "markdown", {"source": "# Formulas\n\nThis one is $\\nosuch{1}$.\n"})
     assert r"the formula \nosuch{1} cannot be shown" in capfd.readouterr().err
-    assert file_at(address).exists()
+    assert formulas.exists()
