@@ -1,16 +1,18 @@
 // Small convolutional networks that compute and learn in the page, over plain Float32Arrays.
 //
-// All is in one function, because workers need its text: pages opened from a folder cannot load a worker from a file, but
-// can make one of a script that they have. In the page, in a worker and in Node: const { Network } = networkLibrary();
+// All is in one function, because workers need its text: pages opened from a folder cannot load a worker from a file,
+// but can make one of a script that they have. It is used as in: const { Network } = networkLibrary();
 //
 // Images and all that layers compute are (image, channel, row, column), weights (output, input, row, column), one after
 // the other as in PyTorch.
 
 globalThis.networkLibrary = () => {
     // C = A B, or C += A B, for matrices given as [numbers, first, from row to row, from column to column]: a transpose
-    // is another way to walk. C (rows by columns) has its rows one after the other. Tiles of two by four keep their sums
-    // in registers, as doubles, which JavaScript computes with anyway; at the edges a tile writes some numbers twice.
-    const multiply = (rows, columns, inner, [a, aFirst, aRow, aInner], [b, bFirst, bInner, bColumn], [c, cFirst], add) => {
+    // is another way to walk. C (rows by columns) has its rows one after the other. Tiles of two by four keep their
+    // sums in registers, as doubles, which JavaScript computes with anyway; at the edges a tile writes numbers twice.
+    const multiply = (rows, columns, inner, A, B, [c, cFirst], add) => {
+        const [a, aFirst, aRow, aInner] = A;
+        const [b, bFirst, bInner, bColumn] = B;
         for (let j = 0; j < columns; j += 4) {
             const j1 = Math.min(j + 1, columns - 1);
             const j2 = Math.min(j + 2, columns - 1);
@@ -130,9 +132,9 @@ globalThis.networkLibrary = () => {
     };
 
     // A layer has `name`, the `shape` of what it gives for an image, `parameters`, and two methods. `forward(input, n)`
-    // gives its outputs for n images. `backward(gradient, needed)` takes the gradient of the loss for these outputs, leaves
-    // those for the parameters beside their values, and gives that for the input, if it is needed. The next call writes
-    // over what a method has given.
+    // gives its outputs for n images. `backward(gradient, needed)` takes the gradient of the loss for these outputs,
+    // leaves those for the parameters beside their values, and gives that for the input, if it is needed. The next call
+    // writes over what a method has given.
     class Layer {
         constructor(name, inputShape, shape) {
             Object.assign(this, { name, inputShape, shape, parameters: [], n: 0 });
@@ -184,8 +186,8 @@ globalThis.networkLibrary = () => {
             this.image = new Float32Array(this.inputSize + 1);
         }
 
-        // For each weight of a window a row: the number of an image that it meets at each place, so that a convolution is a
-        // product of two matrices. What it meets on the padding is a zero that lies behind the image.
+        // For each weight of a window a row: the number of an image that it meets at each place, so that a convolution
+        // is a product of two matrices. What it meets on the padding is a zero that lies behind the image.
         static indices([inputs, rows, columns], [, height, width], window, padding) {
             const indices = [];
             const within = (at, side) => at >= 0 && at < side;
@@ -229,7 +231,8 @@ globalThis.networkLibrary = () => {
             }
             for (let image = 0; image < n; image += 1) {
                 this.unfold(image);
-                multiply(channels, places, inner, weights, [this.unfolded, 0, places, 1], [outputs, image * size], true);
+                const own = [outputs, image * size];
+                multiply(channels, places, inner, weights, [this.unfolded, 0, places, 1], own, true);
             }
             return outputs;
         }
@@ -436,7 +439,8 @@ globalThis.networkLibrary = () => {
         // Parameters as lists of numbers: weights and biases of the first layer, of the second, and so on.
         load(lists) {
             if (lists.length !== this.parameters.length) {
-                throw new RangeError(`${lists.length} lists of parameters, where the network has ${this.parameters.length}`);
+                const known = this.parameters.length;
+                throw new RangeError(`${lists.length} lists of parameters, where the network has ${known}`);
             }
             this.parameters.forEach(({ name, values }, i) => {
                 if (lists[i].length !== values.length) {
