@@ -42,7 +42,7 @@ def accept(page: Page) -> None:
 
 
 def heading(page: Page):
-    return page.locator(".live .epochs")
+    return page.locator(".live caption")
 
 
 def status(page: Page):
@@ -75,7 +75,7 @@ def test_networks_train_side_by_side_until_they_are_paused(offer):
     (loss, accuracy), (relu_loss, relu_accuracy) = cells(offer)
     assert abs(float(loss) - np.log(10)) < 0.1 and float(relu_loss) < 2
     assert int(accuracy.rstrip("%")) < 25 < int(relu_accuracy.rstrip("%"))
-    assert f"sigmoid {accuracy}, ReLU {relu_accuracy} of the test images" in status(offer).inner_text()
+    assert f"sigmoid {accuracy}, ReLU {relu_accuracy}." in status(offer).inner_text()
     assert "images per second" in offer.locator(".live .rate").inner_text()
     before = int(re.search(r"[\d,]+", heading(offer).inner_text())[0].replace(",", ""))
     step(offer)  # takes the next one after those before the pause

@@ -278,7 +278,7 @@ globalThis.TrainingFigure = class TrainingFigure {
         const correct = this.runs.map((run) => `${run.activation} ${TrainingFigure.percent(run.accuracy)}`);
         const lost = this.runs.filter(({ loss }) => loss.length && !Number.isFinite(loss.at(-1)[1]));
         return [
-            `${what}, after ${this.inSteps()}: ${correct.join(", ")} of the test images are named correctly.`,
+            `${what}, after ${this.inSteps()}. Accuracy on test images: ${correct.join(", ")}.`,
             ...lost.map((run) => `${run.activation} has diverged, and is lost: reset, with a smaller learning rate.`),
         ].join(" ");
     }
@@ -317,7 +317,7 @@ globalThis.TrainingFigure = class TrainingFigure {
             const label = `${title} after ${this.inSteps()}: ${values.join(", ") || "none yet"}`;
             this.plots[i].setAttribute("aria-label", label);
         });
-        this.find(".epochs").textContent = `After ${this.inSteps()}`;
+        this.find("caption").textContent = `After ${this.inSteps()}`;
         this.runs.forEach((run) => TrainingFigure.PLOTS.forEach(({ name, inWords }, i) => {
             run.cells[i].textContent = inWords(run[name]);
         }));
