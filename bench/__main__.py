@@ -19,7 +19,7 @@ from book.recordings import hardware
 from d2l.machine import usable_processors
 from d2l.smoke_profile import current_profile
 
-from . import build, imports, page, report, scaling
+from . import build, imports, network, page, report, scaling
 from .child import Countdown, Run, announced, run_child
 
 # MXNet by itself uses as many threads as a processor would have cores were each shown to the system twice.
@@ -49,7 +49,13 @@ def measure_accuracy(tab: str, run: Run) -> dict[str, Any]:
 
 # What is measured framework by framework, in processes of their own; nothing of one where it has nothing to show.
 OF_FRAMEWORKS = {"speed": measure_speed, "fit": measure_fit, "step": measure_step, "accuracy": measure_accuracy}
-OF_THE_BOOK = {"imports": imports.measure, "build": build.measure, "scaling": scaling.measure, "page": page.measure}
+OF_THE_BOOK = {
+    "imports": imports.measure,
+    "build": build.measure,
+    "scaling": scaling.measure,
+    "page": page.measure,
+    "network": network.measure,
+}
 DEFAULT = ("speed", "imports", "build", "scaling")
 PARTS = (*OF_FRAMEWORKS, *OF_THE_BOOK)
 

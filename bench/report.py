@@ -10,6 +10,7 @@ from book.files import atomic_write, markdown_table
 
 from .accuracy import PRECISIONS
 from .kernel_times import PATTERNS, THE_REST
+from .network import CONVNETJS, ROUNDS, SECONDS
 from .page import SCORES
 from .scaling import BATCH_SIZE, predicted
 from .training_flop import BATCH_SIZE as STEP_SIZE
@@ -44,6 +45,12 @@ is the step of one process, and the all-reduce of the gradients; *without* is a 
 
 `make bench PARTS=page` shows the pages to Lighthouse, as a slow phone would get them, and those that d2lbook makes of
 the same notebooks by itself (in brackets). It needs Node.js and Chromium.
+
+`make bench PARTS=network` trains LeNet in a page of Chromium, on batches of 32 images, with the page's own network and
+with {convnetjs}, which npm fetches for it: in turns, on one core, the best of {rounds} rounds. ConvNetJS pools by
+maxima, where ours averages. *Side by side* is what a reader gets who presses the button of the section and waits for
+{seconds} seconds: sigmoids and ReLUs, in a worker each. *Longest task* is how long the page has kept anyone waiting
+meanwhile, where that was more than 50 ms.
 """
 
 
@@ -56,7 +63,17 @@ def page() -> str:
     """The page of all machines' tables."""
     machines = [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))]
     sections = [_machine(results) for results in machines]
-    return "\n".join([INTRODUCTION.format(gflop=training_flop() / 1e9, batch=BATCH_SIZE), *sections])
+    return "\n".join([_introduction(), *sections])
+
+
+def _introduction() -> str:
+    return INTRODUCTION.format(
+        gflop=training_flop() / 1e9,
+        batch=BATCH_SIZE,
+        convnetjs=CONVNETJS.replace("convnetjs@", "ConvNetJS "),
+        rounds=ROUNDS,
+        seconds=SECONDS,
+    )
 
 
 def tables(results: dict[str, Any], parts: Collection[str]) -> str:
@@ -179,6 +196,23 @@ def _page(page: dict[str, dict[str, dict[str, float]]]) -> str:
     return markdown_table(["Lighthouse, mobile: ours (d2lbook's)", *SCORES, "first paint", "weight"], rows)
 
 
+def _network(network: dict[str, Any]) -> str:
+    alone, together = network["alone"], network["together"]
+    rows = [
+        [
+            activation,
+            *(f"{found[side]:,.0f}" for side in ("ours", "convnetjs")),
+            f"{found['ours'] / found['convnetjs']:.2f}",
+            f"{together['rate'] / len(alone):,.0f}",
+            f"{together['accuracy'][activation]:.0%} after {together['epochs']:.0f} epochs",
+            f"{together['longest_task']:.0f} ms" if together["longest_task"] else "none",
+        ]
+        for activation, found in alone.items()
+    ]
+    head = ["LeNet in the page, images per second", "alone", "ConvNetJS", "ratio", "side by side"]
+    return markdown_table([*head, f"accuracy after {SECONDS} s", "longest task"], rows)
+
+
 TABLES: dict[str, Callable[[Any], str]] = {
     "speed": _speed,
     "fit": _fit,
@@ -188,4 +222,5 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "build": _build,
     "scaling": _scaling,
     "page": _page,
+    "network": _network,
 }

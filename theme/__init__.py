@@ -25,6 +25,7 @@ from book.sanitize_svg import SVG, SvgError, only_drawing
 
 from .explorer import Explorer
 from .outputs import add_directives
+from .training import Training
 
 LOGGER = logging.getLogger(__name__)
 TAB = re.compile(r'<a href="#((\w+)-\d+-\d+)"')
@@ -335,6 +336,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_html_math_renderer("mathml", formula, formula)
     add_directives(app)
     app.add_directive("explorer", Explorer)
+    app.add_directive("training", Training)
     app.connect("builder-inited", _leave_out_search)
     app.connect("env-get-updated", _pages_to_write, priority=900)  # after Sphinx has numbered what is new
     app.connect("html-page-context", _add_context)
