@@ -23,6 +23,7 @@ from book.formulas import FormulaError, mathml
 from book.frameworks import FRAMEWORKS
 from book.sanitize_svg import SVG, SvgError, only_drawing
 
+from .convolution import Convolution
 from .explorer import Explorer
 from .outputs import add_directives
 
@@ -96,6 +97,11 @@ class Translator(HTML5Translator):
 
     def depart_image(self, node: nodes.image) -> None:
         """All is written when it is entered."""
+
+    def visit_figure(self, node: nodes.figure) -> None:
+        """A figure whose address is its label; the number that docutils gives it changes with the figures above."""
+        node["ids"].sort(key=lambda name: re.fullmatch(r"id\d+", name) is not None)
+        super().visit_figure(node)
 
     def visit_citation(self, node: nodes.citation) -> None:
         """An entry of the bibliography; docutils closes a list here that it has not opened."""
@@ -316,6 +322,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_html_math_renderer("mathml", formula, formula)
     add_directives(app)
     app.add_directive("explorer", Explorer)
+    app.add_directive("convolution", Convolution)
     app.connect("builder-inited", _leave_out_search)
     app.connect("env-get-updated", _pages_to_write, priority=900)  # after Sphinx has numbered what is new
     app.connect("html-page-context", _add_context)
