@@ -119,7 +119,7 @@ def page(browser) -> Iterator[Page]:
     page.problems = []
     page.on("console", lambda message: page.problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else page.problems.append(r.url))
+    page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else page.problems.append(r.url))
     # What is not there fails in another way than what is broken off because the test has gone to the next page.
     page.on(
         "requestfailed",
