@@ -25,6 +25,7 @@ from book.sanitize_svg import SVG, SvgError, only_drawing
 
 from .convolution import Convolution
 from .explorer import Explorer
+from .lenet import LeNet, write_data
 from .outputs import add_directives
 
 LOGGER = logging.getLogger(__name__)
@@ -323,9 +324,11 @@ def setup(app: Sphinx) -> dict[str, bool]:
     add_directives(app)
     app.add_directive("explorer", Explorer)
     app.add_directive("convolution", Convolution)
+    app.add_directive("lenet", LeNet)
     app.connect("builder-inited", _leave_out_search)
     app.connect("env-get-updated", _pages_to_write, priority=900)  # after Sphinx has numbered what is new
     app.connect("html-page-context", _add_context)
     app.connect("build-finished", _write_search_index)
+    app.connect("build-finished", write_data)
     app.connect("build-finished", _remove_old_pictures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,16 +1,16 @@
 // A window on convolution: readers edit the window, choose how it moves and over what, and watch it place by place.
 
-class Convolution {
+class ConvolutionFigure {
     static OWN_SIDE = 64;  // pixels that a reader's image is shrunk to
     static PLACES_PER_SECOND = 20;  // of a window that moves by itself
 
     // What a window of weights answers to at each of its places; all are square, row by row.
     static correlate(pixels, weights, stride, padding) {
         const [n, k] = [pixels, weights].map((square) => Math.sqrt(square.length));
-        const side = Convolution.outputSide(n, k, stride, padding);
+        const side = ConvolutionFigure.outputSide(n, k, stride, padding);
         const output = new Float64Array(side * side);
         for (let i = 0; i < output.length; i += 1) {
-            const seen = Convolution.under(pixels, k, i, side, stride, padding);
+            const seen = ConvolutionFigure.under(pixels, k, i, side, stride, padding);
             output[i] = seen.reduce((sum, pixel, j) => sum + pixel * weights[j], 0);
         }
         return output;
@@ -35,14 +35,14 @@ class Convolution {
             const picture = new Image();
             picture.src = address;
             await picture.decode();
-            return Convolution.shrink(picture);
+            return ConvolutionFigure.shrink(picture);
         } finally {
             URL.revokeObjectURL(address);
         }
     }
 
     static shrink(picture) {
-        const { OWN_SIDE } = Convolution;
+        const { OWN_SIDE } = ConvolutionFigure;
         let square = Math.min(picture.naturalWidth, picture.naturalHeight);
         let source = [picture, (picture.naturalWidth - square) / 2, (picture.naturalHeight - square) / 2];
         let context;
@@ -102,8 +102,8 @@ class Convolution {
         const pixels = this.images[this.image.selectedIndex];
         const [stride, padding] = [this.stride, this.padding].map((field) => Number(field.value));
         const [n, k] = [pixels, this.fields].map(({ length }) => Math.sqrt(length));
-        const side = Convolution.outputSide(n, k, stride, padding);
-        const output = Convolution.correlate(pixels, this.weights, stride, padding);
+        const side = ConvolutionFigure.outputSide(n, k, stride, padding);
+        const output = ConvolutionFigure.correlate(pixels, this.weights, stride, padding);
         Object.assign(this, { pixels, step: stride, margin: padding, n, k, side, output, used: this.weights });
         this.largest = output.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
         this.find(".formula-of-side span").textContent = `⌊(${n} − ${k} + 2 · ${padding}) / ${stride}⌋ + 1 = ${side}`;
@@ -134,9 +134,9 @@ class Convolution {
         const [row, column] = [Math.floor(this.place / side), this.place % side];
         const shown = this.stepwise.checked ? output.map((value, i) => (i <= this.place ? value : NaN)) : output;
         drawPixels(this.find(".output canvas"), shown, side, this.largest);
-        Convolution.outline(this.find(".input .place"), row * step, column * step, k, n + 2 * margin);
-        Convolution.outline(this.find(".output .place"), row, column, 1, side);
-        const under = Convolution.under(this.pixels, k, this.place, side, step, margin);
+        ConvolutionFigure.outline(this.find(".input .place"), row * step, column * step, k, n + 2 * margin);
+        ConvolutionFigure.outline(this.find(".output .place"), row, column, 1, side);
+        const under = ConvolutionFigure.under(this.pixels, k, this.place, side, step, margin);
         [under, under.map((pixel, i) => pixel * this.used[i])].forEach((values, i) => {
             values.forEach((value, j) => { this.cells[i][j].textContent = signed(value); });
         });
@@ -161,7 +161,7 @@ class Convolution {
         this.play.textContent = "Pause";
         const [begun, first] = [performance.now(), this.place];
         const move = (now) => {
-            const place = first + Math.floor(((now - begun) / 1000) * Convolution.PLACES_PER_SECOND);
+            const place = first + Math.floor(((now - begun) / 1000) * ConvolutionFigure.PLACES_PER_SECOND);
             this.moving = requestAnimationFrame(move);  // before the last place ends it
             if (place > this.place) {
                 this.choose(place);
@@ -183,7 +183,7 @@ class Convolution {
             return;
         }
         try {
-            const pixels = await Convolution.decode(file);
+            const pixels = await ConvolutionFigure.decode(file);
             this.own ??= this.image.appendChild(new Option());
             this.own.textContent = file.name;
             this.own.selected = true;
@@ -257,5 +257,5 @@ class Convolution {
 }
 
 if (document.getElementById("convolution")) {
-    new Convolution(document.getElementById("convolution"));
+    new ConvolutionFigure(document.getElementById("convolution"));
 }

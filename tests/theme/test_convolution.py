@@ -19,7 +19,7 @@ IMAGES = {
     for image in json.loads((ROOT / "img" / "window.json").read_text("utf-8"))
 }
 MINUS = "\N{MINUS SIGN}"
-CORRELATE = "(asked) => [...Convolution.correlate(...asked)]"
+CORRELATE = "(asked) => [...ConvolutionFigure.correlate(...asked)]"
 
 
 def square(pixels: np.ndarray) -> np.ndarray:
@@ -263,20 +263,24 @@ def test_own_image_is_shrunk_in_the_page_and_a_text_is_refused_in_words(live, tm
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_and_a_phone_has_room(live, theme):
-    live.emulate_media(color_scheme=theme)
-    live.set_viewport_size({"width": 360, "height": 740})
-    live.reload()
-    live.get_by_label("Weight in row 1, column 1").fill("")
-    live.get_by_label("Weight in row 1, column 1").blur()
-    live.get_by_label("Step by step").check()
-    found = Axe().run(live, "#fig-window")
+def test_axe_finds_nothing_when_something_is_wrong(html, page, theme):
+    page.emulate_media(color_scheme=theme)
+    page.goto((html / "chapter_cnn/lenet.html").as_uri())
+    page.get_by_label("Weight in row 1, column 1").fill("")
+    page.get_by_label("Weight in row 1, column 1").blur()
+    page.get_by_label("Step by step").check()
+    found = Axe().run(page, "#fig-window")
     assert found.violations_count == 0, found.generate_report()
-    assert live.evaluate("document.documentElement.scrollWidth") == 360
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_figure_fits_and_so_do_fingers(live, width):
+    live.set_viewport_size({"width": width, "height": 740})
+    assert live.evaluate("document.documentElement.scrollWidth") == width
     for target in live.locator("#convolution :is(button, input, select, [tabindex])").all():
         box = target.bounding_box()
-        assert box["x"] >= 0 and box["x"] + box["width"] <= 360
-        assert min(box["width"], box["height"]) >= 20
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width
+        assert min(box["width"], box["height"]) >= 24 - 0.01, target.get_attribute("name")
 
 
 def test_without_scripts_and_on_paper_there_is_the_picture(html, browser, live):
