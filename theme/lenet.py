@@ -59,8 +59,11 @@ class LeNet(LiveFigure):
 
 
 def write_data(app: Sphinx, problem: Exception | None) -> None:
-    """A script with the network's numbers, which also a page opened from a folder can load."""
-    if problem or app.builder.format != "html":
+    """A script with the network's numbers, which also a page opened from a folder can load.
+
+    A book without pictures has none.
+    """
+    if problem or app.builder.format != "html" or not DATA.exists():
         return
     data = json.loads(DATA.read_text("utf-8"))
     script = f"globalThis.lenetData = {json.dumps(data)};\n"

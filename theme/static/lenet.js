@@ -24,7 +24,7 @@ class LeNetFigure {
         this.strokes = [];
         this.addLayers(JSON.parse(figure.dataset.layers));
         this.startWorker();
-        this.unit = { layer: 1, index: 28 * 28 + 13 * 28 + 16 };  // as in the picture
+        this.unit = { layer: 1, index: 13 * 28 + 16 };  // as in the picture
         this.all(".images canvas").forEach((canvas, i) => drawPixels(canvas, this.images[i], LeNetFigure.SIDE, 1));
         this.listenToChoice();
         this.listenToUnits();
