@@ -295,8 +295,9 @@ class LeNetFigure {
         const sides = (across) => [(width + gap) / across - gap, (height + gap) / Math.ceil(count / across) - gap];
         const cellOf = (across) => Math.min(sides(across)[0] / columns, sides(across)[1] / rows);
         const across = Array.from({ length: count }, (_, i) => i + 1).reduce((best, i) => (cellOf(i) > cellOf(best) ? i : best), 1);
-        const tall = cellOf(across);
-        const wide = count === 1 ? Math.min(sides(across)[0] / columns, 2 * tall) : tall;
+        // Those of a single map may be longer than they are wide, or wider.
+        const most = count === 1 ? 2.5 * cellOf(across) : cellOf(across);
+        const [wide, tall] = [sides(across)[0] / columns, sides(across)[1] / rows].map((side) => Math.min(side, most));
         const [fontSize, room] = [Math.min(11, tall * 0.6), wide > 33];
         Object.assign(context, { font: `${fontSize}px ${getComputedStyle(canvas).fontFamily}`, textAlign: "center", textBaseline: "middle" });
         numbers.forEach((number, i) => {
