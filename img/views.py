@@ -11,8 +11,6 @@ weights are kept in `_build/views.pt`; while that file is there, running the scr
 `python img/views.py`.
 """
 
-import base64
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import torch
 from contact import contact_sheet
-from PIL import Image
+from pixels import embedded
 from style import BLUE, CLAY, GROUND, NOTE_SIZE, SOFT_INK, WIDTH, add, save, sheet, write
 from torch import Tensor, nn
 
@@ -125,13 +123,6 @@ def draw_confusion(counts: np.ndarray) -> None:
         for column, share in enumerate(shares[row]):
             draw_cell(group, row, column, share, worst)
     save(str(FOLDER / "confusion"), svg)
-
-
-def embedded(image: np.ndarray) -> str:
-    """Return a grey image as an address that holds it whole."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "png")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def draw_mistakes(images: np.ndarray, guesses: list[str], truths: list[str]) -> None:

@@ -23,7 +23,9 @@ from book.formulas import FormulaError, mathml
 from book.frameworks import FRAMEWORKS
 from book.sanitize_svg import SVG, SvgError, only_drawing
 
+from .convolution import Convolution
 from .explorer import Explorer
+from .lenet import LeNet, write_data
 from .outputs import add_directives
 from .training import Training
 
@@ -105,6 +107,11 @@ class Translator(HTML5Translator):
         if marks := _marks_after_formula(node):
             text = self.body[-1]
             self.body[-1] = f"{text[: len(marks)]}</span>{text[len(marks) :]}"
+
+    def visit_figure(self, node: nodes.figure) -> None:
+        """A figure whose address is its label; the number that docutils gives it changes with the figures above."""
+        node["ids"].sort(key=lambda name: re.fullmatch(r"id\d+", name) is not None)
+        super().visit_figure(node)
 
     def visit_citation(self, node: nodes.citation) -> None:
         """An entry of the bibliography; docutils closes a list here that it has not opened."""
@@ -337,9 +344,12 @@ def setup(app: Sphinx) -> dict[str, bool]:
     add_directives(app)
     app.add_directive("explorer", Explorer)
     app.add_directive("training", Training)
+    app.add_directive("convolution", Convolution)
+    app.add_directive("lenet", LeNet)
     app.connect("builder-inited", _leave_out_search)
     app.connect("env-get-updated", _pages_to_write, priority=900)  # after Sphinx has numbered what is new
     app.connect("html-page-context", _add_context)
     app.connect("build-finished", _write_search_index)
+    app.connect("build-finished", write_data)
     app.connect("build-finished", _remove_old_pictures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

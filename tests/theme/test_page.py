@@ -550,7 +550,7 @@ def test_notes_of_figures_fit_the_screen(html, page, width, height):
         assert box["y"] >= top and box["y"] + box["height"] <= height
 
 
-@pytest.mark.parametrize("place", ["#fig-filters ~ a, #fig-filters + a", ".panel figure a:visible"])
+@pytest.mark.parametrize("place", ["#fig-filters > a", ".panel figure a:visible"])
 def test_a_picture_can_be_looked_into(html, page, place):
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto((html / "chapter_cnn/alexnet.html").as_uri())

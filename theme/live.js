@@ -1,0 +1,37 @@
+// Figures that come alive load what they need when they come onto the screen: most who open the page read something else.
+
+const staticFolder = new URL(".", document.currentScript.src);
+
+function loadScript(name) {
+    return new Promise((resolve, reject) => {
+        const script = document.createElement("script");
+        script.src = new URL(name, staticFolder);
+        script.addEventListener("load", resolve);
+        script.addEventListener("error", () => reject(new Error(name)));
+        document.head.append(script);
+    });
+}
+
+async function bringToLife(figure) {
+    try {
+        for (const name of figure.dataset.scripts.split(" ")) {
+            await loadScript(name);
+        }
+    } catch ({ message }) {
+        figure.querySelector("[role=status]").textContent = `${message}, which this figure needs, could not be loaded. Reload the page to try again.`;
+    }
+}
+
+function startLiveFigures() {
+    const observer = new IntersectionObserver((entries) => {
+        for (const { isIntersecting, target } of entries) {
+            if (isIntersecting) {
+                observer.unobserve(target);
+                bringToLife(target);
+            }
+        }
+    });
+    document.querySelectorAll("[data-scripts]").forEach((figure) => observer.observe(figure));
+}
+
+startLiveFigures();
