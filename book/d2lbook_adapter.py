@@ -181,6 +181,8 @@ def page_builder(html: Path, doctrees: Path) -> Any:
         setattr(sphinx_template, part, "")
     config = settings("all")
     config.html_dir = str(html.relative_to(ROOT))  # d2lbook does not quote it for the shell
+    for files in ("include_css", "include_js"):
+        config.html[files] = _in_order(config.html[files])
     builder = _d2lbook("build").Builder(config)
     builder.sphinx_opts += f" -q -d {doctrees.relative_to(ROOT)}{_colab_options(builder)}"
     # The theme links to Colab in its own way. Both steps left out would first copy all notebooks for nothing.
@@ -189,6 +191,15 @@ def page_builder(html: Path, doctrees: Path) -> Any:
     if not builder._colab.valid():
         builder.colab = lambda: None
     return builder
+
+
+def _in_order(patterns: str) -> str:
+    """The files that patterns of ``config.ini`` stand for, those that others build on first.
+
+    d2lbook takes them in the order in which the file system lists them.
+    """
+    files = {path for pattern in patterns.split() for path in ROOT.glob(pattern)}
+    return " ".join(str(path.relative_to(ROOT)) for path in sorted(files, key=lambda path: (path.stem != "book", path)))
 
 
 def _colab_options(builder: Any) -> str:

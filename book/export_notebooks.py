@@ -40,9 +40,8 @@ CONTENTS = re.compile(r"^```toc\n(?P<lines>.*?)```$", re.M | re.S)
 TAB_BEGIN = re.compile(r"^:begin_tab:`(?P<tabs>[^`]+)`\n", re.M)
 # An answer in a list: from its first word to the end of the exercise that it is of.
 ANSWER = re.compile(r"^(?P<margin> +)\*\*Answer\.\*\*\s+(?P<text>.*?)\s*(?=^\S|\Z)", re.M | re.S)
-ONLY_FOR_PAGES = re.compile(
-    r"^```eval_rst\n.*?```\n?|^:(?:label|width|bibliography):`[^`]*`\n?|^:end_tab:\n?", re.M | re.S
-)
+BIBLIOGRAPHY = re.compile(r"^:bibliography:`[^`]*`$", re.M)
+ONLY_FOR_PAGES = re.compile(r"^```eval_rst\n.*?```\n?|^:(?:label|width):`[^`]*`\n?|^:end_tab:\n?", re.M | re.S)
 
 
 @dataclass(frozen=True)
@@ -200,6 +199,7 @@ def _plain(text: str, section: str) -> str:
     for pattern, replacement in ((FIGURE, figure), (REFERENCE, reference), (CONTENTS, contents), (ANSWER, answer)):
         text = pattern.sub(replacement, text)
     text = TAB_BEGIN.sub(r"*\g<tabs>:* ", text)
+    text = BIBLIOGRAPHY.sub(lambda match: _works(), text)
     return ONLY_FOR_PAGES.sub("", text).strip()
 
 
@@ -227,6 +227,16 @@ def _bibliography() -> dict[str, Any]:
     with old_setuptools():
         from pybtex.database import parse_file
     return parse_file(str(ROOT / "references.bib")).entries
+
+
+def _works() -> str:
+    """All works as a list, in the style that d2lbook gives them on pages."""
+    with old_setuptools():
+        from pybtex.plugin import find_plugin
+    style: Any = find_plugin("pybtex.style.formatting", "apa")()
+    backend = find_plugin("pybtex.backends", "markdown")()
+    works = style.format_entries(style.sort(_bibliography().values()))
+    return "\n".join(f"- {' '.join(work.text.render(backend).split())}" for work in works)
 
 
 def _work(entry: Any) -> str:

@@ -99,7 +99,8 @@ def configured_tabs() -> list[str]:
 
 def source_files() -> list[Path]:
     """The book's Markdown files. What begins with a dot is a copy that some program keeps."""
-    return [ROOT / "index.md", *sorted(path for path in ROOT.glob("chapter_*/*.md") if path.name[0] != ".")]
+    chapters = sorted(path for path in ROOT.glob("chapter_*/*.md") if path.name[0] != ".")
+    return [ROOT / "index.md", *chapters, *ROOT.glob("references.md")]
 
 
 def sources() -> list[Source]:

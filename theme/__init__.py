@@ -3,7 +3,6 @@
 import copy
 import functools
 import gc
-import json
 import re
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -11,9 +10,7 @@ from xml.etree import ElementTree as ET
 
 from docutils import nodes
 from PIL import Image
-from sphinx import addnodes
 from sphinx.application import Sphinx
-from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
@@ -24,21 +21,22 @@ from book.frameworks import FRAMEWORKS
 from book.sanitize_svg import SVG, SvgError, only_drawing
 
 from .convolution import Convolution
+from .exercises import add_exercises
 from .explorer import Explorer
 from .lenet import LeNet, write_data
 from .outputs import add_directives
+from .references import add_references, pages_of_works
+from .search import add_search
+from .structure import PANEL, begins_answer, is_answer, is_code
 from .training import Training
 
 LOGGER = logging.getLogger(__name__)
 TAB = re.compile(r'<a href="#((\w+)-\d+-\d+)"')
-PANEL = re.compile(r'<div class="mdl-tabs__panel[^"]*" id="((\w+)-\d+-\d+)">')
 NUMBER_IN_CONTENTS = re.compile(r'(?<=">)[\d.]+ (?=[^<]*</a>)')
 ANSWER_IN_CONTENTS = re.compile(r'<li><a class="reference internal" href="#[^"]*">Answer</a></li>')
 # Pygments marks every name and bracket. Those that look like the rest of the code would be half of a page.
 PLAIN_TOKEN = re.compile(r'<span class="(?:bp|n|n[abntov]|o|p|w)">([^<]*)</span>')
-REFERENCES = addnodes.pending_xref | addnodes.toctree
 MARKS_AFTER_FORMULA = re.compile(r"[.,;:!?)\u201d\u2019]+")
-SPACE_BEFORE_MARK = re.compile(r"(?: \(\))? (?=[.,;:)])")
 DESCRIPTION_LENGTH = 160  # what search engines show
 
 
@@ -67,7 +65,7 @@ class Translator(HTML5Translator):
 
     def visit_literal_block(self, node: nodes.literal_block) -> None:
         """Code, and outputs: those are text, and no keyword of Python stands out in them."""
-        if not _is_code(node):
+        if not is_code(node):
             node["classes"] += ["sentence"] if len(node.astext().splitlines()) == 1 else []
             self.body.append(f"{self.starttag(node, 'pre', suffix='')}{self.encode(node.astext())}</pre>\n")
             raise nodes.SkipNode
@@ -132,30 +130,31 @@ class Translator(HTML5Translator):
     def visit_section(self, node: nodes.section) -> None:
         """An answer waits until it is asked for."""
         super().visit_section(node)
-        if _is_answer(node):
+        if is_answer(node):
             self.body[-1] = self.starttag(node, "details", CLASS="answer")
 
     def depart_section(self, node: nodes.section) -> None:
         """See `visit_section`."""
         super().depart_section(node)
-        if _is_answer(node):
+        if is_answer(node):
             self.body[-1] = "</details>\n"
 
     def visit_paragraph(self, node: nodes.paragraph) -> None:
         """An answer beside an exercise, too: it begins with the word in bold, and ends where the exercise does."""
-        if _begins_answer(node):
-            self.body.append('<details class="answer">\n<summary>Answer</summary>\n')
+        if begins_answer(node):
+            self.body.append(self.starttag(node, "details", CLASS="answer") + "<summary>Answer</summary>\n")
+            node["ids"] = []
         super().visit_paragraph(node)
 
     def visit_strong(self, node: nodes.strong) -> None:
         """The word that an answer begins with is what opens it."""
-        if _begins_answer(node.parent) and node is node.parent[0]:
+        if begins_answer(node.parent) and node is node.parent[0]:
             raise nodes.SkipNode
         super().visit_strong(node)
 
     def depart_list_item(self, node: nodes.list_item) -> None:
         """See `visit_paragraph`."""
-        if any(map(_begins_answer, node.children)):
+        if any(map(begins_answer, node.children)):
             self.body.append("</details>\n")
         super().depart_list_item(node)
 
@@ -166,7 +165,7 @@ class Translator(HTML5Translator):
 
     def visit_title(self, node: nodes.title) -> None:
         """The heading of an answer is what opens it."""
-        if not _is_answer(node.parent):
+        if not is_answer(node.parent):
             super().visit_title(node)
             return
         self.body.append("<summary>Answer</summary>\n")
@@ -188,17 +187,6 @@ def _tab_list(tabs: list[tuple[str, str]]) -> str:
 def _panel(panel: str, framework: str) -> str:
     label = f'<p class="framework">{FRAMEWORKS[framework].title}</p>'
     return f'<div class="panel" id="{panel}" data-framework="{framework}">{label}\n'
-
-
-def _is_answer(section: nodes.Element) -> bool:
-    return isinstance(section, nodes.section) and section[0].astext() == "Answer"
-
-
-def _begins_answer(node: nodes.Node) -> bool:
-    """Whether a paragraph of a list begins with `**Answer.**`."""
-    if not (isinstance(node, nodes.paragraph) and isinstance(node.parent, nodes.list_item)):
-        return False
-    return isinstance(node[0], nodes.strong) and node[0].astext() == "Answer."
 
 
 @functools.cache
@@ -266,33 +254,6 @@ def _write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_bl
     raise nodes.SkipNode
 
 
-def _words(node: nodes.Node) -> str:
-    """A text without code and outputs, what is not shown, and what only refers to something."""
-    if isinstance(node, nodes.Text):
-        return node.astext()
-    if isinstance(node, nodes.literal_block | nodes.raw | nodes.comment | nodes.section | REFERENCES):
-        return ""
-    between = "" if isinstance(node, nodes.TextElement) else " "
-    return between.join(map(_words, node.children))
-
-
-def _is_code(block: nodes.literal_block) -> bool:
-    return "output" not in block["classes"]
-
-
-def _code(section: nodes.section) -> str:
-    """A section's own code. What the frameworks have in common is there once."""
-    own = (child for child in section.children if not isinstance(child, nodes.section))
-    blocks = (block for child in own for block in child.findall(nodes.literal_block) if _is_code(block))
-    return " ".join(dict.fromkeys(line.strip() for block in blocks for line in block.astext().splitlines()))
-
-
-def _leave_out_search(app: Sphinx) -> None:
-    """Sphinx's own index: the pages have another, which `_write_search_index` writes."""
-    if isinstance(app.builder, StandaloneHTMLBuilder):
-        app.builder.search = False
-
-
 def _pages_to_write(app: Sphinx, env: BuildEnvironment) -> list[str]:
     """Besides the pages whose text has changed, all if something has that pages show of each other."""
     std, math, cite = (env.domaindata[name] for name in ("std", "math", "cite"))
@@ -302,25 +263,7 @@ def _pages_to_write(app: Sphinx, env: BuildEnvironment) -> list[str]:
     shown = copy.deepcopy((titles, numbers, std["labels"], std["anonlabels"], works))
     before = vars(env).get("shown_of_others")
     vars(env)["shown_of_others"] = shown  # Sphinx keeps it with the rest of the environment
-    return [] if shown == before else sorted(env.found_docs)
-
-
-def _write_search_index(app: Sphinx, problem: Exception | None) -> None:
-    """A script with every section's words, which also a page opened from a folder can load."""
-    if problem or app.builder.format != "html":
-        return
-    index = []
-    for page in sorted(app.env.found_docs):
-        doctree = app.env.get_doctree(page)
-        for section in doctree.findall(nodes.section):
-            titled = section.parent if _is_answer(section) else section
-            text = " ".join(" ".join(_words(child) for child in section.children[1:]).split())
-            text = SPACE_BEFORE_MARK.sub("", text)  # where a reference was left out
-            address = f"{page}.html#{section['ids'][0]}"
-            title = {"page": app.env.titles[page].astext(), "title": titled[0].astext()}
-            index.append({**title, "address": address, "text": text, "code": _code(section)})
-    script = f"window.searchIndex = {json.dumps(index)};\n"
-    Path(app.outdir, "_static", "search-index.js").write_text(script, encoding="utf-8")
+    return sorted(pages_of_works(env) if shown == before else env.found_docs)
 
 
 def _remove_old_pictures(app: Sphinx, problem: Exception | None) -> None:
@@ -342,14 +285,15 @@ def setup(app: Sphinx) -> dict[str, bool]:
     formula: Any = (_write_formula, None)  # nothing is left to write at its end; Sphinx does not declare the None
     app.add_html_math_renderer("mathml", formula, formula)
     add_directives(app)
+    add_references(app)
+    add_exercises(app)
+    add_search(app)
     app.add_directive("explorer", Explorer)
     app.add_directive("training", Training)
     app.add_directive("convolution", Convolution)
     app.add_directive("lenet", LeNet)
-    app.connect("builder-inited", _leave_out_search)
     app.connect("env-get-updated", _pages_to_write, priority=900)  # after Sphinx has numbered what is new
     app.connect("html-page-context", _add_context)
-    app.connect("build-finished", _write_search_index)
     app.connect("build-finished", write_data)
     app.connect("build-finished", _remove_old_pictures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

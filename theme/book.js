@@ -1,4 +1,4 @@
-// What the pages do: tabs that act as one, light and dark, code that can be copied, contents that follow the reading.
+// What the pages do: tabs that act as one, light and dark, code that can be copied, folds.
 
 const root = document.documentElement;
 
@@ -84,7 +84,7 @@ function startTabs() {
     }
     markTabs();
     const asked = new URLSearchParams(location.search).get("framework");
-    if (asked !== null && asked !== root.dataset.framework) {
+    if (asked !== null && asked.toLowerCase() !== root.dataset.framework) {
         const known = root.dataset.frameworks.replaceAll(" ", ", ");
         const notice = document.createElement("p");
         notice.className = "notice";
@@ -92,7 +92,7 @@ function startTabs() {
         notice.textContent = `The address asks for the framework '${asked}'; the book has ${known}, and shows ${root.dataset.framework}.`;
         document.querySelector("main").prepend(notice);
     } else if (asked !== null) {
-        remember("framework", asked);
+        remember("framework", root.dataset.framework);
     }
     onReturn(() => {
         const chosen = recall("framework");
@@ -110,8 +110,9 @@ function startTheme() {
     const other = () => (root.dataset.theme === "dark" ? "light" : "dark");
     const show = (theme) => {
         root.dataset.theme = theme;
-        button.textContent = other() === "dark" ? "Dark" : "Light";
-        button.setAttribute("aria-label", `${button.textContent} colours`);
+        const name = other() === "dark" ? "Dark" : "Light";
+        button.querySelector("span").textContent = name;
+        button.setAttribute("aria-label", `${name} colours`);
     };
     let follows = root.dataset.theme === systems();
     button.addEventListener("click", () => {
@@ -128,28 +129,6 @@ function startTheme() {
         }
     });
     show(root.dataset.theme);
-}
-
-function startMenu() {
-    const button = document.querySelector("button.menu");
-    const contents = document.getElementById("contents");
-    const open = (wanted) => {
-        contents.classList.toggle("open", wanted);
-        button.setAttribute("aria-expanded", wanted);
-    };
-    button.addEventListener("click", () => open(!contents.classList.contains("open")));
-    contents.addEventListener("click", ({ target }) => { if (target.closest("a")) open(false); });
-    addEventListener("keydown", ({ key }) => {
-        if (key === "Escape" && contents.classList.contains("open")) {
-            open(false);
-            button.focus();
-        }
-    });
-    contents.addEventListener("focusout", ({ relatedTarget }) => {
-        if (relatedTarget && relatedTarget !== button && !contents.contains(relatedTarget)) {
-            open(false);
-        }
-    });
 }
 
 // What one pastes: of a session with prompts, the lines that were typed.
@@ -196,36 +175,6 @@ function markScrollers() {
     }
 }
 
-function followReading() {
-    const links = new Map([...document.querySelectorAll(".here a")].map((link) => [link.hash.slice(1), link]));
-    const sections = [...document.querySelectorAll("main section[id]")].filter((section) => links.has(section.id));
-    if (!sections.length) {
-        return;
-    }
-    const mark = () => {
-        const line = parseFloat(getComputedStyle(root).scrollPaddingTop) + 1;
-        // The last section may be too short to come up to the line.
-        const atEnd = scrollY > 0 && innerHeight + scrollY >= root.scrollHeight - 1;
-        const passed = sections.filter((section) => atEnd || section.getBoundingClientRect().top <= line);
-        const read = passed.at(-1) ?? sections[0];
-        for (const [id, link] of links) {
-            if (id === read.id) {
-                link.setAttribute("aria-current", "true");
-            } else {
-                link.removeAttribute("aria-current");
-            }
-        }
-    };
-    let waiting = false;
-    addEventListener("scroll", () => {
-        if (!waiting) {
-            waiting = true;
-            requestAnimationFrame(() => { waiting = false; mark(); });
-        }
-    }, { passive: true });
-    mark();
-}
-
 // What is folded opens to be printed; an answer, when an address leads to it as well.
 function startFolds() {
     let opened = [];
@@ -247,10 +196,8 @@ function startFolds() {
 
 startTabs();
 startTheme();
-startMenu();
 startCopying();
 markScrollers();
-followReading();
 startFolds();
 addEventListener("resize", markScrollers);
 addEventListener("framework", markScrollers);

@@ -1,29 +1,36 @@
 // What a citation or the number of a figure stands for, beside it, as long as one points at it or has it in focus.
+// A finger cannot point: its first tap shows the note, with a link to go on, and a second tap follows the link.
 
-function noteFor(link) {
+let pointedWith = "keyboard";
+let noted = null; // the link whose note is shown
+
+// What a link leads to, if it is on this page: an entry in the page's own list of works, or a figure.
+function subjectOf(link) {
+    const name = decodeURIComponent(link.hash.slice(1));
+    return document.getElementById(`work-${name}`) ?? (name ? document.getElementById(name)?.closest("figure") : null);
+}
+
+function noteOn(subject) {
     const note = document.createElement("div");
-    const target = document.getElementById(decodeURIComponent(link.hash.slice(1)));
-    const figure = target?.closest("figure");
-    if (link.dataset.work) {
-        note.textContent = link.dataset.work;
-    } else if (figure) {
-        const caption = document.createElement("p");
-        caption.textContent = figure.querySelector("figcaption").textContent.replace("¶", "");
-        const picture = figure.querySelector("img").cloneNode();
-        picture.loading = "eager";
-        note.append(picture, caption);
-    } else {
-        return null;
-    }
+    const text = document.createElement("p");
     note.className = "note";
     note.id = "note";
-    note.setAttribute("role", "tooltip");
+    note.append(text);
+    if (subject.matches("figure")) {
+        const picture = subject.querySelector("img").cloneNode();
+        picture.loading = "eager";
+        text.textContent = subject.querySelector("figcaption").textContent.replace("¶", "");
+        note.prepend(picture);
+    } else {
+        text.append(...subject.cloneNode(true).childNodes);
+    }
     return note;
 }
 
 // Below the link or above it, where there is more room, and no higher than that.
 function place(note, link) {
-    const box = link.getClientRects()[0];
+    // Of a link that is broken into lines, a pointer is on the first as a rule; a finger taps any of them again.
+    const box = note.matches("[role=dialog]") ? link.getBoundingClientRect() : link.getClientRects()[0];
     const right = root.clientWidth - note.offsetWidth - 16;
     const top = document.querySelector(".top").getBoundingClientRect().bottom;
     const [above, below] = [box.top - top - 12, innerHeight - box.bottom - 12];
@@ -35,40 +42,89 @@ function place(note, link) {
 
 function hideNote() {
     document.getElementById("note")?.remove();
-    document.querySelector("[aria-describedby=note]")?.removeAttribute("aria-describedby");
+    noted?.removeAttribute("aria-describedby");
+    noted = null;
 }
 
-function showNote(link) {
+function showNote(link, describe) {
     hideNote();
-    const note = noteFor(link);
-    if (note) {
+    const subject = subjectOf(link);
+    if (subject) {
+        const note = noteOn(subject);
+        describe(note, link, subject);
         document.body.append(note);
         place(note, link);
         note.querySelector("img")?.addEventListener("load", () => place(note, link));
-        link.setAttribute("aria-describedby", "note");
+        noted = link;
     }
+    return Boolean(subject);
+}
+
+// One cannot get to links in it by keyboard, so they are text.
+function asTooltip(note, link) {
+    note.setAttribute("role", "tooltip");
+    note.querySelectorAll("a").forEach((inner) => inner.replaceWith(inner.textContent));
+    link.setAttribute("aria-describedby", "note");
+}
+
+function asDialog(note, link, subject) {
+    const further = document.createElement("p");
+    const go = document.createElement("a");
+    go.href = link.href;
+    go.textContent = subject.matches("figure") ? "Go to the figure" : "Go to the references";
+    further.append(go);
+    note.append(further);
+    note.tabIndex = -1;
+    note.setAttribute("role", "dialog");
+    note.setAttribute("aria-label", "Note");
+    go.addEventListener("click", hideNote);
+    note.addEventListener("focusout", ({ relatedTarget }) => {
+        if (relatedTarget !== link && !note.contains(relatedTarget)) {
+            hideNote();
+        }
+    });
 }
 
 function startNotes() {
     for (const link of document.querySelectorAll("main a.reference.internal")) {
-        if (link.title) {
-            link.dataset.work = link.title;
-            link.removeAttribute("title");
-        }
-        // The note can be pointed at too, to be read or copied.
-        link.addEventListener("pointerenter", () => showNote(link));
+        const isLeftFor = ({ relatedTarget }) => !document.getElementById("note")?.contains(relatedTarget);
+        link.addEventListener("pointerenter", ({ pointerType }) => { if (pointerType !== "touch") showNote(link, asTooltip); });
         link.addEventListener("pointerleave", (event) => {
-            const note = document.getElementById("note");
-            if (note?.contains(event.relatedTarget)) {
-                note.addEventListener("pointerleave", hideNote);
-            } else {
+            if (event.pointerType === "touch") {
+                return;
+            }
+            // The note can be pointed at too, to be read or copied.
+            if (isLeftFor(event)) {
                 hideNote();
+            } else {
+                document.getElementById("note").addEventListener("pointerleave", hideNote);
             }
         });
-        link.addEventListener("focus", () => showNote(link));
-        link.addEventListener("blur", hideNote);
+        link.addEventListener("focus", () => { if (pointedWith !== "touch") showNote(link, asTooltip); });
+        link.addEventListener("blur", (event) => { if (isLeftFor(event)) hideNote(); });
+        link.addEventListener("click", (event) => {
+            if (pointedWith === "touch" && noted !== link && showNote(link, asDialog)) {
+                event.preventDefault();
+                document.getElementById("note").focus({ preventScroll: true });
+            }
+        });
     }
-    addEventListener("keydown", (event) => { if (event.key === "Escape") hideNote(); });
+    addEventListener("pointerdown", ({ pointerType, target }) => {
+        pointedWith = pointerType;
+        if (pointerType === "touch" && !target.closest("#note") && target.closest("a") !== noted) {
+            hideNote();
+        }
+    });
+    addEventListener("keydown", ({ key }) => {
+        pointedWith = "keyboard";
+        if (key === "Escape" && noted) {
+            const link = noted;
+            if (document.getElementById("note").contains(document.activeElement)) {
+                link.focus({ preventScroll: true });
+            }
+            hideNote();
+        }
+    });
     addEventListener("pagehide", hideNote);
 }
 

@@ -58,6 +58,13 @@ def test_works_are_named_by_authors_and_year():
     assert text_of(":citet:`lowe2004distinctive` did.") == "Lowe, 2004 did."
 
 
+def test_the_references_are_a_list():
+    lines = text_of(":bibliography:`references.bib`", "references").splitlines()
+    assert len(lines) == (ROOT / "references.bib").read_text("utf-8").count("\n@") + 1
+    work = next(line for line in lines if "One weird trick" in line).replace("\\", "")
+    assert work.startswith("- Krizhevsky, A. (2014). One weird trick for parallelizing")
+
+
 def test_sections_are_linked_and_figures_counted():
     title = "Deep Convolutional Neural Networks (AlexNet)"
     assert text_of("See :numref:`sec_alexnet`.", "chapter_cnn/cost") == f"See [{title}](alexnet.ipynb)."
