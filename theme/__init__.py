@@ -25,6 +25,7 @@ from book.sanitize_svg import SVG, SvgError, only_drawing
 
 from .explorer import Explorer
 from .outputs import add_directives
+from .publication import add_publication
 
 LOGGER = logging.getLogger(__name__)
 TAB = re.compile(r'<a href="#((\w+)-\d+-\d+)"')
@@ -35,7 +36,6 @@ ANSWER_IN_CONTENTS = re.compile(r'<li><a class="reference internal" href="#[^"]*
 PLAIN_TOKEN = re.compile(r'<span class="(?:bp|n|n[abntov]|o|p|w)">([^<]*)</span>')
 REFERENCES = addnodes.pending_xref | addnodes.toctree
 SPACE_BEFORE_MARK = re.compile(r"(?: \(\))? (?=[.,;:)])")
-DESCRIPTION_LENGTH = 160  # what search engines show
 
 
 class Picture(NamedTuple):
@@ -212,15 +212,8 @@ def _add_context(
 ) -> None:
     """What the templates need besides what Sphinx gives them."""
     context["frameworks"] = FRAMEWORKS
-    notebooks = Path(app.outdir, "notebooks")
-    context["notebooks"] = [name for name in FRAMEWORKS if (notebooks / name / f"{page}.ipynb").exists()]
-    context["colab"] = {name: context[f"colab_{name}"] for name in FRAMEWORKS if f"colab_{name}" in context}
     context["toc"] = ANSWER_IN_CONTENTS.sub("", NUMBER_IN_CONTENTS.sub("", context.get("toc", "")))
-    first = next(iter(doctree.findall(nodes.paragraph)), None) if doctree else None
-    words = " ".join(first.astext().split()) if first else context["project"]
-    context["description"] = (
-        words if len(words) <= DESCRIPTION_LENGTH else words[:DESCRIPTION_LENGTH].rsplit(" ", 1)[0] + " …"
-    )
+    add_publication(app, page, context, doctree)
 
 
 def _write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:

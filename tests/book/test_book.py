@@ -1155,7 +1155,7 @@ def test_limits_may_be_parted_by_blanks_or_commas(monkeypatch):
 @pytest.mark.parametrize(
     ("verb", "handed_over"),
     [
-        *((verb, ()) for verb in ("data", "notebooks", "slides", "lib")),
+        *((verb, ()) for verb in ("data", "notebooks", "slides", "site", "lib")),
         ("build", (["pytorch", "jax"],)),
         ("record", ("mxnet", ["epochs=1", "images=6000"], "lenet")),
         ("reference", (True, "lenet")),
