@@ -42,8 +42,9 @@ if helper_version() != "{version}":
     if source:
         %pip install --quiet "{name}[{tab}] @ {{source}}"
     if helper_version() is None:
-        remedy = "mend what pip names above" if near else f"put {{wheel}} from the book's pages into {{Path.cwd()}}"
-        raise ImportError(f"{name} {version} is not installed: {{remedy}}, and run this cell again.")
+        remedies = ["mend what pip names above"] if source else []
+        remedies += [] if near else [f"put {{wheel}} from the book's pages into {{Path.cwd()}}"]
+        raise ImportError(f"{name} {version} is not installed: {{' or '.join(remedies)}}, and run this cell again.")
 """
 
 

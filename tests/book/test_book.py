@@ -851,7 +851,7 @@ def test_pages_are_of_one_build_whenever_it_is_stopped(tmp_path, monkeypatch, st
         for name in "ab":
             (folder / name).write_text(folder.name)
 
-    def copied_in_part(source: Path, target: Path) -> None:
+    def copied_in_part(source: Path, target: Path, **options: object) -> None:
         target.mkdir()
         raise KeyboardInterrupt
 

@@ -138,7 +138,7 @@ def test_helper_is_installed_from_the_address_of_the_pages(elsewhere, served, tm
         ),
         pytest.param(
             Publication("http://127.0.0.1:9/"),
-            "put {wheel} from the book's pages into {folder}",
+            "mend what pip names above or put {wheel} from the book's pages into {folder}",
             marks=pytest.mark.fault("A downloaded notebook finds no helper, and there is no network"),
         ),
     ],

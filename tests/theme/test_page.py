@@ -72,6 +72,14 @@ def test_page_is_whole_and_asks_no_other_host(html, page, name):
     assert page.problems == []
 
 
+@pytest.mark.parametrize("kind", ["js", "css"])
+def test_scripts_and_styles_are_in_the_same_order_on_every_machine(html, kind):
+    """Folders list their files in any order; what the others build on comes first."""
+    files = sorted((ROOT / "theme").glob(f"*.{kind}"), key=lambda path: (path.stem != "book", path.name))
+    whole = "".join(path.read_text("utf-8") for path in files)
+    assert (html / "_static" / f"d2l.{kind}").read_text("utf-8") == whole
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_every_link_within_the_book_leads_somewhere(html, page, name):
     page.goto((html / name).as_uri())
