@@ -14,7 +14,7 @@ export D2L_DATA ?= $(CURDIR)/data
 # d2lbook reads and writes files in the encoding of the locale, which may have no sign for what is in them.
 export PYTHONUTF8 = 1
 
-.PHONY: help book test quick notebooks slides pdf serve lab data record reference bench chapters contract faults mutants soak \
+.PHONY: help book test quick notebooks slides pdf site serve lab data record reference bench chapters contract faults mutants soak \
     coverage figures lib audit format clean
 .PHONY: environment any-environment quick-environment
 
@@ -40,6 +40,9 @@ slides: any-environment ## Make a deck of slides per section and framework, to b
 
 pdf: any-environment ## Make a PDF per framework with LaTeX: make pdf [TAB=pytorch]
 	@$(BOOK) pdf "$(TAB)"
+
+site: book ## Build the page, and write it into _build/site with what a static host needs: make site [TABS="pytorch jax"]
+	@$(BOOK) site
 
 serve: book ## Build the page and serve it at http://localhost:8000
 	@$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html 8000

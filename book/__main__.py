@@ -26,6 +26,7 @@ def build(tabs: list[str]) -> None:
 def slides() -> None:
     """Make a deck of slides per section and framework, from the marks in the text."""
     from .build import results
+    from .downloads import keep_printed
     from .export_notebooks import export
     from .sanitize_outputs import Safe
     from .slides import deck
@@ -34,6 +35,7 @@ def slides() -> None:
         if slides := deck(Safe(section)):
             export(slides, Path("slides") / section.tab / f"{section.name}.ipynb")
             NotebookNotary().sign(slides)  # JupyterLab shows the pictures of trusted notebooks only
+    keep_printed("slides")
     print(f"The decks: {NOTEBOOKS / 'slides'}\nTo show one: make lab, open it, and press the button RISE above it")
 
 
@@ -41,6 +43,7 @@ def slides() -> None:
 def pdf(tab: str) -> None:
     """Make a PDF of one framework's code, text and outputs, or one per framework."""
     from .build import results
+    from .downloads import keep_printed
     from .pdf import check_tools, chosen_tab, make_pdf
 
     tabs = chosen_tab(tab)
@@ -48,6 +51,15 @@ def pdf(tab: str) -> None:
     shown = results(tabs)
     for tab in tabs:
         print(f"The PDF: {make_pdf(shown, tab)}")
+        keep_printed(f"pdf/{tab}")
+
+
+@alone()
+def site() -> None:
+    """Copy the pages, with what a static host needs besides, into a folder that can be uploaded."""
+    from .site import make_site
+
+    print(make_site())
 
 
 def data() -> None:
@@ -96,7 +108,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m book", description="Build the book from its Markdown sources.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     goes_on = "finished notebooks are kept, the next run goes on from there."
-    for command in (data, notebooks, slides, lib):
+    for command in (data, notebooks, slides, site, lib):
         commands.add_parser(command.__name__, help=command.__doc__).set_defaults(run=lambda args, run=command: run())
     builder = commands.add_parser("build", help=build.__doc__)
     builder.add_argument("tabs", nargs="*", help="such as pytorch jax")

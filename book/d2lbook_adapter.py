@@ -169,11 +169,12 @@ def as_shown(notebook: NotebookNode) -> NotebookNode:
 
 
 @in_root
-def page_builder(html: Path, doctrees: Path) -> Any:
+def page_builder(html: Path, doctrees: Path, context: dict[str, str]) -> Any:
     """What renders the pages of all frameworks, with the options of Sphinx as ``sphinx_opts``, by its ``html()``.
 
     Args:
         html, doctrees: Folders below the root for the pages and for what Sphinx has read.
+        context: What the templates are told.
     """
     sphinx_template = _d2lbook("sphinx_template")
     # The folder theme/ has scripts and styles of its own; some of these ask other hosts, to count visits for instance.
@@ -184,12 +185,10 @@ def page_builder(html: Path, doctrees: Path) -> Any:
     for files in ("include_css", "include_js"):
         config.html[files] = _in_order(config.html[files])
     builder = _d2lbook("build").Builder(config)
-    builder.sphinx_opts += f" -q -d {doctrees.relative_to(ROOT)}{_colab_options(builder)}"
-    # The theme links to Colab in its own way. Both steps left out would first copy all notebooks for nothing.
-    builder._colab.add_button = lambda html_dir: None
-    builder.sagemaker = lambda: None
-    if not builder._colab.valid():
-        builder.colab = lambda: None
+    options = "".join(f" -A {name}={shlex.quote(value)}" for name, value in context.items())
+    builder.sphinx_opts += f" -q -d {doctrees.relative_to(ROOT)}{options}"
+    # The notebooks for Colab are those that the pages offer. Both steps would first copy all notebooks for nothing.
+    builder.colab = builder.sagemaker = lambda: None
     return builder
 
 
@@ -200,13 +199,6 @@ def _in_order(patterns: str) -> str:
     """
     files = {path for pattern in patterns.split() for path in ROOT.glob(pattern)}
     return " ".join(str(path.relative_to(ROOT)) for path in sorted(files, key=lambda path: (path.stem != "book", path)))
-
-
-def _colab_options(builder: Any) -> str:
-    """Options that tell the templates each tab's repository for Colab; none while config.ini names no repository."""
-    if not builder._colab.valid():
-        return ""
-    return "".join(f" -A colab_{tab}={shlex.quote(builder._colab.git_repo(tab))}" for tab in builder.config.tabs)
 
 
 @in_root

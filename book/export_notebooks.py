@@ -23,7 +23,9 @@ from .compile_notebooks import TOOLS, source_notebook
 from .d2lbook_adapter import copy_resources, old_setuptools, without_slide_marks
 from .errors import BookError
 from .files import BUILD, NOTEBOOKS, ROOT, atomic_write, write_notebook
+from .publication import Publication
 from .section import Compiled
+from .setup_cell import with_setup
 from .source import configured_tabs, sources
 from .stale import code_files, files_hash
 
@@ -55,8 +57,12 @@ class Target:
 def export_all(sections: list[Compiled]) -> None:
     """Write every section into ``_build/notebooks/TAB``, and the sources with the cells of all tabs into ``all``.
 
-    What the pages offer for download goes into ``_build/downloads``.
+    What the pages offer for download goes into ``_build/downloads``; it installs the helper by itself.
+
+    Raises:
+        BookError: See `Publication.configured`; or a text refers to nothing.
     """
+    publication = Publication.configured()
     decides = [files_hash((*TOOLS, *code_files(ROOT, "book/export_notebooks.py"))), repr([_targets(), _titles()])]
 
     def made_readable(notebook: NotebookNode, tab: str, section: str) -> NotebookNode:
@@ -70,7 +76,8 @@ def export_all(sections: list[Compiled]) -> None:
         notebook = made_readable(listing(section.notebook, section.name, names), section.tab, section.name)
         export(notebook, name)
         if section.code_cells:
-            write_notebook(in_one_file(notebook, section.name), DOWNLOADS / name)
+            whole = with_setup(in_one_file(notebook, section.name), section.tab, publication)
+            write_notebook(whole, DOWNLOADS / name)
     for source in sources():
         notebook = made_readable(source_notebook(source), "all", source.name)
         export(notebook, Path("all") / f"{source.name}.ipynb")

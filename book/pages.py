@@ -6,7 +6,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from unittest.mock import patch
 
@@ -17,25 +17,31 @@ from .cache import forget, is_kept, keep
 from .compile_notebooks import TOOLS
 from .curves import with_curves
 from .d2lbook_adapter import in_root, page_builder
+from .downloads import PRINTED, copy_downloads, printed
 from .errors import BookError
-from .export_notebooks import DOWNLOADS
 from .files import BUILD, ROOT, write_notebook
 from .page_structure import check_page
 from .pandoc import cached_pandoc, put_on_path
+from .publication import Publication
 from .rst_outputs import with_rst
 from .sanitize_outputs import Safe
 from .section import Executed, Section
 from .source import configured_tabs, fill_with_nothing
-from .stale import code_files, files_hash
+from .stale import PICTURES, STORED, TEXTS, code_files, files_hash
+from .wheel import MADE_FROM
 
 HTML = BUILD / "html"
 WHOLE = "pages/whole"  # in the cache: that the pages are made from all that they are made from now
 SHARED = "pages/shared"  # and from what each of them is made from: a page that changes alone is read alone
-TEXTS = ("*.md", "chapter_*/*.md")
-PICTURES = ("img/**/*.[!p]*", "img/**/*.p[!y]*")  # all but the scripts that draw them
-SHARED_INPUTS = (*TOOLS, *code_files(ROOT, "book/pages.py", "theme/__init__.py"), *PICTURES, "theme/**/*")
-HELPER = ("d2l/**/*",)
-STORED = ("recordings/**/*.ipynb", "tests/reference/**/*.ipynb")
+SHARED_INPUTS = (
+    *TOOLS,
+    *code_files(ROOT, "book/pages.py", "theme/__init__.py"),
+    *PICTURES,
+    "theme/**/*",
+    "CITATION.cff",
+)
+HELPER = MADE_FROM
+OF_SPHINX = (".buildinfo", "objects.inv", "pygments.css")  # what it makes beside the pages, and no page asks for
 STEPS = code_files(ROOT, "book/build.py")  # what else makes the pages
 
 
@@ -77,8 +83,10 @@ def render(shown: list[Executed], html: Path = HTML) -> None:
     tabs = configured_tabs()
     eval_folders = {tab: BUILD / ("eval" if tab == tabs[0] else f"eval_{tab}") for tab in tabs}
     merged, doctrees, fresh = BUILD / "eval_all", BUILD / "doctrees", BUILD / "html_fresh"
-    builder = page_builder(fresh, doctrees)
-    shared = [files_hash(SHARED_INPUTS), builder.sphinx_opts, *map(str, shown)]
+    publication = Publication.configured()
+    builder = page_builder(fresh, doctrees, asdict(publication))
+    # Pages name each other, and link to what was printed.
+    shared = [files_hash(SHARED_INPUTS), builder.sphinx_opts, *map(str, shown), *printed()[0]]
     if not is_kept(SHARED, shared):
         for folder in [*eval_folders.values(), merged, BUILD / "rst_all", doctrees, fresh]:
             shutil.rmtree(folder, ignore_errors=True)
@@ -90,7 +98,7 @@ def render(shown: list[Executed], html: Path = HTML) -> None:
             (merged / f"{panel.name}.ipynb").unlink(missing_ok=True)
     for folder in eval_folders.values():
         fill_with_nothing(folder)
-    shutil.copytree(DOWNLOADS, fresh / "notebooks", dirs_exist_ok=True)
+    copy_downloads(fresh, publication)
     with running_sphinx("Sphinx could not render the pages; its messages are above"):
         builder.html()
     for page in pages:
@@ -105,7 +113,7 @@ def _copy_in_place(fresh: Path, html: Path) -> None:
     copied, last = _beside(html)
     for folder in (copied, last):
         shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(fresh, copied)
+    shutil.copytree(fresh, copied, ignore=shutil.ignore_patterns(*OF_SPHINX))
     if html.exists():
         html.replace(last)
     copied.replace(html)
@@ -145,4 +153,4 @@ def running_sphinx(problem: str) -> Iterator[None]:
 
 def inputs_hash() -> str:
     """Hash of every file that the pages are made from."""
-    return files_hash((*TEXTS, *SHARED_INPUTS, *STEPS, *HELPER, *STORED))
+    return files_hash((*TEXTS, *SHARED_INPUTS, *STEPS, *HELPER, *STORED, *PRINTED))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .build_lock import alone
 from .d2lbook_adapter import in_root, pdf_builder
+from .downloads import PDF
 from .errors import BookError
 from .export_notebooks import listing
 from .files import BUILD, ROOT, write_notebook
@@ -19,7 +20,6 @@ from .sanitize_outputs import Safe
 from .section import Executed
 from .source import configured_tabs, fill_with_nothing
 
-PDF = BUILD / "pdf"
 LATEX = BUILD / "latex"  # what d2lbook, Sphinx and LaTeX write on the way, in a folder per tab
 
 # What has to be here, and Debian's package for it: programs, a font's measures that hyperref reads, and the fonts

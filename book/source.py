@@ -84,17 +84,27 @@ def configured_tabs() -> list[str]:
     Raises:
         BookError: One of them is not a framework of this book.
     """
-    text, config = read_text(ROOT / "config.ini"), configparser.ConfigParser()
+    value, place = setting("build", "tabs")
+    if not value:
+        raise BookError("config.ini: section [build] names no tabs, such as tabs = pytorch, tensorflow")
+    tabs = [tab.strip() for tab in value.split(",")]
+    check_tabs(tabs, list(FRAMEWORKS), place)
+    return tabs
+
+
+def setting(section: str, name: str) -> tuple[str, str]:
+    """What ``config.ini`` sets a name to, empty if to nothing, and the place where it does, such as ``config.ini:3``.
+
+    Raises:
+        BookError: The file cannot be read.
+    """
+    text, config = read_text(ROOT / "config.ini"), configparser.ConfigParser(interpolation=None)
     try:
         config.read_string(text, "config.ini")
     except configparser.Error as error:
         raise BookError(str(error)) from None
-    if not config.get("build", "tabs", fallback=""):
-        raise BookError("config.ini: section [build] names no tabs, such as tabs = pytorch, tensorflow")
-    tabs = [tab.strip() for tab in config["build"]["tabs"].split(",")]
-    line = next(n for n, text in enumerate(text.splitlines(), 1) if re.match(r"\s*tabs\s*=", text))
-    check_tabs(tabs, list(FRAMEWORKS), f"config.ini:{line}")
-    return tabs
+    lines = (number for number, line in enumerate(text.splitlines(), 1) if re.match(rf"\s*{name}\s*[=:]", line))
+    return config.get(section, name, fallback=None) or "", f"config.ini:{next(lines, 1)}"
 
 
 def source_files() -> list[Path]:

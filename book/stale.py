@@ -9,6 +9,10 @@ from pathlib import Path, PurePosixPath
 from .cache import digest
 from .files import ROOT
 
+# What readers see is made from these: texts, pictures but not the scripts that draw them, and stored outputs.
+TEXTS = ("*.md", "chapter_*/*.md")
+PICTURES = ("img/**/*.[!p]*", "img/**/*.p[!y]*")
+STORED = ("recordings/**/*.ipynb", "tests/reference/**/*.ipynb")
 # In the text that Python makes of a tree: strings, and lists without anything.
 STRING_OR_EMPTY_LIST = re.compile(r"('(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")|(?:, )?\w+=\[\]")
 # By what a cell may show the text of code, with its comments, docstrings and layout.

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from book.frameworks import FRAMEWORKS
+from book.publication import PAGES_BRANCH
 from d2l.installation import VERSION
 
 pytestmark = pytest.mark.quick
@@ -101,9 +102,25 @@ def test_every_framework_has_all_that_its_entry_stands_for():
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
 def test_workflow_may_only_read_and_ends(workflow):
+    """All but the job that publishes the pages: it writes a branch, and runs no code of the repository."""
     content = yaml.safe_load(workflow.read_text("utf-8"))
     assert content["permissions"] == {"contents": "read"}
     assert all(0 < job["timeout-minutes"] <= 180 for job in content["jobs"].values())
+    writing = {name: job for name, job in content["jobs"].items() if "permissions" in job}
+    assert list(writing) == (["publish"] if workflow.stem == "pages" else [])
+    for job in writing.values():
+        assert job["permissions"] == {"contents": "write"}
+        assert [step.get("uses", "").partition("@")[0] for step in job["steps"]] == ["actions/download-artifact", ""]
+
+
+def test_pages_are_published_where_notebooks_are_looked_for():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "pages.yml").read_text("utf-8"))["jobs"]
+    assert ".ci/run make pdf slides site TABS=pytorch" in [step.get("run") for step in jobs["build"]["steps"]]
+    kept = next(step["with"] for step in jobs["build"]["steps"] if "upload-artifact" in step.get("uses", ""))
+    assert kept["path"] == "_build/site"
+    assert kept["include-hidden-files"] and kept["if-no-files-found"] == "error"
+    assert f"--initial-branch {PAGES_BRANCH}" in jobs["publish"]["steps"][-1]["run"]
+    assert f"{PAGES_BRANCH}\n" in jobs["publish"]["steps"][-1]["run"]
 
 
 def test_workflows_run_what_is_run_here():

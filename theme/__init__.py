@@ -25,6 +25,7 @@ from .exercises import add_exercises
 from .explorer import Explorer
 from .lenet import LeNet, write_data
 from .outputs import add_directives
+from .publication import add_publication
 from .references import add_references, pages_of_works
 from .search import add_search
 from .structure import PANEL, begins_answer, is_answer, is_code
@@ -37,7 +38,6 @@ ANSWER_IN_CONTENTS = re.compile(r'<li><a class="reference internal" href="#[^"]*
 # Pygments marks every name and bracket. Those that look like the rest of the code would be half of a page.
 PLAIN_TOKEN = re.compile(r'<span class="(?:bp|n|n[abntov]|o|p|w)">([^<]*)</span>')
 MARKS_AFTER_FORMULA = re.compile(r"[.,;:!?)\u201d\u2019]+")
-DESCRIPTION_LENGTH = 160  # what search engines show
 
 
 class Picture(NamedTuple):
@@ -216,15 +216,8 @@ def _add_context(
 ) -> None:
     """What the templates need besides what Sphinx gives them."""
     context["frameworks"] = FRAMEWORKS
-    notebooks = Path(app.outdir, "notebooks")
-    context["notebooks"] = [name for name in FRAMEWORKS if (notebooks / name / f"{page}.ipynb").exists()]
-    context["colab"] = {name: context[f"colab_{name}"] for name in FRAMEWORKS if f"colab_{name}" in context}
     context["toc"] = ANSWER_IN_CONTENTS.sub("", NUMBER_IN_CONTENTS.sub("", context.get("toc", "")))
-    first = next(iter(doctree.findall(nodes.paragraph)), None) if doctree else None
-    words = " ".join(first.astext().split()) if first else context["project"]
-    context["description"] = (
-        words if len(words) <= DESCRIPTION_LENGTH else words[:DESCRIPTION_LENGTH].rsplit(" ", 1)[0] + " …"
-    )
+    add_publication(app, page, context, doctree)
 
 
 def _marks_after_formula(node: nodes.Node | None) -> str:

@@ -851,7 +851,7 @@ def test_pages_are_of_one_build_whenever_it_is_stopped(tmp_path, monkeypatch, st
         for name in "ab":
             (folder / name).write_text(folder.name)
 
-    def copied_in_part(source: Path, target: Path) -> None:
+    def copied_in_part(source: Path, target: Path, **options: object) -> None:
         target.mkdir()
         raise KeyboardInterrupt
 
@@ -1155,7 +1155,7 @@ def test_limits_may_be_parted_by_blanks_or_commas(monkeypatch):
 @pytest.mark.parametrize(
     ("verb", "handed_over"),
     [
-        *((verb, ()) for verb in ("data", "notebooks", "slides", "lib")),
+        *((verb, ()) for verb in ("data", "notebooks", "slides", "site", "lib")),
         ("build", (["pytorch", "jax"],)),
         ("record", ("mxnet", ["epochs=1", "images=6000"], "lenet")),
         ("reference", (True, "lenet")),

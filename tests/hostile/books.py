@@ -14,9 +14,10 @@ from nbformat import NotebookNode, from_dict
 
 from book.files import ROOT
 from book.frameworks import FRAMEWORKS
+from book.wheel import MADE_FROM
 
 TABS = list(FRAMEWORKS)
-NEEDED = ("book", "d2l", "theme", "config.ini", "constraints.txt", "references.bib")
+NEEDED = ("book", "d2l", "theme", "config.ini", "constraints.txt", "references.bib", "CITATION.cff", *MADE_FROM[1:])
 TIME_LIMIT = 600
 RENDER = """
 import json, sys
