@@ -181,6 +181,11 @@ def page_builder(html: Path, doctrees: Path) -> Any:
         setattr(sphinx_template, part, "")
     config = settings("all")
     config.html_dir = str(html.relative_to(ROOT))  # d2lbook does not quote it for the shell
+    # In an order that is the same on every machine, with what the others build on first.
+    for kind in ("include_css", "include_js"):
+        files = [path for pattern in config.html[kind].split() for path in ROOT.glob(pattern)]
+        files.sort(key=lambda path: (path.stem != "book", path.name))
+        config.html[kind] = " ".join(str(path.relative_to(ROOT)) for path in files)
     builder = _d2lbook("build").Builder(config)
     builder.sphinx_opts += f" -q -d {doctrees.relative_to(ROOT)}{_colab_options(builder)}"
     # The theme links to Colab in its own way. Both steps left out would first copy all notebooks for nothing.

@@ -1,16 +1,13 @@
 """The pages' look: a theme of Sphinx, and HTML for what d2lbook adds to a text: tabs, outputs, pictures, answers."""
 
 import copy
-import functools
 import gc
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple, cast
-from xml.etree import ElementTree as ET
+from typing import Any, cast
 
 from docutils import nodes
-from PIL import Image
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
@@ -21,10 +18,11 @@ from sphinx.writers.html5 import HTML5Translator
 
 from book.formulas import FormulaError, mathml
 from book.frameworks import FRAMEWORKS
-from book.sanitize_svg import SVG, SvgError, only_drawing
+from book.sanitize_svg import SvgError
 
 from .explorer import Explorer
 from .outputs import add_directives
+from .pictures import finish_pictures, read_picture
 
 LOGGER = logging.getLogger(__name__)
 TAB = re.compile(r'<a href="#((\w+)-\d+-\d+)"')
@@ -36,15 +34,8 @@ PLAIN_TOKEN = re.compile(r'<span class="(?:bp|n|n[abntov]|o|p|w)">([^<]*)</span>
 REFERENCES = addnodes.pending_xref | addnodes.toctree
 SPACE_BEFORE_MARK = re.compile(r"(?: \(\))? (?=[.,;:)])")
 DESCRIPTION_LENGTH = 160  # what search engines show
-
-
-class Picture(NamedTuple):
-    """A picture's size in pixels of the page, what it says to those who cannot see it, and whether it is drawn."""
-
-    width: float
-    height: float
-    words: str
-    drawn: bool
+PHONE_COLUMNS = 52  # letters of an output side by side that can still be read on a phone
+READABLE = 0.75  # of its own size a plot may be shown at and still be read
 
 
 class Translator(HTML5Translator):
@@ -64,8 +55,11 @@ class Translator(HTML5Translator):
     def visit_literal_block(self, node: nodes.literal_block) -> None:
         """Code, and outputs: those are text, and no keyword of Python stands out in them."""
         if not _is_code(node):
-            node["classes"] += ["sentence"] if len(node.astext().splitlines()) == 1 else []
-            self.body.append(f"{self.starttag(node, 'pre', suffix='')}{self.encode(node.astext())}</pre>\n")
+            lines = node.astext().splitlines()
+            node["classes"] += ["sentence"] if len(lines) == 1 else []
+            columns = max(map(len, lines), default=0)
+            fits: Any = {"style": f"--columns: {columns}"} if len(lines) > 1 and columns <= PHONE_COLUMNS else {}
+            self.body.append(f"{self.starttag(node, 'pre', suffix='', **fits)}{self.encode(node.astext())}</pre>\n")
             raise nodes.SkipNode
         try:
             super().visit_literal_block(node)
@@ -75,7 +69,7 @@ class Translator(HTML5Translator):
     def visit_image(self, node: nodes.image) -> None:
         """A picture with its size, so that nothing moves when it has come, and with words in its place."""
         try:
-            picture = _picture(Path(self.builder.srcdir, node["uri"]))
+            picture = read_picture(Path(self.builder.srcdir, node["uri"]))
         except (OSError, SvgError) as error:
             LOGGER.warning("the picture %s cannot be read: %s", node["uri"], error, location=node)
             raise nodes.SkipNode from None
@@ -87,8 +81,10 @@ class Translator(HTML5Translator):
             "width": f"{width:.0f}",
             "height": f"{max(1, width * picture.height / picture.width):.0f}",
             "loading": "lazy",
-            "class": "drawn" if picture.drawn else "",
+            "class": picture.kind,
         }
+        if Path(node["uri"]).name.startswith("output_"):  # as nbconvert calls what cells have drawn
+            attributes["style"] = f"--least: {READABLE * width:.0f}px"
         image = self.emptytag(node, "img", "", **attributes)
         linked = isinstance(node.parent, nodes.reference)
         # What code has drawn can be looked into as well; a figure with a width has its link from Sphinx.
@@ -185,28 +181,6 @@ def _begins_answer(node: nodes.Node) -> bool:
     return isinstance(node[0], nodes.strong) and node[0].astext() == "Answer."
 
 
-@functools.cache
-def _picture(path: Path) -> Picture:
-    if path.suffix != ".svg":
-        with Image.open(path) as image:
-            return Picture(*image.size, "", drawn=False)
-    svg = ET.fromstring(only_drawing(path.read_bytes()))  # which gives it a size where it has none
-    own = [svg.findtext(f"{SVG}{tag}") for tag in ("title", "desc")]
-    words = ". ".join(filter(None, own)) or "Plot: " + ", ".join(dict.fromkeys(_texts(svg)))
-    width, height = (_pixels(svg.attrib[side]) for side in ("width", "height"))
-    return Picture(width, height, words, drawn=svg.find(f".//{SVG}image") is None)
-
-
-def _texts(svg: ET.Element) -> list[str]:
-    """The words of a plot; the numbers at its axes are left out."""
-    texts = ("".join(text.itertext()).strip() for text in svg.iter(f"{SVG}text"))
-    return [text for text in texts if re.search("[A-Za-z]", text)]
-
-
-def _pixels(length: str) -> float:
-    return float(length.removesuffix("pt")) * 4 / 3 if length.endswith("pt") else float(length)
-
-
 def _add_context(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
@@ -296,16 +270,6 @@ def _write_search_index(app: Sphinx, problem: Exception | None) -> None:
     Path(app.outdir, "_static", "search-index.js").write_text(script, encoding="utf-8")
 
 
-def _remove_old_pictures(app: Sphinx, problem: Exception | None) -> None:
-    """Where only what has changed is read anew, pictures of outputs that are no more would stay."""
-    if problem or app.builder.format != "html":
-        return
-    known = {name for _, name in app.env.images.values()}
-    for path in Path(app.outdir, app.builder.imagedir).glob("*"):  # which a book without pictures does not have
-        if path.name not in known:
-            path.unlink()
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx, which `config.ini` tells to use this package."""
     # Sphinx loads each text many times, thousands of nodes in one: to look for garbage there takes a fifth of a build.
@@ -320,5 +284,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("env-get-updated", _pages_to_write, priority=900)  # after Sphinx has numbered what is new
     app.connect("html-page-context", _add_context)
     app.connect("build-finished", _write_search_index)
-    app.connect("build-finished", _remove_old_pictures)
+    app.connect("build-finished", finish_pictures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
