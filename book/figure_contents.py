@@ -29,6 +29,8 @@ XLINK = "{http://www.w3.org/1999/xlink}"
 PAIR = re.compile(r"(-?[\d.]+(?:e-?\d+)?) (-?[\d.]+(?:e-?\d+)?)")
 OFFSET = re.compile(r"(1e-?\d+)?([+-][\d.]+(?:e-?\d+)?)?")  # what is written beside an axis when its ticks are rests
 FORMULA = re.compile(r"\$\\mathdefault\{(.*)\}\$")
+FONT_SIZE = re.compile(r"font-size: ([\d.]+)px")
+SIGN_OF_TIMES, TIMES = "\N{MULTIPLICATION SIGN}", r"\times"
 POWER = re.compile(r"(?:([\d.]+)\\times)?10\^\{(-?\d+)\}")
 Scale = Callable[[np.ndarray], np.ndarray]
 
@@ -77,9 +79,9 @@ def read_figure(svg: str, tolerances: Mapping[str, float]) -> Figure:
         return Figure(svg, {}, {})
     whole = np.array([[0, 0], [float(number) for number in root.attrib["viewBox"].split()[2:]]])
     figure = Figure("", {}, {})
-    lines = [_words(group) for kind, group in _groups(drawing) if kind == "text"]
-    lines += [line for kind, group in _groups(drawing) if kind == "legend" for line in _legend(group)]
-    all_axes = (group for kind, group in _groups(drawing) if kind == "axes")
+    lines = [words_of(group) for kind, group in groups(drawing) if kind == "text"]
+    lines += [line for kind, group in groups(drawing) if kind == "legend" for line in legend_of(group)]
+    all_axes = (group for kind, group in groups(drawing) if kind == "axes")
     for number, axes in enumerate(all_axes, 1):
         lines += _read_axes(axes, f"axes {number}", whole, tolerances, figure)
     return Figure("\n".join(lines), figure.shapes, figure.images)
@@ -108,18 +110,18 @@ def _read_axes(
     axes: ET.Element, name: str, whole: np.ndarray, tolerances: Mapping[str, float], figure: Figure
 ) -> list[str]:
     """Add what these axes show to a figure, and give the lines of its text."""
-    children = list(_groups(axes))
+    children = list(groups(axes))
     drawn = [(kind, group) for kind, group in children if kind not in ("text", "legend", "matplotlib.axis")]
     counts = Counter(kind for kind, _ in drawn)
     lines = [f"{name}: " + ", ".join(f"{kind} \N{MULTIPLICATION SIGN} {number}" for kind, number in counts.items())]
-    lines += [f"{name}: {_words(group)}" for kind, group in children if kind == "text"]
-    legend = [line for kind, group in children if kind == "legend" for line in _legend(group)]
+    lines += [f"{name}: {words_of(group)}" for kind, group in children if kind == "text"]
+    legend = [line for kind, group in children if kind == "legend" for line in legend_of(group)]
     lines += [f"{name}, legend: {line}" for line in legend]
 
-    frame = next((_shape(group).paths[0] for kind, group in drawn if kind == "patch"), whole)
+    frame = next((shape_of(group).paths[0] for kind, group in drawn if kind == "patch"), whole)
     scales = [_share_of(frame[:, 0]), _share_of(frame[:, 1])]
     axis_groups = [group for kind, group in children if kind == "matplotlib.axis"]
-    for i, axis in enumerate(map(_Axis.read, axis_groups, "xy")):
+    for i, axis in enumerate(map(Axis.read, axis_groups, "xy")):
         lines.append(f"{name}, {axis}")
         # The progress board writes no name at its axis of metrics: those in the legend are its.
         quantity = axis.label or ("; ".join(legend) if i == 1 else "")
@@ -137,13 +139,13 @@ def _read_axes(
         if kind == "image":
             figure.images[element] = _pixels(group)
         else:
-            lines.append(f"{element}: {_style(group)}")
-            figure.shapes[element] = _shape(group, kind).scaled(scales)
+            lines.append(f"{element}: {style_of(group)}")
+            figure.shapes[element] = shape_of(group, kind).scaled(scales)
     return lines
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Axis:
     """An axis: the places of all ticks, and what is written at those that have a number."""
 
     direction: str
@@ -154,12 +156,12 @@ class _Axis:
     values: dict[float, str]
 
     @classmethod
-    def read(cls, group: ET.Element, direction: str) -> "_Axis":
+    def read(cls, group: ET.Element, direction: str) -> "Axis":
         label = offset = ""
         grid, places, values = False, [], {}
-        for kind, child in _groups(group):
+        for kind, child in groups(group):
             if kind == "text":
-                words = _words(child)
+                words = words_of(child)
                 if OFFSET.fullmatch(words):
                     offset = words
                 else:
@@ -169,10 +171,10 @@ class _Axis:
             if mark is None:
                 continue
             places.append(float(mark.attrib[direction]))
-            grid = grid or bool(_shape(child).paths)
-            for part, text in _groups(child):
+            grid = grid or bool(shape_of(child).paths)
+            for part, text in groups(child):
                 if part == "text":
-                    values[places[-1]] = _words(text)
+                    values[places[-1]] = words_of(text)
         return cls(direction, label, offset, grid, places, values)
 
     @property
@@ -188,23 +190,32 @@ class _Axis:
         if MEASURED_AXIS.fullmatch(quantity):
             return np.zeros_like
         allowed = [tolerance for metric, tolerance in tolerances.items() if metric in quantity]
-        if not allowed or len(self.values) < 2:
+        line = self.line()
+        if not allowed or line is None:
             return None
+        return lambda places: line(places) / max(allowed) / FRAME_FACTOR
+
+    def line(self) -> np.polynomial.Polynomial | None:
+        """From places in the figure to the data there, or their logarithms; none without numbers at two ticks."""
         match = OFFSET.fullmatch(self.offset)
         factor, shift = match.groups() if match else (None, None)
         try:
-            numbers = [_number(value) * float(factor or 1) + float(shift or 0) for value in self.values.values()]
+            numbers = [number_of(value) * float(factor or 1) + float(shift or 0) for value in self.values.values()]
         except ValueError:  # words at the ticks, or nothing
             return None
-        line = np.polynomial.Polynomial.fit(list(self.values), numbers, 1)
-        return lambda places: line(places) / max(allowed) / FRAME_FACTOR
+        return np.polynomial.Polynomial.fit(list(self.values), numbers, 1) if len(numbers) > 1 else None
 
     def __str__(self) -> str:
         kind = "logarithmic" if self.logarithmic else "linear"
         return f"{self.direction}: {self.label or 'no label'}, {kind}, {'with' if self.grid else 'without'} grid"
 
 
-def _number(words: str) -> float:
+def number_of(words: str) -> float:
+    """The number at a tick; of a power, its logarithm.
+
+    Raises:
+        ValueError: There is no number.
+    """
     if match := POWER.fullmatch(words):
         return int(match[2]) + float(np.log10(float(match[1] or 1)))
     return float(words)
@@ -241,7 +252,7 @@ def _distance_from(path: np.ndarray, points: np.ndarray) -> float:
     return np.sqrt(((away - along[..., None] * step) ** 2).sum(2).min(1).max())
 
 
-def _groups(element: ET.Element) -> Iterator[tuple[str, ET.Element]]:
+def groups(element: ET.Element) -> Iterator[tuple[str, ET.Element]]:
     """The groups in a group, each with its kind; those of images have no name."""
     for group in element.findall(f"{SVG}g"):
         if group.find(f".//{SVG}image") is not None and group.get("id") is None:
@@ -250,21 +261,34 @@ def _groups(element: ET.Element) -> Iterator[tuple[str, ET.Element]]:
             yield re.sub(r"(2d)?_\d+$", "", group.get("id", "")), group  # lines are line2d
 
 
-def _words(group: ET.Element) -> str:
-    """What a text says, with a hyphen for each minus; a formula as it was written."""
+def words_of(group: ET.Element) -> str:
+    """What a text says, with a hyphen for each minus; a formula as it was written, if that can still be told."""
     formula = next((child.text for child in group if child.tag is ET.Comment), None)
-    words = (formula or "".join(group.itertext())).strip().replace("\N{MINUS SIGN}", "-")
+    words = (formula or _power_of(group) or "".join(group.itertext())).strip().replace("\N{MINUS SIGN}", "-")
     return FORMULA.sub(r"\1", words)
 
 
-def _legend(group: ET.Element) -> list[str]:
+def _power_of(group: ET.Element) -> str:
+    """A power of ten that is drawn letter by letter, with small ones for the exponent."""
+    letters = [(FONT_SIZE.search(part.get("style", "")), part.text or "") for part in group.iter(f"{SVG}tspan")]
+    sizes = [float(size[1]) for size, _ in letters if size]
+    if len(sizes) != len(letters) or len(set(sizes)) != 2:
+        return ""
+    base, exponent = (
+        "".join(text for (_, text), size in zip(letters, sizes, strict=True) if (size == max(sizes)) is large)
+        for large in (True, False)
+    )
+    return f"{base.replace(SIGN_OF_TIMES, TIMES)}^{{{exponent}}}"
+
+
+def legend_of(group: ET.Element) -> list[str]:
     """The names in a legend, each with the style of its line."""
-    names = [_words(child) for kind, child in _groups(group) if kind == "text"]
-    styles = [_style(child) for kind, child in list(_groups(group))[1:] if kind != "text"]  # the first is its box
+    names = [words_of(child) for kind, child in groups(group) if kind == "text"]
+    styles = [style_of(child) for kind, child in list(groups(group))[1:] if kind != "text"]  # the first is its box
     return [f"{name}: {style}" for name, style in zip(names, styles, strict=False)]
 
 
-def _shape(group: ET.Element, kind: str = "line") -> Shape:
+def shape_of(group: ET.Element, kind: str = "line") -> Shape:
     """What is drawn in a group."""
     paths = [_points(path) for path in _drawn(group, "path")]
     uses = list(_drawn(group, "use"))
@@ -280,7 +304,7 @@ def _points(path: ET.Element) -> np.ndarray:
     return np.array(PAIR.findall(path.get("d", "")), float).reshape(-1, 2)
 
 
-def _style(group: ET.Element) -> str:
+def style_of(group: ET.Element) -> str:
     return " ".join(
         dict.fromkeys(element.get("style", "") for kind in ("path", "use") for element in _drawn(group, kind))
     )

@@ -1,15 +1,12 @@
 """The pages' look: a theme of Sphinx, and HTML for what d2lbook adds to a text: tabs, outputs, pictures, answers."""
 
 import copy
-import functools
 import gc
 import re
 from pathlib import Path
-from typing import Any, NamedTuple, cast
-from xml.etree import ElementTree as ET
+from typing import Any, cast
 
 from docutils import nodes
-from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
@@ -18,13 +15,14 @@ from sphinx.writers.html5 import HTML5Translator
 
 from book.formulas import FormulaError, mathml
 from book.frameworks import FRAMEWORKS
-from book.sanitize_svg import SVG, SvgError, only_drawing
+from book.sanitize_svg import SvgError
 
 from .convolution import Convolution
 from .exercises import add_exercises
 from .explorer import Explorer
 from .lenet import LeNet, write_data
 from .outputs import add_directives
+from .pictures import finish_pictures, read_picture
 from .publication import add_publication
 from .references import add_references, pages_of_works
 from .search import add_search
@@ -38,15 +36,8 @@ ANSWER_IN_CONTENTS = re.compile(r'<li><a class="reference internal" href="#[^"]*
 # Pygments marks every name and bracket. Those that look like the rest of the code would be half of a page.
 PLAIN_TOKEN = re.compile(r'<span class="(?:bp|n|n[abntov]|o|p|w)">([^<]*)</span>')
 MARKS_AFTER_FORMULA = re.compile(r"[.,;:!?)\u201d\u2019]+")
-
-
-class Picture(NamedTuple):
-    """A picture's size in pixels of the page, what it says to those who cannot see it, and whether it is drawn."""
-
-    width: float
-    height: float
-    words: str
-    drawn: bool
+PHONE_COLUMNS = 52  # letters of an output side by side that can still be read on a phone
+READABLE = 0.75  # of its own size a plot may be shown at and still be read
 
 
 class Translator(HTML5Translator):
@@ -66,8 +57,11 @@ class Translator(HTML5Translator):
     def visit_literal_block(self, node: nodes.literal_block) -> None:
         """Code, and outputs: those are text, and no keyword of Python stands out in them."""
         if not is_code(node):
-            node["classes"] += ["sentence"] if len(node.astext().splitlines()) == 1 else []
-            self.body.append(f"{self.starttag(node, 'pre', suffix='')}{self.encode(node.astext())}</pre>\n")
+            lines = node.astext().splitlines()
+            node["classes"] += ["sentence"] if len(lines) == 1 else []
+            columns = max(map(len, lines), default=0)
+            fits: Any = {"style": f"--columns: {columns}"} if len(lines) > 1 and columns <= PHONE_COLUMNS else {}
+            self.body.append(f"{self.starttag(node, 'pre', suffix='', **fits)}{self.encode(node.astext())}</pre>\n")
             raise nodes.SkipNode
         try:
             super().visit_literal_block(node)
@@ -77,7 +71,7 @@ class Translator(HTML5Translator):
     def visit_image(self, node: nodes.image) -> None:
         """A picture with its size, so that nothing moves when it has come, and with words in its place."""
         try:
-            picture = _picture(Path(self.builder.srcdir, node["uri"]))
+            picture = read_picture(Path(self.builder.srcdir, node["uri"]))
         except (OSError, SvgError) as error:
             LOGGER.warning("the picture %s cannot be read: %s", node["uri"], error, location=node)
             raise nodes.SkipNode from None
@@ -89,8 +83,10 @@ class Translator(HTML5Translator):
             "width": f"{width:.0f}",
             "height": f"{max(1, width * picture.height / picture.width):.0f}",
             "loading": "lazy",
-            "class": "drawn" if picture.drawn else "",
+            "class": picture.kind,
         }
+        if Path(node["uri"]).name.startswith("output_"):  # as nbconvert calls what cells have drawn
+            attributes["style"] = f"--least: {READABLE * width:.0f}px"
         image = self.emptytag(node, "img", "", **attributes)
         linked = isinstance(node.parent, nodes.reference)
         # What code has drawn can be looked into as well; a figure with a width has its link from Sphinx.
@@ -189,28 +185,6 @@ def _panel(panel: str, framework: str) -> str:
     return f'<div class="panel" id="{panel}" data-framework="{framework}">{label}\n'
 
 
-@functools.cache
-def _picture(path: Path) -> Picture:
-    if path.suffix != ".svg":
-        with Image.open(path) as image:
-            return Picture(*image.size, "", drawn=False)
-    svg = ET.fromstring(only_drawing(path.read_bytes()))  # which gives it a size where it has none
-    own = [svg.findtext(f"{SVG}{tag}") for tag in ("title", "desc")]
-    words = ". ".join(filter(None, own)) or "Plot: " + ", ".join(dict.fromkeys(_texts(svg)))
-    width, height = (_pixels(svg.attrib[side]) for side in ("width", "height"))
-    return Picture(width, height, words, drawn=svg.find(f".//{SVG}image") is None)
-
-
-def _texts(svg: ET.Element) -> list[str]:
-    """The words of a plot; the numbers at its axes are left out."""
-    texts = ("".join(text.itertext()).strip() for text in svg.iter(f"{SVG}text"))
-    return [text for text in texts if re.search("[A-Za-z]", text)]
-
-
-def _pixels(length: str) -> float:
-    return float(length.removesuffix("pt")) * 4 / 3 if length.endswith("pt") else float(length)
-
-
 def _add_context(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
@@ -259,16 +233,6 @@ def _pages_to_write(app: Sphinx, env: BuildEnvironment) -> list[str]:
     return sorted(pages_of_works(env) if shown == before else env.found_docs)
 
 
-def _remove_old_pictures(app: Sphinx, problem: Exception | None) -> None:
-    """Where only what has changed is read anew, pictures of outputs that are no more would stay."""
-    if problem or app.builder.format != "html":
-        return
-    known = {name for _, name in app.env.images.values()}
-    for path in Path(app.outdir, app.builder.imagedir).glob("*"):  # which a book without pictures does not have
-        if path.name not in known:
-            path.unlink()
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx, which `config.ini` tells to use this package."""
     # Sphinx loads each text many times, thousands of nodes in one: to look for garbage there takes a fifth of a build.
@@ -288,5 +252,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("env-get-updated", _pages_to_write, priority=900)  # after Sphinx has numbered what is new
     app.connect("html-page-context", _add_context)
     app.connect("build-finished", write_data)
-    app.connect("build-finished", _remove_old_pictures)
+    app.connect("build-finished", finish_pictures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

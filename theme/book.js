@@ -156,7 +156,10 @@ function startCopying() {
         button.className = "copy";
         button.type = "button";
         button.textContent = "Copy";
-        code.parentElement.parentElement.append(button);
+        const tools = document.createElement("div");
+        tools.className = "tools";
+        tools.append(button);
+        code.parentElement.parentElement.append(tools);
         copyOnClick(button, code);
     }
     for (const button of document.querySelectorAll(".notebook .copy")) {

@@ -544,7 +544,7 @@ def test_a_picture_can_be_looked_into(html, page, place):
     page.keyboard.press("Enter")
     picture = page.get_by_role("dialog").locator("img")
     large = picture.bounding_box()["width"]
-    assert large >= before
+    assert large >= min(before, 380)  # what is wider than the screen is shown whole first
     page.get_by_label("Magnification").fill("4")
     assert abs(picture.bounding_box()["width"] - 4 * large) <= 2
     assert page.problems == []
