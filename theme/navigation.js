@@ -84,7 +84,7 @@ function readNow() {
 }
 
 function startChoice() {
-    const choice = document.querySelector(".choice");
+    const choice = document.querySelector(".top .choice");
     const show = () => { choice.value = root.dataset.framework; };
     choice.addEventListener("change", () => chooseFramework(choice.value, readNow()));
     addEventListener("framework", show);
