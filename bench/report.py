@@ -197,19 +197,18 @@ def _page(page: dict[str, dict[str, dict[str, float]]]) -> str:
 
 
 def _network(network: dict[str, Any]) -> str:
-    alone, together = network["alone"], network["together"]
     rows = [
         [
             activation,
             *(f"{found[side]:,.0f}" for side in ("ours", "convnetjs")),
             f"{found['ours'] / found['convnetjs']:.2f}",
-            f"{together['rate'] / len(alone):,.0f}",
-            f"{together['accuracy'][activation]:.0%} after {together['epochs']:.0f} epochs",
-            f"{together['longest_task']:.0f} ms" if together["longest_task"] else "none",
+            f"{found['rate']:,.0f}",
+            f"{found['accuracy']:.0%} after {found['epochs']:.1f} epochs",
+            f"{found['longest_task']:.0f} ms" if found["longest_task"] else "none",
         ]
-        for activation, found in alone.items()
+        for activation, found in network.items()
     ]
-    head = ["LeNet in the page, images per second", "alone", "ConvNetJS", "ratio", "side by side"]
+    head = ["LeNet in the page, images per second", "alone", "ConvNetJS", "ratio", "both side by side"]
     return markdown_table([*head, f"accuracy after {SECONDS} s", "longest task"], rows)
 
 
