@@ -95,16 +95,14 @@ class ConvolutionFigure {
 
     // What changes all of the output.
     update() {
-        if (this.fields.some((field) => !field.validity.valid)) {
-            return;  // what is drawn is still the last window
-        }
         const before = this.side;
+        const weights = this.fields.every((field) => field.validity.valid) ? this.weights : this.used;
         const pixels = this.images[this.image.selectedIndex];
         const [stride, padding] = [this.stride, this.padding].map((field) => Number(field.value));
         const [n, k] = [pixels, this.fields].map(({ length }) => Math.sqrt(length));
         const side = ConvolutionFigure.outputSide(n, k, stride, padding);
-        const output = ConvolutionFigure.correlate(pixels, this.weights, stride, padding);
-        Object.assign(this, { pixels, step: stride, margin: padding, n, k, side, output, used: this.weights });
+        const output = ConvolutionFigure.correlate(pixels, weights, stride, padding);
+        Object.assign(this, { pixels, step: stride, margin: padding, n, k, side, output, used: weights });
         this.largest = output.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
         this.find(".formula-of-side span").textContent = `⌊(${n} − ${k} + 2 · ${padding}) / ${stride}⌋ + 1 = ${side}`;
         this.find(".scale").textContent = `Black is 0, white ${signed(this.largest)}, blue ${signed(-this.largest)}.`;
