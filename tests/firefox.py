@@ -80,7 +80,10 @@ def launch(playwright: Any, program: str, folder: Path) -> Any:
 
 
 def new_context(make: Any, permissions: Any = None, **options: Any) -> Any:
-    """A context from what makes it without the options in `ATTRIBUTES`, which hold for all its pages."""
+    """A context from what makes it without the options in `ATTRIBUTES`, which hold for all its pages.
+
+    The only ``permissions`` that tests ask for, those of the clipboard, every page has from the start.
+    """
     assert not options.get("has_touch"), "Playwright's taps do nothing in Firefox: mark this test only_in Chromium"
     attributes = {"prefersColorSchemeOverride": "light"}  # as Playwright has it where nothing else is asked for
 
@@ -96,10 +99,16 @@ def new_context(make: Any, permissions: Any = None, **options: Any) -> Any:
     def with_media() -> Any:
         page = new_page()
         page.emulate_media = lambda **options: context.set_extra_http_headers(headers(options))
+        page.route = no_route
         return page
 
     context.new_page = with_media
     return context
+
+
+def no_route(*_: Any) -> None:
+    """Say why a test's route would never be taken."""
+    raise NotImplementedError("requests for files cannot be answered in Firefox: mark this test only_in Chromium")
 
 
 class Marionette:
@@ -114,6 +123,8 @@ class Marionette:
         """The next message: its length, a colon, and JSON."""
         length = b""
         while (byte := self.stream.read(1)) != b":":
+            if not byte:
+                raise EOFError("Firefox has ended before it had all commands")
             length += byte
         return json.loads(self.stream.read(int(length)))
 
