@@ -40,8 +40,10 @@ function titleOf(heading) {
 function showPlace(title) {
     const where = document.querySelector(".where");
     document.querySelector(".place").textContent = title;
-    if (where) {
-        where.firstElementChild.textContent = title || "On this page";
+    if (where && where.textContent !== (title || "On this page")) {
+        const name = document.createElement("span"); // another one: had this one two lines for one, it would have moved
+        name.textContent = title || "On this page";
+        where.replaceChildren(name);
         where.setAttribute("aria-label", title ? `On this page: ${title}` : "On this page");
     }
 }

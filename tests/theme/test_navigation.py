@@ -64,6 +64,21 @@ def test_the_bar_says_where_one_is(html, page, width):
     assert page.locator(".top").bounding_box() == before
 
 
+def test_nothing_moves_when_the_bar_says_something_else(html, page):
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.add_init_script("""
+        window.moved = [];
+        new PerformanceObserver((list) => moved.push(...list.getEntries().map((entry) => entry.value)))
+            .observe({ type: "layout-shift", buffered: true });
+    """)
+    page.goto((html / ALEXNET).as_uri())
+    for name, title in (("designed-features", "Designed Features"), ("images", "Images")):
+        page.locator(f"#{name}").evaluate("(section) => section.scrollIntoView()")
+        expect(page.locator(".where")).to_have_text(title)
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.evaluate("moved") == []
+
+
 def test_no_section_is_marked_while_the_introduction_is_read(html, page):
     page.goto((html / ALEXNET).as_uri())
     page.wait_for_load_state("networkidle")

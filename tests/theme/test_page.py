@@ -579,7 +579,7 @@ def test_contents_say_which_page_this_is(html, page, name):
 def test_where_the_system_gives_the_colours_a_border_says_where_one_is(html, browser):
     context = browser.new_context(forced_colors="active", viewport={"width": 1280, "height": 900})
     page = context.new_page()
-    page.goto((html / "chapter_cnn/alexnet.html").as_uri())
+    page.goto((html / "chapter_cnn/alexnet.html").as_uri() + "#training")
     left = "(link) => getComputedStyle(link).borderLeftColor"
     ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     for nav, mark in ((".here ul ul", "[aria-current]"), (".contents", ".current")):
