@@ -338,6 +338,7 @@ def test_drawing_is_brought_to_the_size_and_the_middle_of_the_data_and_named(liv
     choose_image(live, 0)
 
 
+@pytest.mark.only_in("chromium", "Playwright cannot tap in Firefox")
 def test_fingers_draw_and_choose_units_and_the_page_does_not_scroll_meanwhile(html, browser):
     context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
     page = context.new_page()
@@ -355,6 +356,7 @@ def test_fingers_draw_and_choose_units_and_the_page_does_not_scroll_meanwhile(ht
     context.close()
 
 
+@pytest.mark.only_in("chromium", "Playwright sees no requests for files in Firefox")
 def test_nothing_is_loaded_before_the_figure_is_on_the_screen_and_nothing_moves_when_it_is(html, page):
     asked = []
     page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
@@ -370,6 +372,7 @@ def test_nothing_is_loaded_before_the_figure_is_on_the_screen_and_nothing_moves_
     assert page.problems == []
 
 
+@pytest.mark.only_in("chromium", "Playwright sees no requests for files in Firefox")
 def test_what_cannot_be_loaded_is_said(html, browser):
     context = browser.new_context()
     page = context.new_page()

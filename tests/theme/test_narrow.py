@@ -10,6 +10,8 @@ from playwright.sync_api import Browser, Locator, Page
 ALEXNET = "chapter_cnn/alexnet.html"
 READABLE = 9.5  # pixels that letters have at least
 
+pytestmark = pytest.mark.only_in("chromium", "Playwright cannot tap in Firefox")
+
 
 @pytest.fixture(params=[320, 360, 390])
 def phone(html, browser: Browser, request) -> Iterator[Page]:

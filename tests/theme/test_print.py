@@ -33,6 +33,7 @@ def test_no_picture_is_higher_than_most_of_a_sheet_nor_out_of_shape(paper):
         assert figure.evaluate("(figure) => getComputedStyle(figure).objectFit") == "contain"
 
 
+@pytest.mark.only_in("chromium", "Playwright has Firefox print on sheets of another size")
 def test_a_long_table_has_its_head_on_each_sheet_and_its_sums_once(paper, tmp_path):
     if not shutil.which("pdftotext"):
         pytest.skip("no pdftotext on this machine (Debian package poppler-utils)")

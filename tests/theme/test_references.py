@@ -41,6 +41,7 @@ def test_references_are_named_as_in_the_bibliography_and_lead_back_to_each_citat
     page.wait_for_url("**/references.html#krizhevsky2012imagenet")
 
 
+@pytest.mark.only_in("chromium", "Playwright cannot tap in Firefox")
 def test_a_finger_sees_the_note_first_and_goes_on_from_it(html, browser):
     page = phone(browser)
     page.goto((html / "chapter_cnn/alexnet.html").as_uri())
@@ -64,6 +65,7 @@ def test_a_finger_sees_the_note_first_and_goes_on_from_it(html, browser):
     page.context.close()
 
 
+@pytest.mark.only_in("chromium", "Playwright cannot tap in Firefox")
 def test_a_second_tap_follows_the_link_and_a_figure_has_its_note_too(html, browser):
     page = phone(browser)
     page.goto((html / "chapter_cnn/alexnet.html").as_uri())
