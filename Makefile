@@ -85,8 +85,8 @@ coverage: environment ## Show which lines and branches of the helper its tests r
 	@$(PYTHON) -m coverage combine -q
 	@$(PYTHON) -m coverage report
 
-figures: environment ## Draw the figures again: most in a second, filters in minutes, views in a quarter or half of an hour
-	@set -e; for name in alexnet two_gpus convolution pooling dropout ring timeline pipeline receptive activations challenge result filters views; do \
+figures: environment ## Draw the figures again: most in a second, filters in minutes, views and layers in a quarter or half of an hour
+	@set -e; for name in alexnet two_gpus convolution pooling dropout ring timeline pipeline receptive activations challenge result filters views layers; do \
 	    echo "img/$$name.py"; $(PYTHON) img/$$name.py; \
 	done
 

@@ -9,7 +9,7 @@ function noteFor(link) {
     } else if (figure) {
         const caption = document.createElement("p");
         caption.textContent = figure.querySelector("figcaption").textContent.replace("¶", "");
-        const picture = figure.querySelector("img").cloneNode();
+        const picture = figure.querySelector("a img").cloneNode();
         picture.loading = "eager";
         note.append(picture, caption);
     } else {
