@@ -9,7 +9,8 @@ class Explorer {
     ];
 
     constructor(figure) {
-        this.steps = JSON.parse(figure.dataset.steps);
+        this.steps = JSON.parse(figure.querySelector(".tried").dataset.steps);
+        this.figure = figure;
         this.form = figure.querySelector("form");
         this.svg = figure.querySelector("svg");
         this.find = (selector) => figure.querySelectorAll(selector);
@@ -86,7 +87,8 @@ class Explorer {
 
     // What a reader asks for, and what cannot be.
 
-    update() {
+    // What is wrong is said when a reader has left the field, or has asked for it; what has been mended, at once.
+    update(leaves = true) {
         const { size, classes, channels } = this.form.elements;
         const wrong = [size, classes].filter((field) => !field.validity.valid);
         const problems = wrong.map((field) => `${field.labels[0].textContent} has to be a whole number from ` +
@@ -101,7 +103,16 @@ class Explorer {
                 problems.push(this.tooSmall(asked, layers.at(-1)));
             }
         }
-        [size, classes].forEach((field) => field.setAttribute("aria-invalid", wrong.includes(field)));
+        if (wrong.length && !leaves) {
+            return;
+        }
+        for (const field of [size, classes]) {
+            field.setAttribute("aria-invalid", wrong.includes(field));
+            field.removeAttribute("aria-describedby");
+        }
+        for (const field of wrong) {
+            field.setAttribute("aria-describedby", "explorer-message");
+        }
         if (wrong.length) {
             problems.push(`What is drawn is still the network for ${this.asked.size} by ${this.asked.size} pixels.`);
         }
@@ -127,7 +138,6 @@ class Explorer {
         const { size, channels, classes } = asked;
         this.fill("caption span", [`${channels} × ${size} × ${size}`, Explorer.number(classes)]);
         this.fill(".total b", Explorer.cells(this.whole));
-        this.options.forEach(({ group }, i) => group.setAttribute("aria-label", Explorer.accessibleName(layers[i])));
         this.choose(this.chosen);
         this.draw();
     }
@@ -148,6 +158,13 @@ class Explorer {
         this.fill(".chosen small", counts.map((count) => `${Explorer.share(layer[count], this.whole[count])} of all`));
     }
 
+    pick(index) {
+        if (index !== this.picked) {
+            this.picked = index;
+            this.figure.dispatchEvent(new CustomEvent("layer", { detail: this.layers[index].name }));
+        }
+    }
+
     listen() {
         const { size, slider } = this.form.elements;
         this.form.addEventListener("input", ({ target }) => {
@@ -156,8 +173,9 @@ class Explorer {
             } else if (size.validity.valid) {
                 slider.value = size.value;
             }
-            this.update();
+            this.update(target === slider);
         });
+        this.form.addEventListener("change", () => this.update());
         this.form.addEventListener("submit", (event) => event.preventDefault());
         this.form.addEventListener("reset", () => setTimeout(() => this.update()));  // the event comes before the values
         for (const type of ["pointerover", "focusin", "click"]) {
@@ -166,8 +184,13 @@ class Explorer {
                 if (index >= 0 && index !== this.chosen) {
                     this.choose(index);
                 }
+                if (index >= 0 && type !== "pointerover") {
+                    this.pick(index);
+                }
             });
         }
+        // Whoever has picked a layer passes others on the way to what leaves it.
+        this.svg.addEventListener("pointerleave", () => this.choose(this.picked ?? this.chosen));
         this.svg.addEventListener("keydown", (event) => {
             const [before, after, last] = [this.chosen - 1, this.chosen + 1, this.options.length - 1];
             const moves = { ArrowRight: after, ArrowDown: after, ArrowLeft: before, ArrowUp: before, Home: 0, End: last };
@@ -221,6 +244,9 @@ class Explorer {
         this.options.forEach((shapes, i) => {
             Explorer.set(shapes.band, { x: middles[i] - this.room / 2, y: 2, width: this.room, height: "110%", rx: 6 });
             this.drawOutput(shapes, this.layers[i], middles[i]);
+            // What is seen of it is part of what it is called, so that it can be called by that.
+            const [seen, name] = [shapes.name.textContent, Explorer.accessibleName(this.layers[i])];
+            shapes.group.setAttribute("aria-label", name.startsWith(seen) ? name : `${seen}, ${name}`);
         });
         Explorer.ROWS.forEach(({ count, words, kind, kinds }, row) => {
             const bottom = outputs + (row + 1) * (title + bars);
@@ -249,7 +275,7 @@ class Explorer {
         const [kind, number = ""] = name.replace("olution", "").split(" ");
         const roomy = this.room > 58;
         const shape = dense ? [Explorer.number(channels), ""] : [`${size} × ${size}`, `× ${channels}`];
-        const lines = roomy ? [`${kind} ${number}`, ...shape] : [number ? kind[0] + number : kind.toLowerCase(), "", ""];
+        const lines = roomy ? [`${kind} ${number}`, ...shape] : [number ? kind[0] + number : "in", "", ""];
         const below = Explorer.HEIGHTS.outputs - (roomy ? 52 : 22);
         [texts.name, texts.size, texts.channels].forEach((text, i) => {
             Explorer.set(text, { x: Math.max(middle, 18), y: below + 10 + 15 * i });

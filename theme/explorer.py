@@ -1,4 +1,4 @@
-"""The explorer of AlexNet: its layers as data, what each of them costs, and the HTML that `explorer.js` brings to life.
+"""The explorer of AlexNet: its layers as data, what each of them costs, and the HTML that scripts bring to life.
 
 The data goes into the page, for the script. The rules are here for the table that everyone sees, and once more in the
 script for what readers try; the tests hold both to the helper's table of layers.
@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 from d2l.layer_table import COLUMNS, Layer, LayerTable
 
 SIZE, CHANNELS, CLASSES = 224, 1, 10  # of the images and the task in the chapter
+SHOWN = ("ankle boot", "pullover", "dress", "bag")  # the test images, in the order of img/layers.py
 SMALLEST_SIZE, LARGEST_SIZE, MOST_CLASSES = 67, 320, 10_000  # that readers can try
 
 
@@ -76,13 +77,13 @@ def costs(size: int = SIZE, channels: int = CHANNELS, classes: int = CLASSES) ->
     return LayerTable(layers(size, channels))
 
 
-def to_html() -> str:
-    """The explorer: fields, room for the drawing, and the table, which is all there is on paper and without scripts."""
+def to_html(template: str) -> str:
+    """A part of the explorer: ``explorer`` for those who can try it, ``explorer_table`` for all, on paper as well."""
     table = costs()
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("explorer.html").render(
+    return environment.get_template(f"{template}.html").render(
         steps=[step._asdict() for step in STEPS],
         size=SIZE,
         channels=CHANNELS,
@@ -90,6 +91,7 @@ def to_html() -> str:
         smallest_size=SMALLEST_SIZE,
         largest_size=LARGEST_SIZE,
         most_classes=MOST_CLASSES,
+        images=SHOWN,
         columns=COLUMNS,
         rows=[(layer.name, " × ".join(map(str, layer.output_shape[1:])), *layer.cells()[2:]) for layer in table],
         total=table.total.cells()[2:],
@@ -97,8 +99,18 @@ def to_html() -> str:
 
 
 class Explorer(Directive):
-    """``.. explorer::`` in a text: the explorer on a page, nothing elsewhere."""
+    """``.. explorer::`` below a figure makes it one to explore; elsewhere than on a page it stays a picture."""
 
     def run(self) -> list[nodes.Node]:
-        """Return what stands in its place."""
-        return [nodes.raw("", to_html(), format="html")]
+        """Put the explorer into the figure above, which gets an address of its own."""
+        figure = self.state.parent.children[-1] if self.state.parent.children else None
+        if not isinstance(figure, nodes.figure):
+            raise self.error(
+                "An explorer stands right below the figure that it is drawn in; above this one there is none."
+            )
+        parts = [nodes.raw("", to_html(name), format="html") for name in ("explorer", "explorer_table")]
+        figure.insert(0, parts[0])
+        figure.append(parts[1])
+        figure["classes"].append("explorer")
+        figure["ids"].insert(0, "explorer")
+        return []

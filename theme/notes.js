@@ -17,7 +17,7 @@ function noteOn(subject) {
     note.id = "note";
     note.append(text);
     if (subject.matches("figure")) {
-        const picture = subject.querySelector("img").cloneNode();
+        const picture = subject.querySelector("a img").cloneNode();
         picture.loading = "eager";
         text.textContent = subject.querySelector("figcaption").textContent.replace("¶", "");
         note.prepend(picture);

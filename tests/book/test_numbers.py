@@ -198,6 +198,7 @@ def names() -> dict[str, object]:
         "accuracy": lambda framework, network, epoch=0: result.load(framework, network).accuracy[epoch - 1][1],
         "deviation": lambda percent: math.sqrt(percent * (100 - percent) / 10_000),
         "views": json.loads((FIGURES / "views.json").read_text("utf-8")),
+        "layers": json.loads((FIGURES / "layers.json").read_text("utf-8")),
         "training_images": 60_000,  # of Fashion-MNIST
         "math": math,
     }

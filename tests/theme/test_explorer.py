@@ -48,6 +48,7 @@ def ask(page: Page, size: int, channels: int, classes: int) -> None:
     page.get_by_label("Image size", exact=True).fill(str(size))
     page.get_by_label("Channels", exact=True).select_option(str(channels))
     page.get_by_label("Classes", exact=True).fill(str(classes))
+    page.get_by_label("Classes", exact=True).blur()
 
 
 def layers_of(page: Page) -> Locator:
@@ -113,7 +114,7 @@ def test_shares_of_the_two_kinds_are_the_helpers(explorer):
 def test_names_say_what_a_layer_is_and_costs(explorer):
     names = [option.get_attribute("aria-label") for option in layers_of(explorer).all()]
     assert names[:2] == [
-        "Convolution 1: 96 channels of 54 by 54, 11,712 parameters, 33.9 million multiply-adds",
+        "Conv 1, Convolution 1: 96 channels of 54 by 54, 11,712 parameters, 33.9 million multiply-adds",
         "Pooling 1: 96 channels of 26 by 26, 0 parameters, 0 multiply-adds",
     ]
     assert names[-1] == "Dense 3: 10 numbers, 40,970 parameters, 40,960 multiply-adds"
@@ -133,6 +134,7 @@ def test_image_too_small_for_a_layer_names_it_and_the_smallest_that_works(explor
         (66, "Pooling 3 has no output: its window of 3 by 3 is larger than the 2 by 2 that reach it."),
     ]:
         field.fill(str(size))
+        field.blur()
         assert message.inner_text() == f"{sentence} The smallest image that works has 67 by 67 pixels. {still(224)}"
         assert field.get_attribute("aria-invalid") == "true"
         assert (table_rows(explorer), explorer.locator(".explorer svg").inner_html()) == before
@@ -151,16 +153,65 @@ def test_size_that_is_none_gets_one_message_and_leaves_the_last_drawing(explorer
     field.clear()
     field.press_sequentially(text)
     message = explorer.locator("#explorer-message")
-    if text in ("1.5", "1e9", "321"):  # begins with numbers of its own
-        field.blur()
+    assert message.inner_text() == ""  # nobody has finished yet
+    field.blur()
     assert message.inner_text() == f"Image size has to be a whole number from 1 to 320. {still(96)}"
     assert table_rows(explorer) == helper_rows(96, 3, 10)
 
 
 def test_classes_have_limits_too(explorer):
     explorer.get_by_label("Classes", exact=True).fill("1")
+    explorer.get_by_label("Classes", exact=True).blur()
     sentence = "Classes has to be a whole number from 2 to 10,000."
     assert explorer.locator("#explorer-message").inner_text() == f"{sentence} {still(224)}"
+
+
+def test_message_is_that_of_its_field_and_goes_when_it_is_mended(explorer):
+    size, classes = (explorer.get_by_label(name, exact=True) for name in ("Image size", "Classes"))
+    size.fill("63")
+    size.blur()
+    message = explorer.locator("#explorer-message").inner_text()
+    assert message.startswith("Pooling 3 has no output")
+    assert [field.get_attribute("aria-describedby") for field in (size, classes)] == ["explorer-message", None]
+    size.press("Backspace")
+    assert explorer.locator("#explorer-message").inner_text() == message
+    size.press_sequentially("8")
+    assert explorer.locator("#explorer-message").inner_text() == ""
+    classes.fill("")
+    classes.blur()
+    assert explorer.locator("#explorer-message").inner_text().startswith("Classes has to be")
+    assert [field.get_attribute("aria-describedby") for field in (size, classes)] == [None, "explorer-message"]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_message_moves_anything(explorer, width):
+    explorer.set_viewport_size({"width": width, "height": 900})
+    top = "() => document.querySelector('.explorer svg').getBoundingClientRect().top + scrollY"
+    place = explorer.evaluate(top)
+    for size, classes in (("63", "10"), ("9", "1"), ("", ""), ("321", "1")):
+        explorer.get_by_label("Image size", exact=True).fill(size)
+        explorer.get_by_label("Classes", exact=True).fill(classes)
+        explorer.get_by_label("Classes", exact=True).blur()
+        assert explorer.locator("#explorer-message").inner_text()
+        assert explorer.evaluate(top) == place, (size, classes)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_labels_are_whole_and_part_of_their_names(explorer, width):
+    explorer.set_viewport_size({"width": width, "height": 900})
+    svg = explorer.locator(".explorer svg").bounding_box()
+    boxes = [name.bounding_box() for name in explorer.locator(".explorer svg .name").all()]
+    assert all(box["x"] >= svg["x"] and box["x"] + box["width"] <= svg["x"] + svg["width"] for box in boxes)
+    assert all(a["x"] + a["width"] <= b["x"] for a, b in itertools.pairwise(boxes))
+    for option in layers_of(explorer).all():
+        assert option.locator(".name").text_content() in option.get_attribute("aria-label")
+
+
+def test_figure_has_a_heading_a_number_and_an_address(explorer):
+    figure = explorer.locator("figure#explorer")
+    assert re.fullmatch(r"Fig\. 1\.3\.\d+", figure.locator(".caption-number").inner_text().strip())
+    assert figure.locator("figcaption .headerlink").get_attribute("href") == "#explorer"
+    assert figure.locator("xpath=ancestor::section[1]/*[self::h3]").inner_text().startswith("1.3.4.4. Layer by Layer")
 
 
 def test_slider_and_field_are_one_and_reset_brings_back_the_chapters_network(explorer):
@@ -194,12 +245,12 @@ def test_layers_are_one_stop_of_the_keyboard(explorer):
     ]:
         explorer.keyboard.press(key)
         focused = explorer.locator(":focus")
-        assert focused.get_attribute("aria-label").startswith(name + ":")
+        assert f"{name}:" in focused.get_attribute("aria-label")
         assert (focused.get_attribute("aria-selected"), focused.get_attribute("tabindex")) == ("true", "0")
         assert chosen(explorer) == name
         assert explorer.locator(".explorer svg [tabindex='0']").count() == 1
     explorer.keyboard.press("Tab")
-    assert explorer.locator(":focus").inner_text() == "All layers as a table"
+    assert explorer.locator(":focus").get_attribute("name") == "image"
 
 
 def test_hovering_chooses_a_layer(explorer):
@@ -284,6 +335,7 @@ def test_without_scripts_and_on_paper_there_is_the_table(html, browser, page):
     for shown in (plain, page):
         assert shown.locator(".explorer table").is_visible()
         assert shown.locator(".explorer :is(form, svg, .chosen, .total):visible").count() == 0
+        assert shown.locator(".explorer a img[src*=layers]").is_visible()
         assert table_rows(shown) == helper_rows(SIZE, CHANNELS, CLASSES)
     context.close()
 
