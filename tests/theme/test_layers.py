@@ -179,6 +179,7 @@ def test_dense_layers_see_everything_and_the_last_one_says_the_class(page, maps)
     assert maps.get_by_role("slider", disabled=True).count() == 2
 
 
+@pytest.mark.only_in("chromium", "Playwright sees no requests for files in Firefox")
 def test_what_is_not_there_is_named_and_asked_for_again(html, page):
     page.route("**/pooling-2.js", lambda route: route.abort())
     page.goto((html / "chapter_cnn/alexnet.html").as_uri())

@@ -642,9 +642,9 @@ def test_sections_are_read_one_after_the_other(html, page):
 
 
 def render_changed(shown, folder: Path, cell_type: str, change: dict) -> Path:
-    """The page of the last section with its first cell of a type changed; after `html`, which hands out notebooks."""
+    """The page of the chapter's last section with its first cell of a type changed; after `html`, for its notebooks."""
     changed = copy.deepcopy(shown)
-    section = changed[-1]
+    section = [one for one in changed if "/" in one.name][-1]
     next(cell for cell in section.notebook.cells if cell.cell_type == cell_type).update(change)
     render(changed, folder)
     return folder / f"{section.name}.html"
