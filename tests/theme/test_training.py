@@ -42,16 +42,16 @@ def accept(page: Page) -> None:
 
 
 def heading(page: Page):
-    return page.locator(".live caption")
+    return page.locator(".networks caption")
 
 
 def status(page: Page):
-    return page.locator(".live [role=status]")
+    return page.locator(".networks [role=status]")
 
 
 def cells(page: Page) -> list[list[str]]:
     """Loss and accuracy of each network, as the table has them."""
-    return [row.locator("td").all_inner_texts() for row in page.locator(".live tbody tr").all()]
+    return [row.locator("td").all_inner_texts() for row in page.locator(".networks tbody tr").all()]
 
 
 def step(page: Page, steps: int = 1) -> None:
@@ -77,14 +77,14 @@ def test_networks_train_side_by_side_until_they_are_paused(offer):
     assert abs(float(loss) - np.log(10)) < 0.1 and float(relu_loss) < 2
     assert int(accuracy.rstrip("%")) < 25 < int(relu_accuracy.rstrip("%"))
     assert f"sigmoid {accuracy}, ReLU {relu_accuracy}." in status(offer).inner_text()
-    assert "images per second" in offer.locator(".live .rate").inner_text()
+    assert "images per second" in offer.locator(".networks .rate").inner_text()
     before = int(re.search(r"[\d,]+", heading(offer).inner_text())[0].replace(",", ""))
     step(offer)  # takes the next one after those before the pause
     expect(heading(offer)).to_contain_text(f"After {before + 1} steps")
-    names = [plot.get_attribute("aria-label") for plot in offer.locator(".live .plots svg").all()]
+    names = [plot.get_attribute("aria-label") for plot in offer.locator(".networks .plots svg").all()]
     assert [name.split(" after ")[0] for name in names] == ["Loss of training batches", "Accuracy on test images"]
     assert all(f"after {before + 1} steps" in name for name in names)
-    points = [len(line.get_attribute("points").split()) for line in offer.locator(".live polyline").all()]
+    points = [len(line.get_attribute("points").split()) for line in offer.locator(".networks polyline").all()]
     assert points[0] == points[1] > 1 and points[2] == points[3] > 1
 
 
@@ -178,7 +178,7 @@ def test_what_is_said_aloud_does_not_follow_every_step(paused):
     paused.evaluate(
         """() => {
             window.said = [];
-            const status = document.querySelector(".live [role=status]");
+            const status = document.querySelector(".networks [role=status]");
             new MutationObserver(() => said.push(status.textContent)).observe(status, { childList: true });
         }"""
     )
@@ -217,7 +217,7 @@ def test_axe_finds_nothing_and_all_fits(html, browser, theme, width):
     step(page)
     found = Axe().run(page, "figure.trained")
     assert found.violations_count == 0, found.generate_report()
-    for control in page.locator(".live :is(button, select)").all():
+    for control in page.locator(".networks :is(button, select)").all():
         box = control.bounding_box()
         assert box["height"] >= 24 and box["x"] >= 0 and box["x"] + box["width"] <= width
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -234,7 +234,7 @@ def test_picture_stands_on_paper_and_without_scripts(paused, html, browser):
     for shown in (plain, paused):
         assert shown.locator(f"{picture} img").is_visible()
         assert shown.locator(f"{picture} figcaption").is_visible()
-        assert shown.locator(":is(.live, .training):visible").count() == 0
+        assert shown.locator(":is(.networks, .training):visible").count() == 0
     context.close()
 
 
