@@ -91,6 +91,7 @@ def test_page_and_script_have_the_same_images():
     assert ast.literal_eval(constants["SHOWN"]) == SHOWN
 
 
+@pytest.mark.only_in("chromium", "Playwright sees no requests for files in Firefox")
 def test_layers_load_when_they_are_chosen_and_once(page, maps):
     page.wait_for_load_state("networkidle")
     assert not [name for name in page.asked if name.endswith(".js") and name != "d2l.js"]

@@ -225,7 +225,8 @@ def test_every_file_of_a_site_is_asked_for_by_a_page_or_by_the_host(request, whi
 
 
 def test_every_file_of_the_pages_is_asked_for_by_one(html):
-    assert unreached(html) == {"404.html"}
+    # The explorer makes the names of its layers' files of the layers'.
+    assert {file for file in unreached(html) if not file.startswith("_static/layers/")} == {"404.html"}
 
 
 def unreached(folder: Path) -> set[str]:
