@@ -102,11 +102,6 @@ class Translator(HTML5Translator):
             text = self.body[-1]
             self.body[-1] = f"{text[: len(marks)]}</span>{text[len(marks) :]}"
 
-    def visit_figure(self, node: nodes.figure) -> None:
-        """A figure whose address is its label; the number that docutils gives it changes with the figures above."""
-        node["ids"].sort(key=lambda name: re.fullmatch(r"id\d+", name) is not None)
-        super().visit_figure(node)
-
     def visit_citation(self, node: nodes.citation) -> None:
         """An entry of the bibliography; docutils closes a list here that it has not opened."""
         self.body.append(self.starttag(node, "div", CLASS="citation"))
@@ -233,6 +228,15 @@ def _pages_to_write(app: Sphinx, env: BuildEnvironment) -> list[str]:
     return sorted(pages_of_works(env) if shown == before else env.found_docs)
 
 
+def _take_labels_for_addresses(app: Sphinx, doctree: nodes.document) -> None:
+    """Have a figure's label come first among its names, as its address: what docutils counts changes with the others.
+
+    Sphinx then numbers the figure under that name.
+    """
+    for figure in doctree.findall(nodes.figure):
+        figure["ids"].sort(key=lambda name: re.fullmatch(r"id\d+", name) is not None)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx, which `config.ini` tells to use this package."""
     # Sphinx loads each text many times, thousands of nodes in one: to look for garbage there takes a fifth of a build.
@@ -249,6 +253,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("training", Training)
     app.add_directive("convolution", Convolution)
     app.add_directive("lenet", LeNet)
+    app.connect("doctree-read", _take_labels_for_addresses)
     app.connect("env-get-updated", _pages_to_write, priority=900)  # after Sphinx has numbered what is new
     app.connect("html-page-context", _add_context)
     app.connect("build-finished", write_data)

@@ -68,7 +68,7 @@ class Page(NamedTuple):
                 "page": title,
                 "number": ".".join(map(str, number)),
                 "title": self.app.config.numfig_format["figure"] % ".".join(map(str, number)),
-                "address": f"{self.name}.html#{figure['ids'][-1]}",  # its label, if it has one
+                "address": f"{self.name}.html#{figure['ids'][0]}",
                 "text": _spaced(self.words(next(figure.findall(nodes.caption)))),
             }
 

@@ -507,6 +507,14 @@ def test_what_a_reference_stands_for_is_shown_beside_it(html, page):
     assert page.problems == []
 
 
+@pytest.mark.only_in("chromium", "what the build has written is read, which is the same in either")
+@pytest.mark.parametrize("name", PAGES)
+def test_figures_that_have_a_number_say_it_in_their_captions(html, page, name):
+    page.goto((html / name).as_uri())
+    captions = page.locator("main figure[id]:not([id^=id]) figcaption").all_inner_texts()
+    assert [caption for caption in captions if not re.match(r"Fig\. \d+\.\d+\.\d+ ", caption)] == []
+
+
 def test_the_pointer_gets_from_a_reference_to_its_note(html, page):
     page.goto((html / "chapter_cnn/alexnet.html").as_uri())
     link, note = page.get_by_role("link", name="Breiman, 2001"), page.get_by_role("tooltip")
