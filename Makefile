@@ -89,7 +89,7 @@ coverage: environment ## Show which lines and branches of the helper its tests r
 	@$(PYTHON) -m coverage report
 
 figures: environment ## Draw the figures again: most in a second, lenet and filters in minutes, views and layers in a quarter or half of an hour
-	@set -e; for name in alexnet two_gpus convolution pooling dropout ring timeline pipeline receptive activations training_images training challenge result window filters lenet views layers; do \
+	@set -e; for name in alexnet two_gpus convolution pooling dropout ring timeline pipeline receptive activations training challenge result window filters training_images card lenet views layers; do \
 	    echo "img/$$name.py"; $(PYTHON) img/$$name.py; \
 	done
 

@@ -35,6 +35,8 @@ NUMBER_IN_CONTENTS = re.compile(r'(?<=">)[\d.]+ (?=[^<]*</a>)')
 ANSWER_IN_CONTENTS = re.compile(r'<li><a class="reference internal" href="#[^"]*">Answer</a></li>')
 # Pygments marks every name and bracket. Those that look like the rest of the code would be half of a page.
 PLAIN_TOKEN = re.compile(r'<span class="(?:bp|n|n[abntov]|o|p|w)">([^<]*)</span>')
+# What only the pages with these figures load, by the figures' ids.
+SCRIPTS_OF_FIGURES = {"explorer": ("explorer.js", "layers.js"), "convolution": ("convolution.js",)}
 MARKS_AFTER_FORMULA = re.compile(r"[.,;:!?)\u201d\u2019]+")
 PHONE_COLUMNS = 52  # letters of an output side by side that can still be read on a phone
 READABLE = 0.75  # of its own size a plot may be shown at and still be read
@@ -186,6 +188,9 @@ def _add_context(
     """What the templates need besides what Sphinx gives them."""
     context["frameworks"] = FRAMEWORKS
     context["toc"] = ANSWER_IN_CONTENTS.sub("", NUMBER_IN_CONTENTS.sub("", context.get("toc", "")))
+    body = context.get("body", "")
+    scripts = ((script, id) for id, files in SCRIPTS_OF_FIGURES.items() for script in files)
+    context["scripts_of_figures"] = [script for script, id in scripts if f'id="{id}"' in body]
     add_publication(app, page, context, doctree)
 
 

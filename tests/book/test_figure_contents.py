@@ -16,7 +16,9 @@ from book.files import ROOT
 
 IMG = ROOT / "img"
 SVG = "{http://www.w3.org/2000/svg}"
-QUICK = re.findall(r"for name in (.*) filters lenet views layers;", (ROOT / "Makefile").read_text("utf-8"))[0].split()
+QUICK = re.findall(
+    r"for name in (.*) filters training_images card lenet views layers;", (ROOT / "Makefile").read_text("utf-8")
+)[0].split()
 
 
 def fields_by_gradient() -> Iterator[int]:

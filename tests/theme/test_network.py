@@ -12,6 +12,8 @@ from torch import nn  # noqa: E402
 
 from d2l import torch as d2l  # noqa: E402
 
+pytestmark = pytest.mark.only_in("chromium", "the same script computes in either")
+
 NETWORK = ROOT / "theme" / "static" / "network.js"
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "ReLU": nn.ReLU}
 

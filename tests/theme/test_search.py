@@ -9,6 +9,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+pytestmark = pytest.mark.only_in("chromium", "the same script searches in either")
+
 MARKED = "[...(CSS.highlights.get('found') ?? [])].map(String)"
 
 
