@@ -44,7 +44,7 @@ def _places(env: BuildEnvironment) -> dict[str, list[Place]]:
     """The citations of each work, as they follow each other on their pages."""
     places, counts = defaultdict(list), Counter()
     for citation in env.domaindata["cite"]["citation_refs"]:
-        for key in citation.keys:
+        for key in sorted(citation.keys):  # a set, of another order in each process
             counts[citation.docname, key] += 1
             name = f"cite-{key}-{counts[citation.docname, key]}"
             places[key].append(Place(citation.docname, citation.citation_ref_id, name))
