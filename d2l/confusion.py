@@ -28,8 +28,8 @@ def plot_confusion_matrix(
     Raises:
         ValueError: The numbers of examples differ, or there are other classes than names.
     """
-    found, true = _class_numbers(Y_hat, Y)
     logits = to_numpy(Y_hat)
+    found, true = _class_numbers(logits, Y)
     classes = logits.shape[-1] if logits.ndim > 1 else int(max(found.max(), true.max())) + 1
     names = _names(names, classes)
     counts = np.zeros((len(names), len(names)), int)
@@ -74,8 +74,8 @@ def show_mistakes(
     Raises:
         ValueError: The numbers of examples differ, or there are other classes than names.
     """
-    found, true = _class_numbers(Y_hat, Y)
     images, logits = to_numpy(X), to_numpy(Y_hat)
+    found, true = _class_numbers(logits, Y)
     if len(images) != len(true):
         raise ValueError(f"{len(images)} images and {len(true)} classes: give as many of both")
     names = _names(names, int(max(found.max(), true.max())) + 1)
@@ -94,10 +94,9 @@ def show_mistakes(
     return wrong
 
 
-def _class_numbers(Y_hat: Any, Y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The class numbers that are found, and the true ones."""
-    found, true = to_numpy(Y_hat), to_numpy(Y)
-    found = found.argmax(-1) if found.ndim > 1 else found
+def _class_numbers(logits: np.ndarray, Y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The class numbers that are found, in logits or as they are, and the true ones."""
+    found, true = logits.argmax(-1) if logits.ndim > 1 else logits, to_numpy(Y)
     if mistake := _mistake(found, true):
         raise ValueError(mistake)
     return found.astype(int), true.astype(int)

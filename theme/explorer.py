@@ -5,14 +5,14 @@ script for what readers try; the tests hold both to the helper's table of layers
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
-from jinja2 import Environment, FileSystemLoader
 
 from d2l.layer_table import COLUMNS, Layer, LayerTable
+
+from .live import TEMPLATES
 
 SIZE, CHANNELS, CLASSES = 224, 1, 10  # of the images and the task in the chapter
 SHOWN = ("ankle boot", "pullover", "dress", "bag")  # the test images, in the order of img/layers.py
@@ -80,10 +80,7 @@ def costs(size: int = SIZE, channels: int = CHANNELS, classes: int = CLASSES) ->
 def to_html(template: str) -> str:
     """A part of the explorer: ``explorer`` for those who can try it, ``explorer_table`` for all, on paper as well."""
     table = costs()
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template(f"{template}.html").render(
+    return TEMPLATES.get_template(f"{template}.html").render(
         steps=[step._asdict() for step in STEPS],
         size=SIZE,
         channels=CHANNELS,

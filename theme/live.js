@@ -2,12 +2,13 @@
 
 const staticFolder = new URL(".", document.currentScript.src);
 
+// By a tag, since scripts may not read files of a page that was opened from a folder. An error's message is the address.
 function loadScript(name) {
     return new Promise((resolve, reject) => {
         const script = document.createElement("script");
         script.src = new URL(name, staticFolder);
         script.addEventListener("load", resolve);
-        script.addEventListener("error", () => reject(new Error(name)));
+        script.addEventListener("error", () => reject(new Error(script.src)));
         document.head.append(script);
     });
 }
@@ -18,7 +19,7 @@ async function bringToLife(figure) {
             await loadScript(name);
         }
     } catch ({ message }) {
-        figure.querySelector("[role=status]").textContent = `${message}, which this figure needs, could not be loaded. Reload the page to try again.`;
+        figure.querySelector("[role=status]").textContent = `${message.split("/").at(-1)}, which this figure needs, could not be loaded. Reload the page to try again.`;
     }
 }
 

@@ -1,16 +1,10 @@
 // The offer to train two networks in the page, below their picture. Code and images are loaded when a reader takes it.
 
 {
-    const folder = new URL(".", document.currentScript.src);
     const box = document.querySelector(".training");
 
-    // By a tag, since scripts may not read files of a page that was opened from a folder.
-    const load = (name) => new Promise((resolve, reject) => {
-        const script = document.createElement("script");
-        script.src = new URL(name, folder);
-        script.onload = resolve;
-        script.onerror = () => reject(new Error(`${decodeURI(script.src)} could not be loaded`));
-        document.head.append(script);
+    const load = (name) => loadScript(name).catch(({ message }) => {
+        throw new Error(`${decodeURI(message)} could not be loaded`);
     });
 
     const start = async () => {

@@ -7,7 +7,8 @@ from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
-from jinja2 import Environment, FileSystemLoader
+
+from .live import TEMPLATES
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = ("network.js", "fashion-mnist.js", "training.js")
@@ -26,10 +27,7 @@ def images() -> dict[str, Any]:
 def to_html() -> str:
     """The offer to train, and what takes the picture's place then."""
     own = images()
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("training.html").render(
+    return TEMPLATES.get_template("training.html").render(
         megabytes=f"{sum((STATIC / name).stat().st_size for name in SCRIPTS) / 1e6:.1f}",
         training_images=f"{own['trainingImages']:,}",
         test_images=f"{len(own['labels']) - own['trainingImages']:,}",

@@ -3,7 +3,7 @@
 
 class LayerMaps {
     static SIZE = 224; // of the image that the network sees, in pixels
-    static STATIC = new URL("layers/", document.currentScript.src);
+    static FOLDER = "layers"; // among the static files
 
     constructor(figure) {
         this.steps = JSON.parse(figure.querySelector(".tried").dataset.steps);
@@ -27,7 +27,7 @@ class LayerMaps {
     }
 
     showImage() {
-        this.form.querySelector(".seen img").src = new URL(`image-${this.image}.png`, LayerMaps.STATIC);
+        this.form.querySelector(".seen img").src = new URL(`${LayerMaps.FOLDER}/image-${this.image}.png`, staticFolder);
     }
 
     // The first and last pixel, from 0, of what a unit sees in one direction: what its window covers of the layer before,
@@ -54,10 +54,8 @@ class LayerMaps {
             this.show(layer);
         } else if (layer === undefined) {
             this.layers.set(name, null); // on its way
-            const script = document.createElement("script");
-            script.src = new URL(`${name.toLowerCase().replace(" ", "-")}.js`, LayerMaps.STATIC);
-            script.addEventListener("error", () => this.fail(name, script.src));
-            document.head.append(script);
+            const file = `${LayerMaps.FOLDER}/${name.toLowerCase().replace(" ", "-")}.js`;
+            loadScript(file).catch(({ message }) => this.fail(name, message));
         }
     }
 

@@ -61,14 +61,17 @@ class Module(modules.Module, nn.Module):
 
         `Trainer.fit` starts from new parameters. See `d2l.modules.Module.load_weights`.
         """
-        if getattr(getattr(self, "trainer", None), "state", None) is not None:
+        if self._trainer_state() is not None:
             super().load_weights(path)
         else:
             self.loaded_weights = read_weights(weights_path("load_weights", path), "jax")
 
+    def _trainer_state(self) -> TrainState | None:
+        """The state of the model's trainer, if it has one that has one."""
+        return getattr(getattr(self, "trainer", None), "state", None)
+
     def _how_to_predict(self) -> str:
-        name = type(self).__name__
-        state = getattr(getattr(self, "trainer", None), "state", None)
+        name, state = type(self).__name__, self._trainer_state()
         if state is None:
             return (
                 f"{name} holds no parameters: fit it, or predict with model.apply(variables, X), where variables = "
