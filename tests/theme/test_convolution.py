@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from live_figures import check_picture_stands_in
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
@@ -284,13 +285,4 @@ def test_figure_fits_and_so_do_fingers(live, width):
 
 
 def test_without_scripts_and_on_paper_there_is_the_picture(html, browser, live):
-    context = browser.new_context(java_script_enabled=False)
-    plain = context.new_page()
-    plain.goto((html / "chapter_cnn/lenet.html").as_uri())
-    assert not live.locator("#fig-window > a > img").is_visible()
-    live.emulate_media(media="print")
-    for shown in (plain, live):
-        assert shown.locator("#fig-window > a > img").is_visible()
-        assert not shown.locator("#convolution").is_visible()
-        assert shown.locator("#fig-window figcaption").is_visible()
-    context.close()
+    check_picture_stands_in(html, browser, live, "lenet", "#fig-window", "#convolution")

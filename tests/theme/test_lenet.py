@@ -9,6 +9,7 @@ import nbformat
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from live_figures import check_picture_stands_in
 from playwright.sync_api import Page, expect
 
 from book.files import ROOT
@@ -406,12 +407,4 @@ def test_figure_fits_and_so_do_fingers(live, width):
 
 
 def test_without_scripts_and_on_paper_there_is_the_picture(html, browser, live):
-    context = browser.new_context(java_script_enabled=False)
-    plain = context.new_page()
-    plain.goto((html / "chapter_cnn/lenet.html").as_uri())
-    live.emulate_media(media="print")
-    for shown in (plain, live):
-        assert shown.locator("#fig-lenet > a > img").is_visible()
-        assert not shown.locator("#lenet").is_visible()
-        assert shown.locator("#fig-lenet figcaption").is_visible()
-    context.close()
+    check_picture_stands_in(html, browser, live, "lenet", "#fig-lenet", "#lenet")

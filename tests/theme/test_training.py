@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from live_figures import check_picture_stands_in
 from playwright.sync_api import Page, expect
 
 from d2l.fashion_mnist import SAMPLE_FOLDER, read_idx
@@ -226,17 +227,7 @@ def test_axe_finds_nothing_and_all_fits(html, browser, theme, width):
 
 
 def test_picture_stands_on_paper_and_without_scripts(paused, html, browser):
-    context = browser.new_context(java_script_enabled=False)
-    plain = context.new_page()
-    plain.goto((html / "chapter_cnn/ingredients.html").as_uri())
-    picture = "figure:has(img[src*='training.svg'])"
-    assert not paused.locator(f"{picture} img").is_visible()
-    paused.emulate_media(media="print")
-    for shown in (plain, paused):
-        assert shown.locator(f"{picture} img").is_visible()
-        assert shown.locator(f"{picture} figcaption").is_visible()
-        assert shown.locator(":is(.networks, .training):visible").count() == 0
-    context.close()
+    check_picture_stands_in(html, browser, paused, "ingredients", "#fig-training", ":is(.networks, .training)")
 
 
 @pytest.mark.only_in("chromium", "Playwright sees no requests for files in Firefox")
