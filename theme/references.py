@@ -41,14 +41,17 @@ class Place(NamedTuple):
 
 
 def _places(env: BuildEnvironment) -> dict[str, list[Place]]:
-    """The citations of each work, as they follow each other on their pages."""
+    """The citations of each work, by its key, as they follow each other on their pages.
+
+    Which page was read first differs from build to build, and so does the order of keys in a citation of several.
+    """
     places, counts = defaultdict(list), Counter()
     for citation in env.domaindata["cite"]["citation_refs"]:
-        for key in sorted(citation.keys):  # a set, of another order in each process
+        for key in citation.keys:
             counts[citation.docname, key] += 1
             name = f"cite-{key}-{counts[citation.docname, key]}"
             places[key].append(Place(citation.docname, citation.citation_ref_id, name))
-    return places
+    return dict(sorted(places.items()))
 
 
 def _citations(document: nodes.document) -> Iterator[addnodes.pending_xref]:
