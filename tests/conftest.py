@@ -18,6 +18,8 @@ from matplotlib import pyplot as plt
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 from processes import free_ports
 
+from book.build_lock import alone
+from book.cache import is_kept, keep
 from book.compile_notebooks import compile_sections
 from book.errors import BookError
 from book.execute_notebooks import with_outputs
@@ -96,13 +98,17 @@ def shown(sections: list[Compiled]) -> list[Executed]:
 
 
 @pytest.fixture(scope="session")
-def html(sections: list[Compiled], shown: list[Executed]) -> Path:
-    """The pages, rendered from the stored outputs; any warning of Sphinx fails here."""
+def html(sections: list[Compiled], shown: list[Executed], testrun_uid: str) -> Path:
+    """The pages, rendered from the stored outputs by the first worker that asks; any warning of Sphinx fails here."""
     from book.pages import render  # which needs what comes with the extra book
 
-    export_all(sections)
-    render(shown, BUILD / "test_html")
-    return BUILD / "test_html"
+    pages = BUILD / "test_html"
+    with alone():
+        if not is_kept("tests/html", [testrun_uid]):
+            export_all(sections)
+            render(shown, pages)
+            keep("tests/html", [testrun_uid])
+    return pages
 
 
 @pytest.fixture(scope="session")
@@ -220,7 +226,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Have tests run beside each other by file, all but those that share the book's build folder."""
+    """Have tests run beside each other by file, all but those that write in the book's build folder."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
@@ -233,6 +239,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @cache
 def _is_of_book(path: Path) -> bool:
-    """Whether a file's tests import the steps of the build, or take what these make."""
+    """Whether a file's tests import the steps of the build, or take what these make, and are not about its pages."""
+    if path.parent.name == "theme":
+        return False
     taken = re.compile(r"^(from|import) book\b|^def test_.*\b(sections|shown|html)\b", re.M)
     return path.suffix == ".py" and taken.search(path.read_text("utf-8")) is not None

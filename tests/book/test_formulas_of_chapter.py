@@ -318,7 +318,7 @@ def test_speedup_is_what_the_cell_computes():
     assert found == pytest.approx(alone / (alone / n + t))
 
 
-@formula("original", r"P = \frac{k^2 c\, c'}{g}")
+@formula("original", r"P = \frac{c_{\mathrm{in}} \, c_{\mathrm{out}} \, k^2}{g}")
 @pytest.mark.parametrize("g", [1, 2, 4])
 def test_cost_of_a_grouped_convolution(g):
     k, c, made, side = 3, 8, 12, 7
