@@ -5,6 +5,7 @@ So is every number that is written as a word, unless numbers.yml lists its phras
 
 import csv
 import importlib
+import inspect
 import json
 import math
 import re
@@ -203,6 +204,7 @@ def names() -> dict[str, object]:
         "views": json.loads((FIGURES / "views.json").read_text("utf-8")),
         "layers": json.loads((FIGURES / "layers.json").read_text("utf-8")),
         "training_images": 60_000,  # of Fashion-MNIST
+        "default": lambda name, parameter: inspect.signature(getattr(d2l, name)).parameters[parameter].default,
         "math": math,
     }
 
