@@ -40,7 +40,7 @@ def measure() -> Iterator[tuple[str, dict[str, dict[str, float]]]]:
         if not shutil.which(program):
             sys.exit(f"error: the part page needs {program}: Debian's packages npm and chromium")
     forget(WHOLE)  # the tests of the pages render into the same folders
-    subprocess.run(["make", "book"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "book", "book"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     _build_stock()
     for path in source_files():
         name = str(path.relative_to(ROOT).with_suffix(".html"))

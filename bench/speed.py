@@ -3,7 +3,6 @@
 import itertools
 import json
 import os
-import resource
 import statistics
 import sys
 import time
@@ -39,12 +38,23 @@ def measure(tab: str, recipe: str) -> dict[str, Any]:
         "images": images or 60_000,
         "first_epoch": seconds[0],
         "epoch": seconds[-1],
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "memory": peak_memory(),
         "gpu_memory": framework.gpu_memory(),
         "batches": batches_rate(loader),
         "dtype": framework.dtype,
         "flops": matrix_product(framework, 16384 if on_gpu else 3072),
     }
+
+
+def peak_memory() -> int:
+    """Bytes of memory that this process has had at most."""
+    if sys.platform == "win32":
+        import psutil  # which comes with Jupyter's kernel
+
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def matrix_product(framework: Any, n: int) -> float:

@@ -60,5 +60,6 @@ def _check_writable() -> None:
     """
     for folder in (BUILD, *filter(Path.is_dir, BUILD.iterdir())):
         if not os.access(folder, os.W_OK | os.X_OK):
-            number = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+            is_read_only = hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY
+            number = errno.EROFS if is_read_only else errno.EACCES
             raise OSError(number, os.strerror(number), str(folder))

@@ -68,7 +68,11 @@ def _notebook(source: Source, tab: str) -> NotebookNode | None:
 
 def source_notebook(source: Source) -> NotebookNode:
     """A source as one notebook with the cells of all tabs, which starts with a menu to choose the framework."""
-    return _finish(d2lbook_adapter.read_markdown(source.text), "all")
+    notebook = d2lbook_adapter.read_markdown(source.text)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.source = d2lbook_adapter.with_first_tab_chosen(cell.source)
+    return _finish(notebook, "all")
 
 
 def _finish(notebook: NotebookNode, tab: str) -> NotebookNode:

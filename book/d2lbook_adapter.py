@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib
+import os
 import shlex
 import tempfile
 import warnings
@@ -75,6 +76,16 @@ def for_tab(notebook: NotebookNode, tab: str) -> NotebookNode | None:
     return _d2lbook("notebook").get_tab_notebook(notebook, tab, tab)
 
 
+def with_first_tab_chosen(code: str) -> str:
+    """A cell's code whose menu, if it has one, starts with its first framework chosen; d2lbook's has none chosen.
+
+    d2lbook also notes the last choice in /tmp, which all users of a machine share and Windows has not.
+    """
+    menu = "tab.interact_select("
+    first = "tab._LAST_TAB_FILE, tab.select_tab.__defaults__ = os.devnull, None  # the first framework is chosen"
+    return code.replace(menu, f"import os\n\n{first}\n{menu}", 1)
+
+
 def with_own_names(notebook: NotebookNode, tab: str) -> NotebookNode:
     """A notebook with a framework's functions in place of the names that ``config.ini`` gives them, formatted.
 
@@ -119,9 +130,7 @@ def without_slide_marks(notebook: NotebookNode) -> NotebookNode:
 
 def slides(notebook: NotebookNode) -> NotebookNode | None:
     """A notebook of slides for RISE; ``None`` if nothing is marked for them."""
-    config = settings()
-    maker = _d2lbook("slides").Slides(config)
-    maker.config = config  # d2lbook keeps it only where a repository for the decks is configured
+    maker = _d2lbook("slides").Slides(settings())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "deck.ipynb"
         maker.generate(notebook, str(path))
@@ -181,15 +190,20 @@ def page_builder(html: Path, doctrees: Path, context: dict[str, str]) -> Any:
     for part in PAGE_PARTS:
         setattr(sphinx_template, part, "")
     config = settings("all")
-    config.html_dir = str(html.relative_to(ROOT))  # d2lbook does not quote it for the shell
+    config.html_dir = html.relative_to(ROOT).as_posix()  # d2lbook does not quote it for the shell
     for files in ("include_css", "include_js"):
         config.html[files] = _in_order(config.html[files])
     builder = _d2lbook("build").Builder(config)
-    options = "".join(f" -A {name}={shlex.quote(value)}" for name, value in context.items())
-    builder.sphinx_opts += f" -q -d {doctrees.relative_to(ROOT)}{options}"
+    options = "".join(f" -A {name}={_quoted(value)}" for name, value in context.items())
+    builder.sphinx_opts += f" -q -d {doctrees.relative_to(ROOT).as_posix()}{options}"
     # The notebooks for Colab are those that the pages offer. Both steps would first copy all notebooks for nothing.
     builder.colab = builder.sagemaker = lambda: None
     return builder
+
+
+def _quoted(value: str) -> str:
+    """A value as one word for the shell that d2lbook starts Sphinx with; it has no quotes itself on Windows."""
+    return f'"{value}"' if os.name == "nt" else shlex.quote(value)
 
 
 def _in_order(patterns: str) -> str:
@@ -198,7 +212,8 @@ def _in_order(patterns: str) -> str:
     d2lbook takes them in the order in which the file system lists them.
     """
     files = {path for pattern in patterns.split() for path in ROOT.glob(pattern)}
-    return " ".join(str(path.relative_to(ROOT)) for path in sorted(files, key=lambda path: (path.stem != "book", path)))
+    ordered = sorted(files, key=lambda path: (path.stem != "book", path))
+    return " ".join(path.relative_to(ROOT).as_posix() for path in ordered)
 
 
 @in_root
@@ -212,7 +227,7 @@ def pdf_builder(tab: str, title: str, folder: Path) -> Any:
     config = settings(tab)
     # Relative, since d2lbook does not quote them for the shell.
     folder = folder.relative_to(ROOT)
-    config.eval_dir, config.rst_dir, config.pdf_dir = (str(folder / part) for part in ("eval", "rst", "tex"))
+    config.eval_dir, config.rst_dir, config.pdf_dir = ((folder / part).as_posix() for part in ("eval", "rst", "tex"))
     config._set_target()  # the name of the LaTeX file follows from that of the folder
     config.project["title"] += f": {title}"
     config.build["sphinx_configs"] += "\n" + config.pdf["sphinx_configs"]

@@ -6,13 +6,13 @@ import functools
 import itertools
 import json
 import mimetypes
-import os
+import posixpath
 import re
 import shutil
 import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import nbformat
@@ -108,7 +108,7 @@ def export(notebook: NotebookNode, name: Path) -> None:
 
 def listing(notebook: NotebookNode, section: str, names: Collection[str]) -> NotebookNode:
     """A copy of a section's notebook whose tables of contents list these sections only: a framework may lack some."""
-    folder = Path(section).parent
+    folder = PurePosixPath(section).parent
 
     def kept(match: re.Match) -> str:
         lines = match["lines"].splitlines()
@@ -175,10 +175,10 @@ def in_one_file(notebook: NotebookNode, section: str) -> NotebookNode:
 
 
 def _plain(text: str, section: str) -> str:
-    folder = Path(section).parent
+    folder = PurePosixPath(section).parent
 
     def link(target: Target) -> str:
-        return f"[{target.text}]({os.path.relpath(target.section, folder)}.ipynb)"
+        return f"[{target.text}]({posixpath.relpath(target.section, folder)}.ipynb)"
 
     def reference(match: re.Match) -> str:
         known = _targets() if match["role"] == "numref" else _bibliography()

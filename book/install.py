@@ -1,24 +1,28 @@
-"""Install what a verb of make needs into .venv: ``python -m book.install EXTRA ... --tabs "pytorch jax"``.
+"""See that what a verb needs is installed: into .venv, in the root of the repository, unless this Python has it.
 
-It runs in the root of the repository, before anything is installed: it needs Python alone, as does what it imports.
+It runs before anything is installed: it needs Python alone, as does what it imports.
 """
 
-import argparse
 import hashlib
+import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Literal
 
 from .errors import BookError
 from .frameworks import FRAMEWORKS, chosen_tabs
 
+NAME = "alexnet-d2l"
 VENV = Path(".venv")
-PYTHON = VENV / "bin" / "python"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 CONSTRAINTS = Path("constraints.txt")
 # Tests run a GPU's kernels with it. TensorFlow ends a process that imports both, so it has a folder of its own.
 TRITON = VENV / "triton"
@@ -26,36 +30,129 @@ TRITON = VENV / "triton"
 INSTALLED = VENV / "installed"
 
 
-def install(extras: Collection[str]) -> None:
-    """Install those of these extras that are not there yet, in the versions of constraints.txt.
+@dataclass(frozen=True)
+class Needs:
+    """What a verb needs: nothing, where there are no extras.
+
+    Attributes:
+        extras: Of pyproject.toml.
+        frameworks: Whether it needs those that are asked for besides, or "all" where none is; or is content with those
+            that are "there".
+    """
+
+    extras: tuple[str, ...]
+    frameworks: Literal["all", "there"] | None = None
+
+
+def prepare(needs: Needs, tabs: Iterable[str]) -> str | None:
+    """See that what a verb needs is there, and install it into .venv if it is not.
+
+    An environment outside this folder, such as one of conda's, is its user's, and nothing is installed into it.
+
+    Args:
+        needs: What it needs.
+        tabs: The frameworks that are asked for by name.
+
+    Returns:
+        The Python to run the verb with, if it is not this process as it is.
+
+    Raises:
+        BookError: It could not be installed, or an environment of the user's lacks something; the message says what.
+    """
+    if not needs.extras:
+        return None
+    if not _is_here() and _is_installed(NAME):
+        check_environment(needs.extras)
+        return None
+    frameworks = []
+    if needs.frameworks:
+        frameworks = chosen_tabs(tabs if tabs or needs.frameworks == "all" else installed_tabs())
+    try:
+        renewed = install([*frameworks, *needs.extras])
+    except subprocess.CalledProcessError as error:
+        raise BookError(f"could not be installed, as said above: {' '.join(error.cmd)}") from None
+    return str(PYTHON) if renewed or not _is_here() else None
+
+
+def _is_here() -> bool:
+    """Whether this Python is that of .venv."""
+    return Path(sys.prefix).resolve().parent == Path.cwd().resolve()
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return bool(distribution(name))
+    except PackageNotFoundError:
+        return False
+
+
+def check_environment(extras: Iterable[str]) -> None:
+    """See that this Python has what some extras bring, on every machine alike.
+
+    Raises:
+        BookError: It lacks something; the message says how to install it.
+    """
+    lacking = []
+    for requirement in distribution(NAME).requires or ():
+        found = re.fullmatch(r"([\w.-]+)[^;]*;\s*extra == .(\w+).", requirement)
+        if found and found[2] in extras and not _is_installed(found[1]):
+            lacking.append(found[1])
+    if lacking:
+        raise BookError(
+            f"{sys.prefix} lacks {', '.join(lacking)}: {sys.executable} -m pip install "
+            f'--constraint {CONSTRAINTS} --editable ".[{",".join(extras)}]"'
+        )
+
+
+def install(extras: Collection[str]) -> bool:
+    """Install those of these extras that are not there yet, in the versions of constraints.txt; whether any were not.
 
     What is there stays; it is renewed when these versions change.
 
     Raises:
+        BookError: This Python has another version than the book runs with.
         CalledProcessError: Something could not be installed.
     """
     versions = hashlib.sha256(Path("pyproject.toml").read_bytes() + CONSTRAINTS.read_bytes()).hexdigest()
     last, *there = _stamp()
     if last == versions and set(extras) <= set(there):
-        return
+        return False
     wanted = list(dict.fromkeys([*there, *extras]))
     tool = "uv" if shutil.which("uv") else "pip"
     size = "all of the frameworks take 5 to 9 GB and three to ten minutes"
     print(f"Installing {', '.join(wanted)} into {VENV} with {tool}, once: {size}.", flush=True)
     start = time.monotonic()
-    if Path(sys.prefix).resolve() == VENV.resolve():
+    if _is_here():
         _remove_former_name()
     else:
+        check_version()
         subprocess.run(new_environment(), check=True)
     subprocess.run(installation(wanted), check=True)
+    if "book" in wanted:
+        subprocess.run([str(PYTHON), "-m", "book.pandoc"], check=True)
     if "test" in wanted and has_triton():
         subprocess.run(triton_installation(), check=True)
-    INSTALLED.write_text("\n".join([versions, *wanted]) + "\n", "utf-8")
-    print(f"Installed in {time.monotonic() - start:.0f} s.")
+    INSTALLED.write_text("\n".join([versions, *wanted]) + "\n", "utf-8", newline="\n")
+    print(f"Installed in {time.monotonic() - start:.0f} s.", flush=True)
+    return True
+
+
+def check_version() -> None:
+    """See that an environment for the book can be made with this Python.
+
+    Raises:
+        BookError: It cannot; the message says which can.
+    """
+    if not (3, 11) <= sys.version_info < (3, 13):
+        ask = "py -3.12" if os.name == "nt" else "python3.12"
+        raise BookError(
+            f"the book needs Python 3.11 or 3.12, and {sys.executable} is {platform.python_version()}: "
+            f"{ask} -m book, or python -m book in an environment of conda's"
+        )
 
 
 def installed_tabs() -> list[str]:
-    """The frameworks that are installed beside what makes the book; none in an environment for `make quick` alone."""
+    """The frameworks that are installed beside what makes the book; none in an environment for `quick` alone."""
     _, *there = _stamp()
     return [tab for tab in FRAMEWORKS if tab in there and "book" in there]
 
@@ -99,29 +196,3 @@ def _remove_former_name() -> None:
     if re.search("^d2l==", subprocess.run(listed, check=True, capture_output=True, text=True).stdout, re.M):
         subprocess.run(_pip("uninstall", "--quiet", "--yes", "d2l"), check=True)
         shutil.rmtree("d2l.egg-info", ignore_errors=True)
-
-
-def main() -> int:
-    """Parse the command line and install."""
-    parser = argparse.ArgumentParser(prog="python -m book.install", description="Install what make needs.")
-    parser.add_argument("extras", nargs="*", help="such as book test")
-    parser.add_argument("--tabs", default="", help="frameworks, such as 'pytorch jax'; all if there are none")
-    parser.add_argument("--keep", action="store_true", help="without --tabs, those that are there will do")
-    args = parser.parse_args()
-    tabs = [args.tabs] if args.tabs or not args.keep else installed_tabs()
-    try:
-        install([*chosen_tabs(tabs), *args.extras])
-    except BookError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except subprocess.CalledProcessError as error:
-        print(f"error: could not be installed, as said above: {' '.join(error.cmd)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted: the same command goes on with the installation.", file=sys.stderr)
-        return 130
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

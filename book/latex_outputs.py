@@ -4,6 +4,7 @@ import base64
 import copy
 import io
 import itertools
+import os
 import re
 import shutil
 import subprocess
@@ -123,17 +124,20 @@ def _can_be_drawn(svg: str) -> bool:
     return shutil.which(program) is None or _made(program, "--format=pdf", text=svg) is not None
 
 
+def _limit_memory() -> None:
+    import resource  # which Windows lacks
+
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+
 def _made(*command: str, text: str) -> bytes | None:
-    """What a program makes of a text; nothing if it fails, or takes more than `SECONDS` or `MEMORY`."""
-    import resource  # which systems without LaTeX's programs need not have
+    """What a program makes of a text; nothing if it fails, or takes more than `SECONDS` or `MEMORY`.
 
-    def limit_memory() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-
+    Windows limits the seconds only.
+    """
+    limits: dict[str, Any] = {} if os.name == "nt" else {"preexec_fn": _limit_memory}
     try:
-        done = subprocess.run(
-            command, input=text.encode(), capture_output=True, timeout=SECONDS, preexec_fn=limit_memory
-        )
+        done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=SECONDS, **limits)
     except subprocess.TimeoutExpired:
         return None
     return done.stdout if done.returncode == 0 else None

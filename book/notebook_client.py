@@ -107,9 +107,12 @@ class Client(NotebookClient):
         with STARTING:
             self._killed = True
             provisioner = self.km.provisioner if self.km else None
-            if isinstance(provisioner, LocalProvisioner) and provisioner.process and provisioner.pgid:
+            if isinstance(provisioner, LocalProvisioner) and provisioner.process:
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(provisioner.pgid, signal.SIGKILL)
+                    if provisioner.pgid:
+                        os.killpg(provisioner.pgid, signal.SIGKILL)
+                    else:  # Windows has no process groups
+                        provisioner.process.kill()
 
     async def async_start_new_kernel_client(self) -> KernelClient:
         client = await super().async_start_new_kernel_client()

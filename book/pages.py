@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from .errors import BookError
 from .files import BUILD, ROOT, write_notebook
 from .page_structure import check_page
 from .pandoc import cached_pandoc, put_on_path
+from .programs import script
 from .publication import Publication
 from .rst_outputs import with_rst
 from .sanitize_outputs import Safe
@@ -139,7 +139,7 @@ def running_sphinx(problem: str) -> Iterator[None]:
     Raises:
         BookError: d2lbook gave up; the message is ``problem``.
     """
-    put_on_path(sys.executable)  # where sphinx-build is
+    put_on_path(script("sphinx-build"))
     # pybtex says so in Sphinx's process; the kernels of later runs have nothing to hide.
     environment = patch.dict(os.environ, PYTHONWARNINGS="ignore:pkg_resources is deprecated:UserWarning")
     with environment, warnings.catch_warnings(), cached_pandoc():

@@ -3,6 +3,8 @@
 import contextlib
 import importlib.metadata
 import os
+import shutil
+import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,3 +44,18 @@ def put_on_path(program: str) -> None:
     folder = str(Path(program).parent)
     if folder not in os.environ["PATH"].split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([folder, os.environ["PATH"]])
+
+
+def put_into_environment() -> None:
+    """Put pandoc beside this environment's programs, where d2lbook's own command finds it, too."""
+    program = Path(pypandoc.get_pandoc_path())
+    place = Path(sysconfig.get_path("scripts"), program.name)
+    place.unlink(missing_ok=True)
+    try:
+        os.link(program, place)  # which needs no rights on Windows, as a symbolic link does
+    except OSError:  # another disk, or one that has no links
+        shutil.copy2(program, place)
+
+
+if __name__ == "__main__":
+    put_into_environment()

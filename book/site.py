@@ -56,12 +56,12 @@ def make_site(html: Path = HTML, site: Path = SITE) -> str:
     shutil.copytree(html, fresh)
     (fresh / ".nojekyll").touch()  # GitHub would leave out folders that begin with _
     not_found = fresh / NOT_FOUND
-    not_found.write_text(from_anywhere(not_found.read_text("utf-8"), publication), "utf-8")
+    not_found.write_text(from_anywhere(not_found.read_text("utf-8"), publication), "utf-8", newline="\n")
     lines = [f"The site: {site}"]
     if publication.site_url:
-        (fresh / "sitemap.xml").write_text(sitemap(publication), "utf-8")
+        (fresh / "sitemap.xml").write_text(sitemap(publication), "utf-8", newline="\n")
         (fresh / "robots.txt").write_text(
-            f"User-agent: *\nAllow: /\nSitemap: {publication.site_url}sitemap.xml\n", "utf-8"
+            f"User-agent: *\nAllow: /\nSitemap: {publication.site_url}sitemap.xml\n", "utf-8", newline="\n"
         )
     else:
         lines.append(
@@ -96,4 +96,4 @@ def write_binder(folder: Path, publication: Publication) -> None:
     folder.mkdir()
     shutil.copy(ROOT / "constraints.txt", folder)
     text = BINDER.format(extras=",".join(FRAMEWORKS), address=helper_address(publication), name=NAME)
-    (folder / "environment.yml").write_text(text, "utf-8")
+    (folder / "environment.yml").write_text(text, "utf-8", newline="\n")

@@ -48,7 +48,7 @@ class Source:
     @property
     def name(self) -> str:
         """The name of its section, such as ``chapter_cnn/alexnet``."""
-        return str(self.path.relative_to(ROOT).with_suffix(""))
+        return self.path.relative_to(ROOT).with_suffix("").as_posix()
 
     @property
     def file(self) -> str:
@@ -176,7 +176,7 @@ def read_text(path: Path) -> str:
 
 def file_name(path: Path) -> str:
     """A file's path from the root of the book, for messages."""
-    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
 
 
 def check_source(source: Source, tabs: list[str]) -> list[str]:

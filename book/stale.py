@@ -76,7 +76,7 @@ def contents_hash(
     for path in sorted({path for path in paths if path.is_file()}):
         name = path.relative_to(root)
         if not any(KEPT_BY_PROGRAMS.match(part) for part in name.parts):
-            parts += [str(name), content_of(path)]
+            parts += [name.as_posix(), content_of(path)]
     return digest(parts)
 
 

@@ -24,7 +24,7 @@ def usable_processors() -> int:
 
 def cores_are_shown_twice() -> bool:
     """Whether the system lists each core as two processors or more (simultaneous multithreading), as far as it says."""
-    return not SIBLINGS.exists() or len(re.findall(r"\d+", SIBLINGS.read_text())) > 1
+    return not SIBLINGS.exists() or len(re.findall(r"\d+", SIBLINGS.read_text("utf-8"))) > 1
 
 
 def physical_memory() -> float:
@@ -36,7 +36,7 @@ def physical_memory() -> float:
 
 def cpu_has_bfloat16() -> bool:
     """Whether the processor multiplies ``bfloat16`` by itself (AVX-512 BF16), as far as the system says."""
-    flags = re.search(r"^flags\s*:(.*)", CPU_INFO.read_text(), re.MULTILINE) if CPU_INFO.exists() else None
+    flags = re.search(r"^flags\s*:(.*)", CPU_INFO.read_text("utf-8"), re.MULTILINE) if CPU_INFO.exists() else None
     return flags is not None and "avx512_bf16" in flags[1].split()
 
 

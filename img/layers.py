@@ -142,13 +142,13 @@ def main() -> None:
     chances, truths = predict(model, data), torch.from_numpy(data.val.labels).long()
     right = (chances.argmax(1) == truths).sum().item()
     facts = {"side": SIDE, "images": IMAGES, "test_images": len(truths), "accuracy": round(right / len(truths), 4)}
-    (FOLDER / "layers.json").write_text(json.dumps(facts) + "\n", encoding="utf-8")
+    (FOLDER / "layers.json").write_text(json.dumps(facts) + "\n", encoding="utf-8", newline="\n")
     chosen = [int((truths == CLASSES.index(name)).nonzero()[0]) for name in SHOWN]
     found = outputs(model, torch.stack([data.val[i][0] for i in chosen]))
     STATIC.mkdir(parents=True, exist_ok=True)
     for name, Y in found.items():
         text = f"explorerLayer({json.dumps(taken_down(name, Y), separators=(',', ':'))});\n"
-        (STATIC / f"{name.lower().replace(' ', '-')}.js").write_text(text, encoding="utf-8")
+        (STATIC / f"{name.lower().replace(' ', '-')}.js").write_text(text, encoding="utf-8", newline="\n")
     for number, i in enumerate(chosen):
         Image.fromarray(data.val.images[i]).save(STATIC / f"image-{number}.png", optimize=True)
     draw(data.val.images[chosen[0]], found)

@@ -173,7 +173,7 @@ def main() -> None:
         ],
         "layers": layers,
     }
-    Path(__file__).with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    Path(__file__).with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8", newline="\n")
     draw(model, test.images[0], CLASSES[test.labels[0]])
 
 

@@ -90,4 +90,6 @@ def arrow(parent: ET.Element, x: float, top: float, bottom: float) -> None:
 def save(script: str, svg: ET.Element) -> None:
     """Write the picture beside the script that drew it."""
     ET.indent(svg)
-    Path(script).with_suffix(".svg").write_text(ET.tostring(svg, encoding="unicode") + "\n", encoding="utf-8")
+    Path(script).with_suffix(".svg").write_text(
+        ET.tostring(svg, encoding="unicode") + "\n", encoding="utf-8", newline="\n"
+    )

@@ -30,7 +30,7 @@ def main() -> None:
     packed = base64.b64encode(zlib.compress(images.tobytes(), 9)).decode()
     data = {"trainingImages": TRAINING, "labels": labels.tolist(), "images": packed}
     path = ROOT / "theme" / "static" / "fashion-mnist.js"
-    path.write_text(f"{HEAD}{json.dumps(data, separators=(',', ':'))};\n", encoding="utf-8")
+    path.write_text(f"{HEAD}{json.dumps(data, separators=(',', ':'))};\n", encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

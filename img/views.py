@@ -161,7 +161,7 @@ def main() -> None:
         "accuracy": round(counts.trace().item() / len(truths), 4),
         "confusion": counts.tolist(),
     }
-    (FOLDER / "views.json").write_text(json.dumps(facts) + "\n", encoding="utf-8")
+    (FOLDER / "views.json").write_text(json.dumps(facts) + "\n", encoding="utf-8", newline="\n")
     wrong = guesses != truths
     believed = chances.gather(1, truths[:, None])[:, 0]
     worst = torch.where(wrong, believed, 2).argsort()[:MISTAKES]

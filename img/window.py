@@ -112,7 +112,7 @@ def main() -> None:
     """Write the images, and draw."""
     named = images()
     facts = [{"name": name, "pixels": base64.b64encode(image).decode()} for name, image in named.items()]
-    Path(__file__).with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    Path(__file__).with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8", newline="\n")
     draw(named["Ankle boot"] / 255)
 
 

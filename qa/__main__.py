@@ -1,4 +1,4 @@
-"""Judge the work: ``python -m qa COMMAND``. The Makefile names the commands that people use."""
+"""Judge the work: ``python -m qa COMMAND``. They are verbs of `book.verbs`."""
 
 import argparse
 import sys
@@ -58,7 +58,7 @@ def main() -> int:
         run=lambda args: mutants(args.only, args.random, args.seed),
         interrupted="what was found is kept; ONLY=... tries some of the others.",
     )
-    return run_command(parser)
+    return run_command(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -178,7 +178,7 @@ def try_out(mutant: Mutant) -> Verdict:
     with copied_repository() as copy:
         place = mutant.place(copy)
         path = copy / place.file
-        path.write_text(replaced(path.read_text("utf-8"), place, mutant.new), "utf-8")
+        path.write_text(replaced(path.read_text("utf-8"), place, mutant.new), "utf-8", newline="\n")
         for notebook in (tests for tests in mutant.tests if tests.endswith(".ipynb")):
             _run(copy, "-c", RECOMPILE, notebook).check_returncode()
         last = stored().get(mutant.name, Verdict("", 0)).caught_by

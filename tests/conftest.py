@@ -1,5 +1,8 @@
 """What holds for all tests: the smoke profile, no GPU, and notebooks compared by what their outputs mean."""
 
+import windows  # noqa: F401, first, since it decides what others find here
+
+# isort: split
 import os
 import re
 import shutil

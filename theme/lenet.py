@@ -67,4 +67,4 @@ def write_data(app: Sphinx, problem: Exception | None) -> None:
         return
     data = json.loads(DATA.read_text("utf-8"))
     script = f"globalThis.lenetData = {json.dumps(data)};\n"
-    Path(app.outdir, "_static", "lenet-data.js").write_text(script, encoding="utf-8")
+    Path(app.outdir, "_static", "lenet-data.js").write_text(script, encoding="utf-8", newline="\n")

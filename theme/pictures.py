@@ -66,4 +66,4 @@ def finish_pictures(app: Sphinx, problem: Exception | None) -> None:
             text = path.read_text("utf-8")
             if "<image" in text and DARK not in text:
                 start = text.index(">", text.index("<svg")) + 1
-                path.write_text(text[:start] + DARK + text[start:], "utf-8")
+                path.write_text(text[:start] + DARK + text[start:], "utf-8", newline="\n")

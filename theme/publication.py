@@ -24,7 +24,9 @@ TEXT_LICENCE = "https://creativecommons.org/licenses/by-sa/4.0/"
 
 def add_publication(app: Sphinx, page: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
     """Tell the templates of a page what they need of it."""
-    publication, book = Publication(context["site_url"], context["repository"]), citation()
+    given = {name: context[name] for name in ("site_url", "repository") if name in context}
+    publication = Publication(**given) if given else Publication.configured()  # d2lbook's own build gives none
+    book = citation()
     is_section = doctree is not None
     title = app.env.titles[page].astext() if is_section and page != app.config.root_doc else book.title
     description = _description(doctree) if is_section else book.title

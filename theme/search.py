@@ -136,7 +136,7 @@ def _write_index(app: Sphinx, problem: Exception | None) -> None:
     entries = [*(entry for page in pages for entry in page.entries()), *_works(app)]
     filled = [{name: value for name, value in entry.items() if value} for entry in entries]
     script = f"window.searchIndex = {json.dumps(filled, ensure_ascii=False, separators=(',', ':'))};\n"
-    Path(app.outdir, "_static", "search-index.js").write_text(script, encoding="utf-8")
+    Path(app.outdir, "_static", "search-index.js").write_text(script, encoding="utf-8", newline="\n")
 
 
 def add_search(app: Sphinx) -> None:

@@ -5,13 +5,11 @@ import contextlib
 import copy
 import dataclasses
 import errno
-import functools
 import itertools
 import json
 import os
 import queue
 import re
-import shlex
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +21,7 @@ from nbconvert.exporters import templateexporter
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from book import __main__, cache, execute_notebooks, pandoc, recordings
-from book.__main__ import main
+from book import cache, commands, execute_notebooks, pandoc, recordings
 from book.build_lock import alone
 from book.cache import cached_notebook, forget
 from book.compile_notebooks import TOOLS, compile_sections, compile_source, source_notebook
@@ -50,6 +47,7 @@ from book.source import (
 )
 from book.stale import code_files, contents_hash
 from book.truncate_outputs import CHARACTERS, LINES, truncated
+from book.verbs import run_here
 from d2l.data_error import DataError
 from d2l.mime import CURVES_MIME, RUN_MIME
 from d2l.smoke_profile import Profile
@@ -75,23 +73,23 @@ def source_file(tmp_path, monkeypatch, text: str):
 
 def pins(path: str) -> dict[str, str]:
     """Exact versions in a constraints file."""
-    lines = (ROOT / path).read_text().splitlines()
+    lines = (ROOT / path).read_text("utf-8").splitlines()
     return {
         canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines) if version
     }
 
 
 def test_environment_yml_and_constraints_agree():
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
     listed = next(item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
     constraints = pins("constraints.txt")
-    exact = dict(line.split("==") for line in listed if "==" in line)
+    exact = dict(line.partition(" ")[0].split("==") for line in listed if "==" in line)
     assert {"d2lbook", "jupyter", "torch", "mxnet", "tensorflow", "matplotlib", "nbval"} <= exact.keys()
     assert {name: constraints.get(name) for name in exact} == exact
 
 
 def test_constraints_satisfy_every_requirement_of_the_package():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     constraints = pins("constraints.txt")
     requirements = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
     assert set(TABS) | {"book", "test", "figures"} == set(project["optional-dependencies"])
@@ -629,17 +627,16 @@ def test_text_for_a_tab_is_of_no_other_framework():
 
 
 @pytest.mark.parametrize("tab", TABS)
-def test_source_opened_as_a_notebook_runs_in_the_framework_picked(tab, tmp_path):
+def test_source_opened_as_a_notebook_runs_in_the_framework_picked(tab):
     if not is_installed(tab):
         pytest.skip(f"the framework of the {tab} tab is not installed here")
     notebook = source_notebook(Source.read(ROOT / "chapter_cnn" / "alexnet.md"))
     menu, *cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert f"tab.interact_select({TABS})" in menu.source
-    # What the menu calls when a person picks an entry. d2lbook notes it in a file that all users of a machine share.
-    file = f"sys.modules['d2lbook.tab']._LAST_TAB_FILE = {str(tmp_path / 'tab')!r}"
-    picked = nbformat.v4.new_code_cell(f"import sys\n{file}\ntab.select_tab({tab!r})")
+    # What the menu calls when a person picks an entry; the first one is chosen from the start.
+    picked = [nbformat.v4.new_code_cell(f"tab.select_tab({tab!r})")] if tab != TABS[0] else []
     # Training is the notebook tests' part.
-    notebook.cells = [menu, picked, *(cell for cell in cells if "trainer.fit" not in cell.source)]
+    notebook.cells = [menu, *picked, *(cell for cell in cells if "trainer.fit" not in cell.source)]
     executed = run(Compiled("chapter_cnn/alexnet", "all", notebook), "smoke").notebook
     text = "".join(output.get("text", "") for cell in executed.cells for output in cell.outputs)
     assert "output shape: (1, 10)" in text
@@ -1146,51 +1143,16 @@ def test_only_runs_with_results_can_be_recorded(limits, message):
 
 def test_limits_may_be_parted_by_blanks_or_commas(monkeypatch):
     called = []
-    monkeypatch.setattr(__main__, "compile_sections", list)
+    monkeypatch.setattr(commands, "compile_sections", list)
     monkeypatch.setattr(recordings, "record", lambda *arguments: called.append(arguments))
     for limits in (["epochs=1", "images=6000"], ["epochs=1,images=6000"], []):
-        __main__.record("mxnet", limits, "lenet")
+        commands.record("mxnet", limits, "lenet")
     assert called == [([], "mxnet", limits, "lenet") for limits in (*["epochs=1,images=6000"] * 2, "full")]
 
 
-@pytest.mark.parametrize(
-    ("verb", "handed_over"),
-    [
-        *((verb, ()) for verb in ("data", "notebooks", "slides", "site", "lib")),
-        ("build", (["pytorch", "jax"],)),
-        ("record", ("mxnet", ["epochs=1", "images=6000"], "lenet")),
-        ("reference", (True, "lenet")),
-        ("pdf", ("mxnet",)),
-    ],
-)
-def test_every_verb_of_make_hands_over_its_variables(monkeypatch, verb, handed_over):
-    text = (ROOT / "Makefile").read_text("utf-8")
-    words = {
-        "TAB": "mxnet",
-        "TABS": "pytorch jax",
-        "SECTION": "lenet",
-        "LIMITS": "epochs=1 images=6000",
-        "WRITE": "yes",
-    }
-    for variable, value in words.items():
-        text = text.replace(f"$({variable})", value)
-    recipe = next(line for line in text.splitlines() if re.search(rf"\$\(BOOK\) {verb}\b", line))
-    called = []
-
-    @functools.wraps(getattr(__main__, verb))
-    def called_instead(*arguments: object) -> None:
-        called.append(arguments)
-
-    monkeypatch.setattr(__main__, verb, called_instead)
-    monkeypatch.setattr("sys.argv", ["book", *shlex.split(recipe.partition("$(BOOK)")[2])])
-    assert main() == 0
-    assert called == [handed_over]
-
-
 def test_make_data_says_whether_the_images_are_here(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["book", "data"])
     monkeypatch.setattr("d2l.fashion_mnist.load_fashion_mnist", lambda folder, profile: None)
-    assert main() == 0
+    assert run_here(["data"]) == 0
     assert capsys.readouterr() == ("Fashion-MNIST is here, whole.\n", "")
 
     def fails(folder: Path, profile: Profile) -> None:
@@ -1198,26 +1160,24 @@ def test_make_data_says_whether_the_images_are_here(monkeypatch, capsys):
         raise DataError("no network")
 
     monkeypatch.setattr("d2l.fashion_mnist.load_fashion_mnist", fails)
-    assert main() == 1
+    assert run_here(["data"]) == 1
     assert capsys.readouterr() == ("", "error: no network\n")
 
 
 def test_make_notebooks_and_lib_say_what_they_have_written(tmp_path, monkeypatch, capsys):
     sections = [small_section("x = 1")]
     handed_out = []
-    monkeypatch.setattr(__main__, "compile_sections", lambda: sections)
+    monkeypatch.setattr(commands, "compile_sections", lambda: sections)
     monkeypatch.setattr("book.export_notebooks.export_all", handed_out.append)
-    monkeypatch.setattr("sys.argv", ["book", "notebooks"])
-    assert main() == 0
+    assert run_here(["notebooks"]) == 0
     assert handed_out == [sections]
     assert capsys.readouterr().out == f"A notebook per section and framework: {NOTEBOOKS}\n"
     old, new = tmp_path / "old.py", tmp_path / "new.py"
     for module in (old, new):
         module.write_text("x = 1\n")
-    monkeypatch.setattr(__main__, "ROOT", tmp_path)
+    monkeypatch.setattr(commands, "ROOT", tmp_path)
     monkeypatch.setattr("book.library.library", lambda: {old: "x = 1\n", new: "x = 2\n"})
-    monkeypatch.setattr("sys.argv", ["book", "lib"])
-    assert main() == 0
+    assert run_here(["lib"]) == 0
     assert capsys.readouterr().out == "Renewed new.py\n"
     assert (old.read_text(), new.read_text()) == ("x = 1\n", "x = 2\n")
 
@@ -1287,10 +1247,10 @@ def disk_full(folder: Path) -> Callable[..., int]:
     """In place of ``Path.write_text``: writes half of what is to go into a folder."""
     write_text = Path.write_text
 
-    def write(path: Path, text: str, *args: object) -> int:
+    def write(path: Path, text: str, *args: str, **options: str) -> int:
         if not path.is_relative_to(folder):
-            return write_text(path, text, *args)
-        write_text(path, text[: len(text) // 2], *args)
+            return write_text(path, text, *args, **options)
+        write_text(path, text[: len(text) // 2], *args, **options)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     return write

@@ -17,7 +17,6 @@ from processes import TIME_LIMIT
 from test_book import disk_full, small_section
 
 from book import build, execute_notebooks
-from book.__main__ import main
 from book.errors import BookError
 from book.execute_notebooks import with_outputs
 from book.files import ROOT
@@ -27,6 +26,7 @@ from book.pages import repair
 from book.recordings import recording_path
 from book.reference_numbers import reference_path
 from book.section import Compiled, Executed
+from book.verbs import run_here
 
 KILL = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
 
@@ -51,8 +51,7 @@ def small_book(tmp_path, monkeypatch) -> Callable[..., int]:
 
     def build_book(*sections: Compiled, tabs: str = "") -> int:
         monkeypatch.setattr(build, "compile_sections", lambda: sections)
-        monkeypatch.setattr("sys.argv", ["book", "build", *tabs.split()])
-        return main()
+        return run_here(["book", *tabs.split()])
 
     return build_book
 
@@ -345,7 +344,8 @@ def test_what_one_folder_has_left_is_not_taken_for_whole_pages(small_book, tmp_p
 
 STOPPED = """
 import sys
-from book import __main__
+from book import commands
+from book.verbs import run_here
 from test_build import Path, execute_notebooks, small_section
 
 def build(tabs):
@@ -356,9 +356,8 @@ def build(tabs):
     execute_notebooks.run(*sections, "smoke") if len(sections) == 1 else execute_notebooks.run_all(sections)
 
 _, verb, *cells = sys.argv
-sys.argv = ["book", verb]
-__main__.build = build
-sys.exit(__main__.main())
+commands.build = build
+sys.exit(run_here([verb]))
 """
 STOP = """
 import os, pathlib, signal, time

@@ -31,7 +31,8 @@ COMMAND = """
 import sys
 from pathlib import Path
 from filelock import FileLock
-from book import __main__, build_lock
+from book import build_lock, commands
+from book.verbs import run_here
 build_lock.BUILD = Path(sys.argv.pop())
 build_lock.LOCK = FileLock(build_lock.BUILD / "lock")
 
@@ -41,9 +42,8 @@ def compile_sections():
     sys.exit()
 
 
-__main__.compile_sections = compile_sections
-sys.argv = ["book", "notebooks"]
-sys.exit(__main__.main())
+commands.compile_sections = compile_sections
+sys.exit(run_here(["notebooks"]))
 """
 
 

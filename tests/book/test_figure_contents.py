@@ -13,12 +13,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from book.files import ROOT
+from book.verbs import FIGURES
 
 IMG = ROOT / "img"
 SVG = "{http://www.w3.org/2000/svg}"
-QUICK = re.findall(
-    r"for name in (.*) filters training_images card lenet views layers;", (ROOT / "Makefile").read_text("utf-8")
-)[0].split()
+QUICK = FIGURES[: FIGURES.index("filters")]
 
 
 def fields_by_gradient() -> Iterator[int]:
@@ -58,10 +57,8 @@ def test_every_figure_has_a_script_that_names_it():
 
 
 def test_every_script_is_run_by_make_figures():
-    makefile = (ROOT / "Makefile").read_text()
-    recipe = makefile[makefile.index("\nfigures:") :].split("\n\n")[0].split()
-    drawing = {script.stem for script in IMG.glob("*.py") if "__main__" in script.read_text()}
-    assert drawing - {"page"} <= set(recipe)  # page.py photographs the built page
+    drawing = {script.stem for script in IMG.glob("*.py") if "__main__" in script.read_text("utf-8")}
+    assert drawing - {"page"} <= set(FIGURES)  # page.py photographs the built page
 
 
 def test_every_point_of_the_timeline_has_a_source():

@@ -11,13 +11,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from book import __main__ as commands
 from book import pdf
 from book.errors import BookError
 from book.files import BUILD, ROOT
 from book.frameworks import FRAMEWORKS
 from book.latex_floats import protect_citations
 from book.section import Executed
+from book.verbs import run_here
 
 # A formula, and what reads a file, runs a program, and ends what is around it.
 LATEX = [
@@ -58,16 +58,10 @@ def own_folders(monkeypatch) -> None:
         monkeypatch.setenv(variable, "")
 
 
-def run_command(monkeypatch, *words: str) -> int:
-    """``python -m book`` with these words."""
-    monkeypatch.setattr("sys.argv", ["book", *words])
-    return commands.main()
-
-
 def test_what_is_missing_is_named_before_anything_is_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("book.build.results", lambda tabs: pytest.fail("ran the notebooks first"))
-    assert run_command(monkeypatch, "pdf", "pytorch") == 1
+    assert run_here(["pdf", "pytorch"]) == 1
     message = capsys.readouterr().err
     assert "a PDF needs xelatex, latexmk, rsvg-convert" in message
     install = message.splitlines()[-1].split()
@@ -89,7 +83,7 @@ def test_only_what_is_missing_is_asked_for(tmp_path, monkeypatch):
 
 
 def test_unknown_tab_is_named_with_the_known_ones(monkeypatch, capsys):
-    assert run_command(monkeypatch, "pdf", "theano") == 1
+    assert run_here(["pdf", "theano"]) == 1
     assert "TAB='theano': known tabs are pytorch, tensorflow, mxnet, jax" in capsys.readouterr().err
 
 
@@ -100,7 +94,7 @@ def test_make_pdf_makes_one_tab_or_all(monkeypatch, tab, made):
     monkeypatch.setattr(pdf, "check_tools", lambda: None)
     monkeypatch.setattr("book.build.results", lambda tabs: [])
     monkeypatch.setattr(pdf, "make_pdf", lambda shown, tab: done.append(tab))
-    assert run_command(monkeypatch, *shlex.split(recipe.partition("$(BOOK)")[2].replace("$(TAB)", tab))) == 0
+    assert run_here(shlex.split(recipe.partition("$(BOOK)")[2].replace("$(TAB)", tab))) == 0
     assert done == made
 
 

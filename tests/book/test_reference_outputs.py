@@ -9,9 +9,9 @@ import pytest
 from nbformat import NotebookNode
 
 from book import reference_outputs
-from book.__main__ import main
 from book.files import ROOT
 from book.section import Compiled, Executed
+from book.verbs import run_here
 from d2l.mime import CURVES_MIME, RUN_MIME
 
 pytestmark = pytest.mark.quick
@@ -59,7 +59,7 @@ def renew(monkeypatch, tmp_path):
     monkeypatch.setattr("book.reference_numbers.REFERENCES", tmp_path)
     monkeypatch.setattr(reference_outputs, "ROOT", tmp_path)
     monkeypatch.setattr(reference_outputs, "is_installed", lambda tab: True)
-    monkeypatch.setattr("book.__main__.compile_sections", lambda: sections)
+    monkeypatch.setattr("book.commands.compile_sections", lambda: sections)
     for section in sections:
         reference_outputs.write_notebook(
             stored[section.name.removeprefix("chapter_test/")], reference_outputs.reference_path(section)
@@ -78,9 +78,8 @@ def renew(monkeypatch, tmp_path):
 
     def renew(write: str = "", stdin: io.StringIO | None = None, section: str = "") -> int:
         arguments = recipe.partition("$(BOOK)")[2].replace("$(WRITE)", write).replace("$(SECTION)", section)
-        monkeypatch.setattr("sys.argv", ["book", *shlex.split(arguments)])
         monkeypatch.setattr("sys.stdin", stdin or io.StringIO())
-        return main()
+        return run_here(shlex.split(arguments))
 
     renew.now = now
     renew.files = lambda: {path.stem: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

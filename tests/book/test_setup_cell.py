@@ -48,7 +48,7 @@ def environment_without_helper(folder: Path, tab: str | None) -> Path:
     find = "import sysconfig; print(sysconfig.get_path('purelib'))"
     own = subprocess.run([python, "-c", find], check=True, capture_output=True, text=True).stdout.strip()
     # Paths in such a file are looked in, and files of this kind that lie there are not read.
-    Path(own, "others.pth").write_text(f"{packages}\n")
+    Path(own, "others.pth").write_text(f"{packages}\n", encoding="utf-8")
     return python
 
 

@@ -39,7 +39,7 @@ def folder(tmp_path, monkeypatch):
 
 def lines(path="run.jsonl"):
     """A log's lines."""
-    text = Path(path).read_text()
+    text = Path(path).read_text(encoding="utf-8")
     assert text.endswith("\n")
     return [json.loads(line) for line in text.splitlines()]
 
@@ -759,7 +759,7 @@ def test_file_of_any_size_is_looked_at_in_little_memory(folder):
     """A log that has grown for years, and what is none."""
     size = 1 << 40
     for beginning in ('{"time": "2026', "\0"):
-        Path("file").write_text(beginning)
+        Path("file").write_text(beginning, encoding="utf-8")
         os.truncate("file", size)
         tracemalloc.start()
         try:
@@ -858,7 +858,7 @@ def test_a_point_is_in_the_file_after_the_step_that_draws_it(folder):
         observer.before_fit(trainer)
         board.draw(0.0, 1.0, "train_loss", every_n=2)
         observer.after_batch(trainer, train=True)
-        assert Path("run.jsonl").read_text() == ""
+        assert Path("run.jsonl").read_text(encoding="utf-8") == ""
         board.draw(0.5, 2.0, "train_loss", every_n=2)
         observer.after_batch(trainer, train=True)
         assert points() == [{"epoch": 0.25, "train_loss": 1.5}]

@@ -74,5 +74,5 @@ def wait_shortly_at_exit() -> None:
 
 def _end_soon() -> None:
     sys.stdout.flush()
-    nowhere = open(os.devnull, "w")  # noqa: SIM115
+    nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     faulthandler.dump_traceback_later(PATIENCE_SECONDS, exit=True, file=nowhere)
