@@ -6,9 +6,9 @@ QA := $(PYTHON) -m qa
 LINT := .venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/codespell && .venv/bin/basedpyright
 PYTEST := $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4
 # The environment's own Python looks for what is missing in it; where there is none, the first that fits makes it.
-INSTALL := for python in $(PYTHON) python3.11 python3.12 python3 ""; do \
-        if [ -z "$$python" ]; then echo "error: Python 3.11 or 3.12 is needed; found neither" >&2; exit 1; fi; \
-        if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then break; fi; \
+INSTALL := for python in $(PYTHON) python3.11 python3.12 python3.13 python3 ""; do \
+        if [ -z "$$python" ]; then echo "error: Python 3.11, 3.12 or 3.13 is needed; found none" >&2; exit 1; fi; \
+        if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then break; fi; \
     done; $$python -m book.install
 export D2L_DATA ?= $(CURDIR)/data
 # d2lbook reads and writes files in the encoding of the locale, which may have no sign for what is in them.
@@ -96,8 +96,8 @@ figures: environment ## Draw the figures again: most in a second, lenet and filt
 lib: any-environment ## Take what the chapter marks #@save, and the aliases of config.ini, into the helper d2l
 	@$(BOOK) lib
 
-audit: any-environment ## Look the pinned packages up in the database of known vulnerabilities
-	@$(QA) audit
+audit: any-environment ## Look the pinned packages up in the database of known vulnerabilities: make audit [DATABASE=FOLDER]
+	@$(QA) audit "$(DATABASE)"
 
 format: any-environment ## Format and lint the Python code
 	@.venv/bin/ruff format

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from .errors import BookError
 from .frameworks import FRAMEWORKS, chosen_tabs
+from .versions import chosen_versions
 
 VENV = Path(".venv")
 PYTHON = VENV / "bin" / "python"
-CONSTRAINTS = Path("constraints.txt")
 # Tests run a GPU's kernels with it. TensorFlow ends a process that imports both, so it has a folder of its own.
 TRITON = VENV / "triton"
 # In a line each, the hash of what decides on versions, and the extras that are installed in these.
@@ -27,18 +27,20 @@ INSTALLED = VENV / "installed"
 
 
 def install(extras: Collection[str]) -> None:
-    """Install those of these extras that are not there yet, in the versions of constraints.txt.
+    """Install those of these extras that are not there yet, in the versions that are chosen (`chosen_versions`).
 
     What is there stays; it is renewed when these versions change.
 
     Raises:
+        BookError: No such versions can be had.
         CalledProcessError: Something could not be installed.
     """
-    versions = hashlib.sha256(Path("pyproject.toml").read_bytes() + CONSTRAINTS.read_bytes()).hexdigest()
+    chosen = chosen_versions(VENV)
+    versions = hashlib.sha256(Path("pyproject.toml").read_bytes() + Path(chosen.file).read_bytes()).hexdigest()
     last, *there = _stamp()
-    if last == versions and set(extras) <= set(there):
+    if last == versions and set(chosen.fitting(extras)) <= set(there):
         return
-    wanted = list(dict.fromkeys([*there, *extras]))
+    wanted = chosen.fitting(dict.fromkeys([*there, *extras]))
     tool = "uv" if shutil.which("uv") else "pip"
     size = "all of the frameworks take 5 to 9 GB and three to ten minutes"
     print(f"Installing {', '.join(wanted)} into {VENV} with {tool}, once: {size}.", flush=True)
@@ -47,9 +49,15 @@ def install(extras: Collection[str]) -> None:
         _remove_former_name()
     else:
         subprocess.run(new_environment(), check=True)
+    if unfit := set(there) - set(wanted):
+        print(f"Removing {', '.join(unfit)}, which the versions in {chosen.file} leave out.", flush=True)
+        subprocess.run(
+            _pip("uninstall", "--quiet", "--yes", *(FRAMEWORKS[extra].module for extra in unfit)), check=True
+        )
     subprocess.run(installation(wanted), check=True)
     if "test" in wanted and has_triton():
         subprocess.run(triton_installation(), check=True)
+    chosen.remember(VENV)
     INSTALLED.write_text("\n".join([versions, *wanted]) + "\n", "utf-8")
     print(f"Installed in {time.monotonic() - start:.0f} s.")
 
@@ -73,7 +81,9 @@ def new_environment() -> list[str]:
 
 def installation(extras: Collection[str]) -> list[str]:
     """The command that installs this repository with some extras."""
-    return _pip("install", "--quiet", "--constraint", str(CONSTRAINTS), "--editable", f".[{','.join(extras)}]")
+    return _pip(
+        "install", "--quiet", "--constraint", chosen_versions(VENV).file, "--editable", f".[{','.join(extras)}]"
+    )
 
 
 def has_triton() -> bool:
@@ -83,7 +93,7 @@ def has_triton() -> bool:
 
 def triton_installation() -> list[str]:
     """The command that installs Triton, in the version that PyTorch asks for on GPUs, where nothing else is."""
-    options = ("--quiet", "--no-deps", "--constraint", str(CONSTRAINTS), "--target", str(TRITON))
+    options = ("--quiet", "--no-deps", "--constraint", chosen_versions(VENV).file, "--target", str(TRITON))
     return _pip("install", *options, "triton")
 
 

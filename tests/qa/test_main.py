@@ -15,11 +15,11 @@ pytestmark = pytest.mark.quick
 
 @pytest.mark.parametrize(
     ("verb", "handed_over"),
-    [("chapters", ()), ("faults", ()), ("audit", ()), ("mutants", ("resize", "40", "7"))],
+    [("chapters", ()), ("faults", ()), ("audit", ("all.zip",)), ("mutants", ("resize", "40", "7"))],
 )
 def test_every_verb_of_make_hands_over_its_variables(monkeypatch, verb, handed_over):
     text = (ROOT / "Makefile").read_text("utf-8")
-    for variable, value in {"ONLY": "resize", "RANDOM": "40", "SEED": "7"}.items():
+    for variable, value in {"ONLY": "resize", "RANDOM": "40", "SEED": "7", "DATABASE": "all.zip"}.items():
         text = text.replace(f"$({variable})", value)
     recipe = next(line for line in text.splitlines() if re.search(rf"\$\(QA\) {verb}\b", line))
     called = []
