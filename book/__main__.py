@@ -103,6 +103,17 @@ def lib() -> None:
             print(f"Renewed {module.relative_to(ROOT)}")
 
 
+def links(check: bool) -> None:
+    """List the links that lead out of the book and its documents, each with where it stands, or check them."""
+    from .links import check_links, external_links
+
+    found = external_links()
+    if check:
+        print(*check_links(found), f"{len(found)} links were checked.", sep="\n")
+    else:
+        print(*(f"{address}  {', '.join(places)}" for address, places in found.items()), sep="\n")
+
+
 def main() -> int:
     """Parse the command line and run a command."""
     parser = argparse.ArgumentParser(prog="python -m book", description="Build the book from its Markdown sources.")
@@ -133,6 +144,9 @@ def main() -> int:
     printer = commands.add_parser("pdf", help=pdf.__doc__)
     printer.add_argument("tab", nargs="?", default="")
     printer.set_defaults(run=lambda args: pdf(args.tab), interrupted=goes_on)
+    lister = commands.add_parser("links", help=links.__doc__)
+    lister.add_argument("--check", action="store_true", help="ask for each, in minutes; it needs the network")
+    lister.set_defaults(run=lambda args: links(args.check))
     return run_command(parser)
 
 
