@@ -1,12 +1,12 @@
 # The verbs of this repository, in short; `make help` lists them. Each calls `python -m book`, which does the work on every
 # system, and book/verbs.py says how. The environment's own Python is asked first; where there is none, the first that fits.
-BOOK := for python in .venv/bin/python $${VIRTUAL_ENV:+python} $${CONDA_PREFIX:+python} python3.11 python3.12 python3 ""; do \
-        if [ -z "$$python" ]; then echo "error: Python 3.11 or 3.12 is needed; found neither" >&2; exit 1; fi; \
-        if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then break; fi; \
+BOOK := for python in .venv/bin/python $${VIRTUAL_ENV:+python} $${CONDA_PREFIX:+python} python3.11 python3.12 python3.13 python3 ""; do \
+        if [ -z "$$python" ]; then echo "error: Python 3.11, 3.12 or 3.13 is needed; found none" >&2; exit 1; fi; \
+        if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then break; fi; \
     done; exec $$python -m book
 
 .PHONY: help book test quick notebooks slides pdf site serve lab data record reference bench chapters contract faults mutants soak \
-    coverage figures lib audit format clean install
+    coverage figures lib audit links format clean install
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -74,8 +74,11 @@ figures: ## Draw the figures again: most in a second, lenet and filters in minut
 lib: ## Take what the chapter marks #@save, and the aliases of config.ini, into the helper d2l
 	@$(BOOK) lib
 
-audit: ## Look the pinned packages up in the database of known vulnerabilities
-	@$(BOOK) audit
+audit: ## Look the pinned packages up in the database of known vulnerabilities: make audit [DATABASE=FOLDER]
+	@$(BOOK) audit $(DATABASE)
+
+links: ## List the links that lead out of the book and its documents, or ask for each: make links [CHECK=yes]
+	@$(BOOK) links --check "$(CHECK)"
 
 format: ## Format and lint the Python code
 	@$(BOOK) format

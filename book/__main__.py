@@ -3,7 +3,7 @@
 import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036, which is for whoever has an older one
-    sys.exit(f"error: Python 3.11 or 3.12 is needed, and {sys.executable} is {sys.version.split()[0]}")
+    sys.exit(f"error: Python 3.11, 3.12 or 3.13 is needed, and {sys.executable} is {sys.version.split()[0]}")
 
 from .verbs import main
 

@@ -99,3 +99,14 @@ def lib() -> None:
         if module.read_text("utf-8") != text:
             atomic_write(text, module)
             print(f"Renewed {module.relative_to(ROOT)}")
+
+
+def links(check: bool) -> None:
+    """List the links that lead out of the book and its documents, each with where it stands, or check them."""
+    from .links import check_links, external_links
+
+    found = external_links()
+    if check:
+        print(*check_links(found), f"{len(found)} links were checked.", sep="\n")
+    else:
+        print(*(f"{address}  {', '.join(places)}" for address, places in found.items()), sep="\n")

@@ -14,7 +14,7 @@ from .source import Source, check_source, check_sources, configured_tabs, source
 from .stale import code_files, files_hash
 
 # What decides, besides its text, what a source becomes.
-TOOLS = (*code_files(ROOT, "book/compile_notebooks.py"), "config.ini", "constraints.txt", "references.bib")
+TOOLS = (*code_files(ROOT, "book/compile_notebooks.py"), "config.ini", "constraints*.txt", "references.bib")
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 
 

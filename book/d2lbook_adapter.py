@@ -24,9 +24,14 @@ PAGE_PARTS += ("copybutton_css", "hide_bibkey_css", "limit_output_length_css", "
 
 @contextlib.contextmanager
 def old_setuptools() -> Iterator[None]:
-    """For imports of d2l-notedown and pybtex: both import pkg_resources, which says on import that it will go away."""
+    """For imports of d2lbook, d2l-notedown and pybtex, which are older than what Python now warns of.
+
+    The last two import pkg_resources, which says on import that it will go away.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
+        # Of patterns that d2lbook and others write in ordinary strings; Python 3.12 and later say so when they compile.
+        warnings.simplefilter("ignore", SyntaxWarning)
         yield
 
 

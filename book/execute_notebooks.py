@@ -14,9 +14,11 @@ from .cache import digest, is_kept, keep, kept_notebook
 from .errors import BookError
 from .files import NOTEBOOKS, ROOT
 from .frameworks import FRAMEWORKS
+from .install import VENV
 from .notebook_client import Client, run_clients
 from .section import Compiled, Executed, Section
 from .stale import bare, bare_file, contents_hash, shows_code
+from .versions import chosen_versions
 
 MEMORY = 4 * 2**30  # bytes that a smoke run may take; those of MXNet take the most
 
@@ -171,7 +173,7 @@ def _part_of_helper(path: Path) -> str:
 
 def run_code(section: Section) -> str:
     """Hash of all that a smoke run of the section depends on: its cells, the helper with its images, the versions."""
-    versions = bare_file(ROOT / "constraints.txt").decode()
+    versions = bare_file(ROOT / chosen_versions(ROOT / VENV).file).decode()
     whole = (Path.read_bytes,) if shows_code(_sources(section.notebook)) else ()
     return digest([cell_code(section.notebook), helper_code(section.tab, *whole), versions])
 

@@ -240,7 +240,8 @@ def _works() -> str:
     """All works as a list, in the style that d2lbook gives them on pages."""
     with old_setuptools():
         from pybtex.plugin import find_plugin
-    style: Any = find_plugin("pybtex.style.formatting", "apa")()
+
+        style: Any = find_plugin("pybtex.style.formatting", "apa")()
     backend = find_plugin("pybtex.backends", "markdown")()
     works = style.format_entries(style.sort(_bibliography().values()))
     return "\n".join(f"- {' '.join(work.text.render(backend).split())}" for work in works)

@@ -19,11 +19,11 @@ from typing import Literal
 
 from .errors import BookError
 from .frameworks import FRAMEWORKS, chosen_tabs
+from .versions import chosen_versions
 
 NAME = "alexnet-d2l"
 VENV = Path(".venv")
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-CONSTRAINTS = Path("constraints.txt")
 # Tests run a GPU's kernels with it. TensorFlow ends a process that imports both, so it has a folder of its own.
 TRITON = VENV / "triton"
 # In a line each, the hash of what decides on versions, and the extras that are installed in these.
@@ -100,24 +100,25 @@ def check_environment(extras: Iterable[str]) -> None:
     if lacking:
         raise BookError(
             f"{sys.prefix} lacks {', '.join(lacking)}: {sys.executable} -m pip install "
-            f'--constraint {CONSTRAINTS} --editable ".[{",".join(extras)}]"'
+            f'--constraint {chosen_versions(Path(sys.prefix)).file} --editable ".[{",".join(extras)}]"'
         )
 
 
 def install(extras: Collection[str]) -> bool:
-    """Install those of these extras that are not there yet, in the versions of constraints.txt; whether any were not.
+    """Install those of these extras that are not there yet, in the chosen versions; whether any were not.
 
     What is there stays; it is renewed when these versions change.
 
     Raises:
-        BookError: This Python has another version than the book runs with.
+        BookError: No such versions can be had.
         CalledProcessError: Something could not be installed.
     """
-    versions = hashlib.sha256(Path("pyproject.toml").read_bytes() + CONSTRAINTS.read_bytes()).hexdigest()
+    chosen = chosen_versions(VENV)
+    versions = hashlib.sha256(Path("pyproject.toml").read_bytes() + Path(chosen.file).read_bytes()).hexdigest()
     last, *there = _stamp()
-    if last == versions and set(extras) <= set(there):
+    if last == versions and set(chosen.fitting(extras)) <= set(there):
         return False
-    wanted = list(dict.fromkeys([*there, *extras]))
+    wanted = chosen.fitting(dict.fromkeys([*there, *extras]))
     tool = "uv" if shutil.which("uv") else "pip"
     size = "all of the frameworks take 5 to 9 GB and three to ten minutes"
     print(f"Installing {', '.join(wanted)} into {VENV} with {tool}, once: {size}.", flush=True)
@@ -125,30 +126,20 @@ def install(extras: Collection[str]) -> bool:
     if _is_here():
         _remove_former_name()
     else:
-        check_version()
         subprocess.run(new_environment(), check=True)
+    if unfit := set(there) - set(wanted):
+        print(f"Removing {', '.join(unfit)}, which the versions in {chosen.file} leave out.", flush=True)
+        modules = (FRAMEWORKS[extra].module for extra in unfit)
+        subprocess.run(_pip("uninstall", "--quiet", "--yes", *modules), check=True)
     subprocess.run(installation(wanted), check=True)
     if "book" in wanted:
         subprocess.run([str(PYTHON), "-m", "book.pandoc"], check=True)
     if "test" in wanted and has_triton():
         subprocess.run(triton_installation(), check=True)
+    chosen.remember(VENV)
     INSTALLED.write_text("\n".join([versions, *wanted]) + "\n", "utf-8", newline="\n")
     print(f"Installed in {time.monotonic() - start:.0f} s.", flush=True)
     return True
-
-
-def check_version() -> None:
-    """See that an environment for the book can be made with this Python.
-
-    Raises:
-        BookError: It cannot; the message says which can.
-    """
-    if not (3, 11) <= sys.version_info < (3, 13):
-        ask = "py -3.12" if os.name == "nt" else "python3.12"
-        raise BookError(
-            f"the book needs Python 3.11 or 3.12, and {sys.executable} is {platform.python_version()}: "
-            f"{ask} -m book, or python -m book in an environment of conda's"
-        )
 
 
 def installed_tabs() -> list[str]:
@@ -170,7 +161,8 @@ def new_environment() -> list[str]:
 
 def installation(extras: Collection[str]) -> list[str]:
     """The command that installs this repository with some extras."""
-    return _pip("install", "--quiet", "--constraint", str(CONSTRAINTS), "--editable", f".[{','.join(extras)}]")
+    constraints = chosen_versions(VENV).file
+    return _pip("install", "--quiet", "--constraint", constraints, "--editable", f".[{','.join(extras)}]")
 
 
 def has_triton() -> bool:
@@ -180,7 +172,7 @@ def has_triton() -> bool:
 
 def triton_installation() -> list[str]:
     """The command that installs Triton, in the version that PyTorch asks for on GPUs, where nothing else is."""
-    options = ("--quiet", "--no-deps", "--constraint", str(CONSTRAINTS), "--target", str(TRITON))
+    options = ("--quiet", "--no-deps", "--constraint", chosen_versions(VENV).file, "--target", str(TRITON))
     return _pip("install", *options, "triton")
 
 

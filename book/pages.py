@@ -140,8 +140,9 @@ def running_sphinx(problem: str) -> Iterator[None]:
         BookError: d2lbook gave up; the message is ``problem``.
     """
     put_on_path(script("sphinx-build"))
-    # pybtex says so in Sphinx's process; the kernels of later runs have nothing to hide.
-    environment = patch.dict(os.environ, PYTHONWARNINGS="ignore:pkg_resources is deprecated:UserWarning")
+    # Older packages say so in Sphinx's process; the kernels of later runs have nothing to hide.
+    ignored = "ignore:pkg_resources is deprecated:UserWarning,ignore::SyntaxWarning"
+    environment = patch.dict(os.environ, PYTHONWARNINGS=ignored)
     with environment, warnings.catch_warnings(), cached_pandoc():
         # d2lbook makes several cells of one that has texts for single tabs, all with its name; nbformat renames them.
         warnings.simplefilter("ignore", DuplicateCellId)

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from .cache import digest
 from .files import ROOT
+from .versions import VERSIONS
 
 # What readers see is made from these: texts, pictures but not the scripts that draw them, and stored outputs.
 TEXTS = ("*.md", "chapter_*/*.md")
@@ -24,9 +25,10 @@ SHOWS_CODE = re.compile(
 )
 # What programs keep for themselves: hidden files, compiled code, and copies of a file that is edited or merged.
 KEPT_BY_PROGRAMS = re.compile(r"\.|__pycache__|#.*#$|.*(?:~|\.pyc|\.pyo|\.bak|\.orig|\.rej|\.part)$")
+PINS_COMMENT = re.compile(rb"^[ \t]*(?:#.*)?\n|[ \t]+#.*$", re.M)
 COMMENTS = {
     "config.ini": re.compile(rb"^[ \t]*[#;].*\n?", re.M),
-    "constraints.txt": re.compile(rb"^[ \t]*(?:#.*)?\n|[ \t]+#.*$", re.M),
+    **{versions.file: PINS_COMMENT for versions in VERSIONS},
 }
 
 

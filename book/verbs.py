@@ -264,10 +264,24 @@ def lib(args: Namespace) -> None:
     lib()
 
 
-@verb(THERE)
+@verb(
+    THERE,
+    ("database", {"nargs": "?", "default": "", "metavar": "DATABASE", "help": "a folder or zip file of advisories"}),
+)
 def audit(args: Namespace) -> int:
     """Look the pinned packages up in the database of known vulnerabilities"""
-    return _python("-m", "qa", "audit")
+    return _python("-m", "qa", "audit", args.database)
+
+
+@verb(
+    THERE,
+    ("--check", {"choices": ("yes", ""), "default": "", "help": "yes: ask for each, in minutes; it needs the network"}),
+)
+def links(args: Namespace) -> None:
+    """List the links that lead out of the book and its documents, or ask for each"""
+    from .commands import links
+
+    links(bool(args.check))
 
 
 @verb(THERE, name="format")

@@ -15,7 +15,7 @@ from .files import BUILD, ROOT
 from .stale import contents_hash
 
 WHEEL = f"{NAME.replace('-', '_')}-{VERSION}-py3-none-any.whl"
-MADE_FROM = ("d2l/**/*", "pyproject.toml", "README.md", "LICENSE")
+MADE_FROM = ("d2l/**/*", "pyproject.toml", "setup.py", "config.ini", "README.md", "LICENSE")
 # Times in a wheel are those of nothing: the same files give the same bytes.
 SAME_TIMES = {"SOURCE_DATE_EPOCH": "946684800"}
 

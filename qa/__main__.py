@@ -37,18 +37,18 @@ def mutants(only: str, count: str, seed: str) -> None:
         try_all(only)
 
 
-def audit() -> None:
+def audit(database: str) -> None:
     """Look the pinned packages up in the database of known vulnerabilities."""
     from .package_audit import audit
 
-    audit()
+    audit(database)
 
 
 def main() -> int:
     """Parse the command line and run a command."""
     parser = argparse.ArgumentParser(prog="python -m qa", description="Judge the tests, the helper and its packages.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (chapters, faults, audit):
+    for command in (chapters, faults):
         commands.add_parser(command.__name__, help=command.__doc__).set_defaults(run=lambda args, run=command: run())
     tester = commands.add_parser("mutants", help=mutants.__doc__)
     tester.add_argument("only", nargs="?", default="", help="a word of the defect's or the file's name")
@@ -58,6 +58,9 @@ def main() -> int:
         run=lambda args: mutants(args.only, args.random, args.seed),
         interrupted="what was found is kept; ONLY=... tries some of the others.",
     )
+    auditor = commands.add_parser("audit", help=audit.__doc__)
+    auditor.add_argument("database", nargs="?", default="", help="a folder or zip file of advisories, without network")
+    auditor.set_defaults(run=lambda args: audit(args.database))
     return run_command(parser.parse_args())
 
 

@@ -48,6 +48,7 @@ from book.source import (
 from book.stale import code_files, contents_hash
 from book.truncate_outputs import CHARACTERS, LINES, truncated
 from book.verbs import run_here
+from book.versions import VERSIONS, chosen_versions
 from d2l.data_error import DataError
 from d2l.mime import CURVES_MIME, RUN_MIME
 from d2l.smoke_profile import Profile
@@ -71,12 +72,18 @@ def source_file(tmp_path, monkeypatch, text: str):
     return path
 
 
-def pins(path: str) -> dict[str, str]:
-    """Exact versions in a constraints file."""
-    lines = (ROOT / path).read_text("utf-8").splitlines()
-    return {
-        canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines) if version
-    }
+def pins(path: str, python: str = "3.11") -> dict[str, str]:
+    """Exact versions in a constraints file, for a version of Python."""
+    lines = (line.partition("#")[0].strip() for line in (ROOT / path).read_text("utf-8").splitlines())
+    exact = [one for one in map(Requirement, filter(None, lines)) if applies(one, python)]
+    assert len({canonicalize_name(one.name) for one in exact}) == len(exact)
+    return {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in exact}
+
+
+def applies(requirement: Requirement, python: str) -> bool:
+    """Whether a requirement is one for a version of Python, on Linux."""
+    environment = {"python_version": python, "sys_platform": "linux", "platform_machine": "x86_64", "extra": ""}
+    return requirement.marker is None or requirement.marker.evaluate(environment)
 
 
 def test_environment_yml_and_constraints_agree():
@@ -88,15 +95,27 @@ def test_environment_yml_and_constraints_agree():
     assert {name: constraints.get(name) for name in exact} == exact
 
 
-def test_constraints_satisfy_every_requirement_of_the_package():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    constraints = pins("constraints.txt")
-    requirements = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
-    assert set(TABS) | {"book", "test", "figures"} == set(project["optional-dependencies"])
-    for requirement in map(Requirement, requirements):
+@pytest.mark.parametrize(
+    ("versions", "python"),
+    [(versions, f"3.{minor}") for versions in VERSIONS for minor in (11, 12, 13) if (3, minor) < versions.before],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_constraints_satisfy_every_requirement_of_the_package(versions, python):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    constraints, extras = pins(versions.file, python), project["optional-dependencies"]
+    assert set(TABS) | {"book", "test", "figures"} == set(extras)
+    requirements = itertools.chain(project["dependencies"], *(extras[name] for name in versions.fitting(extras)))
+    for requirement in (one for one in map(Requirement, requirements) if applies(one, python)):
         version = constraints.get(canonicalize_name(requirement.name))
         assert version is not None, f"{requirement.name} has no exact version"
         assert requirement.specifier.contains(version), f"{requirement} excludes {version}"
+
+
+def test_only_what_mxnet_holds_back_has_two_versions():
+    with_mxnet, without = (pins(versions.file) for versions in VERSIONS)
+    assert with_mxnet.keys() - without.keys() == {"mxnet", "graphviz"}
+    others = {name for name in without.keys() & with_mxnet.keys() if without[name] != with_mxnet[name]}
+    assert others == {"numpy", "jax", "jaxlib", "flax", "ml-dtypes"}
 
 
 @pytest.mark.parametrize(
@@ -743,7 +762,7 @@ def test_helper_code_covers_folders_and_data(tmp_path, monkeypatch):
     ("name", "text", "same", "other"),
     [
         ("config.ini", "[a]\nb = 1\n  # c\n  2\n", "# d\n[a]\nb = 1\n  2\n; e\n", "[a]\nb = 1 # c\n  2\n"),
-        ("constraints.txt", "a==1\nb==2\n", "# c\n\na==1  # d\nb==2\n", "a==1#\nb==2\n"),
+        *((versions.file, "a==1\nb==2\n", "# c\n\na==1  # d\nb==2\n", "a==1#\nb==2\n") for versions in VERSIONS),
         ("references.bib", "@a{b,\n t = {c\n% d}\n}\n", "% e\n@a{b,\n t = {c\n% d}\n}\n", "@a{b,\n t = {c\n% e}\n}\n"),
         ("sample/data.txt", "# a\n", "# a\n", "# b\n"),
     ],
@@ -1291,7 +1310,7 @@ def test_comments_and_docstrings_are_code_where_a_cell_may_show_them(tmp_path, m
     assert len({cell_code(small_section(cell, shows).notebook) for cell in cells}) == len(cells)
     monkeypatch.setattr("book.execute_notebooks.ROOT", tmp_path)
     (tmp_path / "d2l").mkdir()
-    (tmp_path / "constraints.txt").write_text("a==1\n")
+    (tmp_path / chosen_versions(tmp_path).file).write_text("a==1\n")
     found = []
     for cell in cells:
         (tmp_path / "d2l" / "core.py").write_text(cell)

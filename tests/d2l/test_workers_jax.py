@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -178,8 +179,14 @@ def environment(devices, **more):
     return os.environ | settings | more
 
 
+GLOO = re.compile(r"^\[Gloo\] Rank .*\n", re.M)
+
+
 def run_together(processes, devices, folder, *arguments):
-    """Exit code, standard output and standard error of each of some processes, joined if they are several."""
+    """Exit code, standard output and standard error of each of some processes, joined if they are several.
+
+    Newer JAX's Gloo says on standard output, from C++, whom it is connected to; that is not ours, and is left out.
+    """
     if processes > 1:
         try:
             socket.gethostbyname(socket.gethostname())
@@ -206,7 +213,9 @@ def run_together(processes, devices, folder, *arguments):
             stack.callback(process.kill)
             running.append(process)
         outputs = [process.communicate(timeout=TIME_LIMIT) for process in running]
-        return [(process.returncode, *output) for process, output in zip(running, outputs, strict=True)]
+        return [
+            (process.returncode, GLOO.sub("", out), err) for process, (out, err) in zip(running, outputs, strict=True)
+        ]
 
 
 def succeeded(ended):
