@@ -15,6 +15,7 @@ from book.errors import BookError
 from book.frameworks import FRAMEWORKS
 from book.install import PYTHON, TRITON, Needs, prepare
 from book.verbs import VERBS, main
+from book.versions import VERSIONS
 
 pytestmark = pytest.mark.quick
 
@@ -31,6 +32,8 @@ def tool(request, tmp_path, monkeypatch) -> str:
     folder = tmp_path / "a book"
     folder.mkdir()
     monkeypatch.chdir(folder)
+    # Whichever those are that these tests run with.
+    monkeypatch.setattr(install, "chosen_versions", lambda _: VERSIONS[0])
     for name in ("pyproject.toml", "constraints.txt"):
         Path(name).write_bytes((ROOT / name).read_bytes())
     Path(".venv").mkdir()
