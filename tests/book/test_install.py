@@ -33,13 +33,13 @@ def tool(request, tmp_path, monkeypatch) -> str:
     monkeypatch.chdir(folder)
     for name in ("pyproject.toml", "constraints.txt"):
         Path(name).write_bytes((ROOT / name).read_bytes())
-    Path(".venv").mkdir()
-    monkeypatch.setattr(install, "_is_installed", lambda name: False)  # in the Python that runs the tests
+    monkeypatch.setattr(install, "found", lambda name: None)  # in the Python that runs the tests
     programs = tmp_path / "programs"
     programs.mkdir()
-    if request.param == "uv":
-        (programs / "uv").write_text(UV)
-        (programs / "uv").chmod(0o755)
+    PYTHON.parent.mkdir(parents=True)
+    for program in (programs / "uv", PYTHON) if request.param == "uv" else ():
+        program.write_text(UV, "utf-8")
+        program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}/usr/bin{os.pathsep}/bin" if request.param == "uv" else "")
     return request.param
 
@@ -153,8 +153,8 @@ REQUIREMENTS += ['mxnet==1.9.1; sys_platform == "linux" and extra == "mxnet"', '
 def lacking(monkeypatch) -> set[str]:
     """What the user's own environment, which has the project, lacks."""
     lacking = set()
-    monkeypatch.setattr(install, "_is_installed", lambda name: name not in lacking)
-    monkeypatch.setattr(install, "distribution", lambda name: SimpleNamespace(requires=REQUIREMENTS))
+    project = SimpleNamespace(requires=REQUIREMENTS)
+    monkeypatch.setattr(install, "found", lambda name: None if name in lacking else project)
     return lacking
 
 
@@ -162,6 +162,17 @@ def test_environment_of_the_users_is_taken_as_it_is(asked, lacking):
     lacking |= {"torch", "mxnet"}  # which are not run then
     assert prepare(ALL, []) is None
     assert asked == []
+
+
+def test_notes_of_a_build_in_this_folder_are_no_installation(tmp_path, monkeypatch):
+    for folder in (tmp_path / "packages", tmp_path / "book"):
+        (folder / "some.egg-info").mkdir(parents=True)
+        (folder / "some.egg-info" / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: some\n", "utf-8")
+    monkeypatch.chdir(tmp_path / "book")
+    monkeypatch.setattr("sys.path", ["", str(tmp_path / "book")])
+    assert install.found("some") is None
+    monkeypatch.setattr("sys.path", ["", str(tmp_path / "packages")])
+    assert install.found("some") is not None
 
 
 @pytest.mark.fault("An environment of the user's own lacks what a verb needs")
@@ -194,6 +205,7 @@ def test_uv_is_called_with_these_arguments(tool):
     assert Path("asked").read_text("utf-8").splitlines() == [
         f"venv --quiet --seed --allow-existing --python {sys.executable} .venv",
         "pip install --python .venv/bin/python --quiet --constraint constraints.txt --editable .[pytorch,book]",
+        "-m book.pandoc",
     ]
 
 
