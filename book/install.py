@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Literal
 
@@ -61,8 +61,8 @@ def prepare(needs: Needs, tabs: Iterable[str]) -> str | None:
     """
     if not needs.extras:
         return None
-    if not _is_here() and _is_installed(NAME):
-        check_environment(needs.extras)
+    if not _is_here() and (project := found(NAME)):
+        check_environment(project, needs.extras)
         return None
     frameworks = []
     if needs.frameworks:
@@ -79,24 +79,23 @@ def _is_here() -> bool:
     return Path(sys.prefix).resolve().parent == Path.cwd().resolve()
 
 
-def _is_installed(name: str) -> bool:
-    try:
-        return bool(distribution(name))
-    except PackageNotFoundError:
-        return False
+def found(name: str) -> Distribution | None:
+    """What is installed under a name for this Python; the notes that a build leaves in this folder are nothing."""
+    folders = [folder for folder in sys.path if Path(folder).resolve() != Path.cwd().resolve()]
+    return next(iter(distributions(name=name, path=folders)), None)
 
 
-def check_environment(extras: Iterable[str]) -> None:
-    """See that this Python has what some extras bring, on every machine alike.
+def check_environment(project: Distribution, extras: Iterable[str]) -> None:
+    """See that this Python has what some extras of the project bring, on every machine alike.
 
     Raises:
         BookError: It lacks something; the message says how to install it.
     """
     lacking = []
-    for requirement in distribution(NAME).requires or ():
-        found = re.fullmatch(r"([\w.-]+)[^;]*;\s*extra == .(\w+).", requirement)
-        if found and found[2] in extras and not _is_installed(found[1]):
-            lacking.append(found[1])
+    for requirement in project.requires or ():
+        match = re.fullmatch(r"([\w.-]+)[^;]*;\s*extra == .(\w+).", requirement)
+        if match and match[2] in extras and not found(match[1]):
+            lacking.append(match[1])
     if lacking:
         raise BookError(
             f"{sys.prefix} lacks {', '.join(lacking)}: {sys.executable} -m pip install "

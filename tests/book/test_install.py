@@ -15,7 +15,7 @@ from book.errors import BookError
 from book.frameworks import FRAMEWORKS
 from book.install import PYTHON, TRITON, Needs, prepare
 from book.verbs import VERBS, main
-from book.versions import VERSIONS
+from book.versions import VERSIONS, chosen_versions
 
 pytestmark = pytest.mark.quick
 
@@ -36,13 +36,13 @@ def tool(request, tmp_path, monkeypatch) -> str:
     monkeypatch.setattr(install, "chosen_versions", lambda _: VERSIONS[0])
     for name in ("pyproject.toml", "constraints.txt"):
         Path(name).write_bytes((ROOT / name).read_bytes())
-    Path(".venv").mkdir()
-    monkeypatch.setattr(install, "_is_installed", lambda name: False)  # in the Python that runs the tests
+    monkeypatch.setattr(install, "found", lambda name: None)  # in the Python that runs the tests
     programs = tmp_path / "programs"
     programs.mkdir()
-    if request.param == "uv":
-        (programs / "uv").write_text(UV)
-        (programs / "uv").chmod(0o755)
+    PYTHON.parent.mkdir(parents=True)
+    for program in (programs / "uv", PYTHON) if request.param == "uv" else ():
+        program.write_text(UV, "utf-8")
+        program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}/usr/bin{os.pathsep}/bin" if request.param == "uv" else "")
     return request.param
 
@@ -156,8 +156,8 @@ REQUIREMENTS += ['mxnet==1.9.1; sys_platform == "linux" and extra == "mxnet"', '
 def lacking(monkeypatch) -> set[str]:
     """What the user's own environment, which has the project, lacks."""
     lacking = set()
-    monkeypatch.setattr(install, "_is_installed", lambda name: name not in lacking)
-    monkeypatch.setattr(install, "distribution", lambda name: SimpleNamespace(requires=REQUIREMENTS))
+    project = SimpleNamespace(requires=REQUIREMENTS)
+    monkeypatch.setattr(install, "found", lambda name: None if name in lacking else project)
     return lacking
 
 
@@ -165,6 +165,17 @@ def test_environment_of_the_users_is_taken_as_it_is(asked, lacking):
     lacking |= {"torch", "mxnet"}  # which are not run then
     assert prepare(ALL, []) is None
     assert asked == []
+
+
+def test_notes_of_a_build_in_this_folder_are_no_installation(tmp_path, monkeypatch):
+    for folder in (tmp_path / "packages", tmp_path / "book"):
+        (folder / "some.egg-info").mkdir(parents=True)
+        (folder / "some.egg-info" / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: some\n", "utf-8")
+    monkeypatch.chdir(tmp_path / "book")
+    monkeypatch.setattr("sys.path", ["", str(tmp_path / "book")])
+    assert install.found("some") is None
+    monkeypatch.setattr("sys.path", ["", str(tmp_path / "packages")])
+    assert install.found("some") is not None
 
 
 @pytest.mark.fault("An environment of the user's own lacks what a verb needs")
@@ -176,13 +187,13 @@ def test_what_an_environment_of_the_users_lacks_is_named_with_the_command_for_it
     sees(f"error: {error.value}".replace(sys.executable, "python").replace(sys.prefix, "ENVIRONMENT"))
 
 
-@pytest.mark.parametrize("version", [(3, 13, 1), (3, 14, 0)])
 @pytest.mark.fault("There is no environment yet, and Python is too new for the book")
-def test_python_that_the_book_does_not_run_with_makes_no_environment(asked, monkeypatch, version, sees):
-    monkeypatch.setattr(install.sys, "version_info", version)
-    monkeypatch.setattr(install.platform, "python_version", lambda: "3.13.1")
+def test_python_that_the_book_does_not_run_with_makes_no_environment(asked, monkeypatch, sees):
+    monkeypatch.setattr(install, "chosen_versions", chosen_versions)
+    monkeypatch.setattr("sys.version_info", (3, 14, 0))
+    monkeypatch.setattr("platform.python_version", lambda: "3.14.0")
     with pytest.raises(
-        BookError, match=r"the book needs Python 3.11 or 3.12, and .* is 3\.13\.1: .*3\.12 -m book"
+        BookError, match=r"needs Python 3.11, 3.12 or 3.13, and .* is 3\.14\.0: .*3\.12 -m book"
     ) as error:
         prepare(ALL, [])
     assert asked == []
@@ -197,6 +208,7 @@ def test_uv_is_called_with_these_arguments(tool):
     assert Path("asked").read_text("utf-8").splitlines() == [
         f"venv --quiet --seed --allow-existing --python {sys.executable} .venv",
         "pip install --python .venv/bin/python --quiet --constraint constraints.txt --editable .[pytorch,book]",
+        "-m book.pandoc",
     ]
 
 

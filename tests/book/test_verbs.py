@@ -32,6 +32,8 @@ VARIABLES = {
     "ONLY": "resize",
     "RANDOM": "40",
     "SEED": "7",
+    "DATABASE": "all.zip",
+    "CHECK": "yes",
     "or $(RUNS),6": "2",
     "UNDER": "taskset --cpu-list 0",
 }
@@ -78,6 +80,7 @@ def started(monkeypatch) -> list[list[str]]:
         ("record", "record", ("mxnet", ["epochs=1", "images=6000"], "lenet")),
         ("reference", "reference", (True, "lenet")),
         ("pdf", "pdf", ("mxnet",)),
+        ("links", "links", (True,)),
     ],
 )
 def test_variables_of_make_reach_the_command(monkeypatch, started, verb, command, handed_over):
@@ -109,7 +112,7 @@ def test_variables_of_make_reach_the_program(monkeypatch, started, verb, ends_wi
 
 @pytest.mark.parametrize(
     ("verb", "handed_over"),
-    [("chapters", ()), ("faults", ()), ("audit", ()), ("mutants", ("resize", "40", "7"))],
+    [("chapters", ()), ("faults", ()), ("audit", ("all.zip",)), ("mutants", ("resize", "40", "7"))],
 )
 def test_what_judges_the_work_gets_the_variables_of_make(monkeypatch, started, verb, handed_over):
     run_here(recipe(verb, **VARIABLES))
