@@ -275,7 +275,10 @@ def audit(args: Namespace) -> int:
 
 @verb(
     THERE,
-    ("--check", {"choices": ("yes", ""), "default": "", "help": "yes: ask for each, in minutes; it needs the network"}),
+    (
+        "--check",
+        {"nargs": "?", "choices": ("yes", ""), "const": "yes", "default": "", "help": "ask for each, in minutes"},
+    ),
 )
 def links(args: Namespace) -> None:
     """List the links that lead out of the book and its documents, or ask for each"""
