@@ -6,6 +6,8 @@ They look at the curves of the board and at nothing else, so that a run that is 
 import os
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from . import input_checks
 from .observers import Observer
 from .weights_file import weights_path
@@ -115,8 +117,10 @@ class KeepBest(Observer):
     def after_epoch(self, trainer: "Trainer") -> None:
         """Save the weights if this epoch is the best one so far."""
         *before, (_, last) = self.best.points(trainer)
-        if all(self.best.better(last, y) for _, y in before) and trainer.processes.is_main:
-            trainer.model.save_weights(self.path)
+        if all(self.best.better(last, y) for _, y in before):
+            if trainer.processes.is_main:
+                trainer.model.save_weights(self.path)
+            trainer.processes.all_reduce_sum(np.zeros(1))  # the others go on when it is there
 
     def after_fit(self, trainer: "Trainer", error: BaseException | None) -> None:
         """Give the model the weights of the best epoch."""

@@ -233,15 +233,19 @@ class Checkpointing(Observer):
             )
 
     def _check_same_run(self, trainer: "Trainer", checkpoint: Checkpoint, state: RunState) -> None:
+        there, here = state.run, self.run_fingerprint
+        # A setting may be missing on one side, and is not set there; a fact that one side lacks says nothing.
+        names = [name for name in here if name in there or name in trainer.run_settings]
+        names += [name for name in trainer.run_settings if name in there and name not in here]
         other = [
-            f"{name} is {quoted(str(state.run[name]))} there and {fact} here"
-            for name, fact in self.run_fingerprint.items()
-            if state.run.get(name, fact) != fact
+            f"{name} is {quoted(str(there.get(name, 'not set')))} there and {here.get(name, 'not set')} here"
+            for name in names
+            if there.get(name) != here.get(name)
         ]
         if other:
-            there, here = map(_count_weights, (checkpoint.weights, trainer.backend.model_state(trainer.model)))
-            if there != here:
-                other.insert(0, f"the model's number of weights is {there} there and {here} here")
+            saved, own = map(_count_weights, (checkpoint.weights, trainer.backend.model_state(trainer.model)))
+            if saved != own:
+                other.insert(0, f"the model's number of weights is {saved} there and {own} here")
             raise CheckpointError(f"{checkpoint.path} is of another run: {', '.join(other)}")
         if state.batch > trainer.num_train_batches:
             raise ValueError(f"it is after {state.batch} of {trainer.num_train_batches} batches of an epoch")
@@ -286,6 +290,7 @@ def _run_fingerprint(trainer: "Trainer", data: DataModule, optimizer: OptimizerS
         "training examples": getattr(trainer.train_dataloader, "examples", None),
         "training batches per epoch": trainer.num_train_batches,
         "validation batches per epoch": trainer.num_val_batches,
+        **trainer.run_settings,
     }
     return {name: fact for name, fact in facts.items() if fact is not None} | dict(optimizer.settings)
 

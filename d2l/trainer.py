@@ -1,7 +1,7 @@
 """The loop that fits a model to data, in every framework."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
 from typing import Any, ClassVar, Literal
@@ -63,6 +63,7 @@ class Trainer(Inference, HyperParameters):
     checkpoint_dir: str | os.PathLike[str] | None = None
     every: int | Literal["epoch"] = "epoch"
     keep: int = 2
+    run_settings: Mapping[str, Any] = {}  # what else a run that resumes this one has to share; None if it is not set
     model: Module
     optim: Any
     train_dataloader: Any

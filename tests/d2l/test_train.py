@@ -22,7 +22,8 @@ from processes import TIME_LIMIT
 
 from d2l.board import ProgressBoard
 from d2l.run_log import LogObserver, RunLog
-from d2l.train import OPTIONS, TRAINER_OPTIONS, _in_options, main, make_parser
+from d2l.train import FRAMEWORKS, main
+from d2l.train_options import EPILOG, OPTIONS, TRAINER_OPTIONS, in_options, make_parser
 
 pytestmark = pytest.mark.helper
 
@@ -198,11 +199,20 @@ def test_help_teaches_and_imports_no_framework():
 
 
 def test_what_is_not_asked_for_is_as_the_help_says():
-    expected = {"framework": "jax", "model": "alexnet", "data": "fashion-mnist", "epochs": 10, "batch_size": 128}
-    expected |= {"lr": None, "seed": None, "devices": 1, "precision": "auto", "checkpoint_dir": None}
+    expected = {"framework": "jax", "model": "alexnet", "data": "fashion-mnist", "recipe": "chapter", "epochs": None}
+    expected |= {"batch_size": None, "optimizer": None, "momentum": None, "weight_decay": None, "lr_schedule": None}
+    expected |= {
+        "top_k": None,
+        "keep_best": None,
+        "lr": None,
+        "seed": None,
+        "devices": 1,
+        "precision": "auto",
+        "checkpoint_dir": None,
+    }
     expected |= {"checkpoint_every": "epoch", "resume": False, "log_file": None, "val_split": None}
     expected |= {"decode_memory": 1 << 30}
-    assert vars(make_parser().parse_args(["jax"])) == expected
+    assert vars(make_parser(FRAMEWORKS).parse_args(["jax"])) == expected
 
 
 def test_examples_of_the_help_and_of_the_readme_are_right(folder, monkeypatch):
@@ -213,7 +223,7 @@ def test_examples_of_the_help_and_of_the_readme_are_right(folder, monkeypatch):
     monkeypatch.setattr(train, "_run", lambda options: commands.append(options) or 0)
     (folder / "data" / "imagenet").mkdir(parents=True)
     readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    found = re.findall(r"^    (?:.* )?python -m d2l\.train ((?:.*\\\n)*.*)$", train.EPILOG + readme, re.M)
+    found = re.findall(r"^    (?:.* )?python -m d2l\.train ((?:.*\\\n)*.*)$", EPILOG + readme, re.M)
     for arguments in found:
         assert main(arguments.replace("\\\n", " ").replace("/data/imagenet", "data/imagenet").split()) == 0
     assert len(commands) == len(found) >= 4
@@ -377,7 +387,7 @@ def test_closed_terminal_leaves_a_checkpoint(folder, torch, sees):
     try:
         os.close(its)
         said = b""
-        while b"epoch" not in said:
+        while not re.search(rb"epoch \d+/", said):  # the line of progress, once the run is on its way
             said += os.read(terminal, 1000)
         os.close(terminal)
         assert process.wait(timeout=TIME_LIMIT) == 129
@@ -449,6 +459,30 @@ def test_validation_that_was_stopped_is_drawn_once(folder, torch, monkeypatch):
         (("pytorch", "--decode-memory", "1GB"), "argument --decode-memory: '1GB': give a whole number, 1 or more"),
         (("pytorch", "--lr", "fast"), "argument --lr: 'fast': give a number above 0"),
         (("pytorch", "--lr", "-1"), "argument --lr: '-1': give a number above 0"),
+        (("pytorch", "--momentum", "1"), "argument --momentum: '1': give a number from 0 on and below 1"),
+        (("pytorch", "--weight-decay", "-1"), "argument --weight-decay: '-1': give a number from 0 on"),
+        (("pytorch", "--optimizer", "lion"), "argument --optimizer: invalid choice: 'lion'"),
+        (("pytorch", "--recipe", "vgg"), "argument --recipe: invalid choice: 'vgg'"),
+        (("pytorch", "--lr-schedule", "30,20"), "'30,20': give constant, cosine, plateau, or rising numbers of epochs"),
+        (("pytorch", "--lr-schedule", "linear"), "'linear': give constant, cosine, plateau, or rising numbers of"),
+        (("pytorch", "--top-k", "1"), "argument --top-k: '1': give a whole number, 2 or more"),
+        (("pytorch", "--keep-best", "best.pt"), "--keep-best best.pt: give a file whose name ends with .safetensors"),
+        (("pytorch", "--keep-best", "no/best.safetensors"), "--keep-best no/best.safetensors: there is no folder no"),
+        (
+            ("pytorch", "--optimizer", "adam", "--momentum", "0.9"),
+            "--momentum: adam has none; leave it out, or give --optimizer sgd",
+        ),
+        (
+            ("pytorch", "--optimizer", "adam", "--weight-decay", "0"),
+            "--weight-decay: adam has none; leave it out, or give --optimizer sgd or adamw",
+        ),
+        (
+            ("pytorch", "--lr-schedule", "30,60"),
+            "--lr-schedule 30,60: it takes 61 epochs or more, and --epochs is 10",
+        ),
+        (("pytorch", "--lr-schedule", "plateau", "--epochs", "6"), "plateau: it takes 7 epochs or more, and --epochs"),
+        (("pytorch", "--lr-schedule", "cosine", "--epochs", "1"), "cosine: it takes 2 epochs or more, and --epochs is"),
+        (("pytorch", "--decode-memory", "1000"), "--decode-memory: give a folder of images, too, with --data"),
         (("pytorch", "--seed", "2147483648"), "'2147483648': give a whole number, from 0 to 2147483647"),
         (("pytorch", "--devices", "all"), "argument --devices: 'all': give a whole number, 0 or more"),
         (("pytorch", "--precision", "float8"), "argument --precision: invalid choice: 'float8'"),
@@ -512,6 +546,11 @@ REFUSED = {
     "another batch size": ["--resume", "--batch-size", "16"],
     "another learning rate": ["--resume", "--lr", "0.25"],
     "another model": ["--resume", "--model", "alexnet", "--lr", "0.25"],
+    "another optimizer": ["--resume", "--optimizer", "adam"],
+    "another momentum": ["--resume", "--momentum", "0.9"],
+    "another schedule": ["--resume", "--lr-schedule", "cosine"],
+    "too few classes": ["--resume", "--top-k", "10"],
+    "no best weights": ["--resume", "--keep-best", "best.safetensors"],
     "no such precision": ["--resume", "--precision", "float32"],
     "no images": ["--data", "empty"],
     "no such data": ["--data", "nowhere"],
@@ -523,6 +562,11 @@ REFUSED = {
 
 
 SAID = {
+    "another optimizer": ("--optimizer is not set there and adam here",),
+    "another momentum": ("--momentum is not set there and 0.9 here",),
+    "another schedule": ("--lr-schedule is not set there and cosine over 2 epochs here",),
+    "too few classes": ("--top-k 10: of 10 classes, each is among the 10 likeliest",),
+    "no best weights": ("best.safetensors is not there, with the best weights of the run that is resumed",),
     "another model": ("--model's number of weights is 61706 there and ", ", --lr is 0.5 there and 0.25 here"),
     "damaged checkpoints": ("whole; give another --checkpoint-dir, or remove them to start from the beginning",),
 }
@@ -579,7 +623,7 @@ def test_start_that_is_refused_leaves_a_good_log_as_it_was(finished, torch, monk
 
 
 def options_for(**given):
-    options = {"data": "fashion-mnist", "checkpoint_dir": None, "log_file": None, **given}
+    options = {"data": "fashion-mnist", "checkpoint_dir": None, "log_file": None, "keep_best": None, **given}
     return SimpleNamespace(**options)
 
 
@@ -618,16 +662,16 @@ def options_for(**given):
         ("runs/batch_size/num_gpus=4: damaged", "runs/batch_size/num_gpus=4: damaged"),
     ],
 )
-def test_messages_of_the_helper_are_said_in_options(message, said):
-    assert _in_options(message, options_for()) == said
+def test_messages_of_the_helper_are_saidin_options(message, said):
+    assert in_options(message, options_for()) == said
 
 
 def test_what_the_user_has_named_stays_as_it_is():
     options = options_for(data="lr", checkpoint_dir=Path("batch_size"), log_file=Path("max_epochs=3"))
     short = options_for(checkpoint_dir=Path("k"))
-    assert _in_options("k: give another checkpoint_dir", short) == "k: give another --checkpoint-dir"
+    assert in_options("k: give another checkpoint_dir", short) == "k: give another --checkpoint-dir"
     message = "batch_size has checkpoints; max_epochs=3: no log; resume=True"
-    assert _in_options(message, options) == "batch_size has checkpoints; max_epochs=3: no log; --resume"
+    assert in_options(message, options) == "batch_size has checkpoints; max_epochs=3: no log; --resume"
 
 
 def test_every_argument_that_the_command_gives_has_its_option(capsys):
@@ -641,7 +685,10 @@ def test_every_argument_that_the_command_gives_has_its_option(capsys):
 
 def test_lines_that_the_trainer_prints_name_options(finished, torch, capsys):
     assert main(["pytorch", *LENET, "--devices", "3", "--resume", "--checkpoint-dir", "kept"]) == 0
-    assert capsys.readouterr().out.startswith("--devices 3: no GPU in use, training on cpu\nNothing to do: kept/step-")
+    first, recipe, last = capsys.readouterr().out.splitlines()
+    assert first == "--devices 3: no GPU in use, training on cpu"
+    assert recipe.startswith("Training lenet by the recipe chapter: --epochs 10 --batch-size 32 --optimizer sgd")
+    assert last.startswith("Nothing to do: kept/step-")
 
 
 @pytest.mark.fault("A batch is too large for the memory in a run of the command")
@@ -677,7 +724,9 @@ def test_failure_before_the_first_point_is_in_the_log_of_a_good_run(finished, to
 
 def test_home_folder_is_that_of_a_shell(folder, monkeypatch):
     monkeypatch.setenv("HOME", str(folder))
-    options = make_parser().parse_args(["jax", "--log-file=~/run.jsonl", "--checkpoint-dir=~/kept", "--data=~/images"])
+    options = make_parser(FRAMEWORKS).parse_args(
+        ["jax", "--log-file=~/run.jsonl", "--checkpoint-dir=~/kept", "--data=~/images"]
+    )
     assert (options.log_file, options.checkpoint_dir) == (folder / "run.jsonl", folder / "kept")
     assert options.data == str(folder / "images")
 
