@@ -277,7 +277,7 @@ def audit(args: Namespace) -> int:
     THERE,
     (
         "--check",
-        {"nargs": "?", "choices": ("yes", ""), "const": "yes", "default": "", "help": "ask for each, in minutes"},
+        {"nargs": "?", "choices": ("yes", ""), "const": "yes", "default": "", "help": "yes: ask for each"},
     ),
 )
 def links(args: Namespace) -> None:
