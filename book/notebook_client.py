@@ -8,7 +8,7 @@ import queue
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,9 @@ class Client(NotebookClient):
     def run_in_this_thread(self, profile: str) -> None:
         """What `run` does, which in the main thread would leave it to nbclient to answer signals."""
         try:
-            asyncio.run(self.async_execute(env=kernel_environment(profile)))
+            # Windows' own loop watches no sockets, through which kernels are spoken to.
+            with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+                runner.run(self.async_execute(env=kernel_environment(profile)))
         finally:
             atexit.unregister(self._cleanup_kernel)  # which nbclient leaves there if the kernel does not start
 
@@ -152,8 +154,11 @@ def run_clients(
     with ThreadPoolExecutor(at_a_time) as threads:
         try:
             runs = {threads.submit(client.run_in_this_thread, profile): n for n, client in enumerate(clients)}
-            for run in as_completed(runs):
-                ended(runs[run], run.exception())
+            running = {*runs}
+            while running:  # on Windows, Ctrl-C comes between two waits
+                done, running = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+                for run in done:
+                    ended(runs[run], run.exception())
         except BaseException:
             for client in clients:
                 client.kill()
@@ -167,7 +172,7 @@ def _asked_again(get_msg: Callable[..., Awaitable[dict]]) -> Callable[..., Await
     be waited for until the limit, or without end.
     """
 
-    async def wait(timeout: float | None = None) -> dict:
+    async def get(timeout: float | None = None) -> dict:
         seconds = 0
         while timeout is None or seconds < timeout:
             with contextlib.suppress(queue.Empty):
@@ -175,7 +180,7 @@ def _asked_again(get_msg: Callable[..., Awaitable[dict]]) -> Callable[..., Await
             seconds += 1
         raise queue.Empty
 
-    return wait
+    return get
 
 
 def own_environment() -> dict[str, str]:
