@@ -121,6 +121,8 @@ def install(extras: Collection[str]) -> bool:
     tool = "uv" if shutil.which("uv") else "pip"
     size = "all of the frameworks take 5 to 9 GB and three to ten minutes"
     print(f"Installing {', '.join(wanted)} into {VENV} with {tool}, once: {size}.", flush=True)
+    if left_out := set(extras) - set(chosen.fitting(extras)):
+        print(f"Without {', '.join(left_out)}, which does not go with the versions in {chosen.file}.", flush=True)
     start = time.monotonic()
     if _is_here():
         _remove_former_name()

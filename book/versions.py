@@ -51,10 +51,10 @@ def chosen_versions(environment: Path) -> Versions:
     """The versions that are asked for, or else those that an environment has, or else this Python's default.
 
     Raises:
-        BookError: There are none of this name, or none for this Python; the message says which there are.
+        BookError: There are none of this name, or none for this Python; the message says what there is.
     """
     python = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
-    fitting = [versions for versions in VERSIONS if sys.version_info[:2] < versions.before]
+    fitting = [versions for versions in VERSIONS if (3, 11) <= sys.version_info[:2] < versions.before]
     if not fitting:
         ask = "py -3.12" if os.name == "nt" else "python3.12"
         raise BookError(

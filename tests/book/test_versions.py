@@ -64,6 +64,13 @@ def test_versions_that_this_python_cannot_have_are_refused_with_those_that_it_ca
     sees(str(caught.value))
 
 
+@pytest.mark.parametrize("minor", [10, 14])
+def test_python_that_the_book_does_not_run_on_is_told_so(on_python, tmp_path, minor):
+    on_python(minor)
+    with pytest.raises(BookError, match=r"needs Python 3\.11, 3\.12 or 3\.13, and "):
+        chosen_versions(tmp_path)
+
+
 def test_what_holds_them_back_is_left_out():
     assert NUMPY2.fitting(["pytorch", "mxnet", "book"]) == ["pytorch", "book"]
     assert NUMPY1.fitting(["pytorch", "mxnet"]) == ["pytorch", "mxnet"]
@@ -84,7 +91,9 @@ def test_environment_has_the_versions_that_are_chosen(on_python, monkeypatch, tm
     install.install(["mxnet", "jax", "book"])
     assert "uninstall" in commands[-3] and commands[-3].endswith(" mxnet")
     assert f"--constraint {NUMPY2.file} --editable .[jax,book]" in commands[-2]
-    assert "Removing mxnet, which the versions in constraints-numpy2.txt leave out." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Without mxnet, which does not go with the versions in constraints-numpy2.txt." in said
+    assert "Removing mxnet, which the versions in constraints-numpy2.txt leave out." in said
     monkeypatch.delenv(SETTING)
     count = len(commands)
     install.install(["mxnet", "jax"])
