@@ -607,8 +607,8 @@ def test_unknown_tab_in_config_is_named_by_file_and_line(tmp_path, monkeypatch):
 
 
 def test_every_section_compiles_for_every_tab_without_marks(sections):
-    with_code = [path for path in (ROOT / "chapter_cnn").glob("*.md") if "{.python" in path.read_text("utf-8")]
-    names = {f"chapter_cnn/{path.stem}" for path in with_code}
+    with_code = [path for path in ROOT.glob("chapter_*/*.md") if "{.python" in path.read_text("utf-8")]
+    names = {f"{path.parent.name}/{path.stem}" for path in with_code}
     assert {(s.name, s.tab) for s in sections if s.code_cells} == {(name, tab) for name in names for tab in TABS}
     for section in sections:
         for cell in section.code_cells:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-SOURCES = [*sorted((ROOT / "chapter_cnn").glob("*.md")), *sorted((ROOT / "tests" / "chapters").glob("*.md"))]
+SOURCES = [*sorted(ROOT.glob("chapter_*/*.md")), *sorted((ROOT / "tests" / "chapters").glob("*.md"))]
 # What stands before the dot, and what it is an object of; `d2l` is the helper's module.
 OWNERS = {
     "d2l": r"d2l",

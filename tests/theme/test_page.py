@@ -645,7 +645,7 @@ def test_sections_are_read_one_after_the_other(html, page):
             page.locator("a[rel=next]").click()
         read.append(page.url.rpartition("/")[2])
     sections = ["index", "lenet", "ingredients", "alexnet", "original", "inside", "worth", "cost", "scaling", "answers"]
-    sections.append("references")
+    sections += ["index", "own_model", "references"]
     assert read == [f"{name}.html" for name in sections]
 
 
