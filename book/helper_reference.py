@@ -60,7 +60,7 @@ class Text:
     @property
     def returned(self) -> str:
         """What it says of the result, in which a parser would take what stands before a colon for a type."""
-        found = re.search(r"^(?:Returns|Yields):\n((?:(?: .*)?\n?)+)", self.text, re.M)
+        found = re.search(r"^(?:Returns|Yields):\n((?: .*\n?|\n)+)", self.text, re.M)
         return textwrap.dedent(found[1]) if found else ""
 
     def sections(self) -> list[DocstringSection]:
@@ -109,7 +109,11 @@ class _Helper:
     def _is_own(self, member: Object | Alias) -> bool:
         """Whether this module, or the package of its framework's backend, has defined something."""
         backend = f"d2l.backends.{self.module.name}."
-        return self.origin(member).startswith(backend) if isinstance(member, Alias) else member.is_class
+        return (
+            self.origin(member).startswith(backend)
+            if isinstance(member, Alias)
+            else isinstance(member, Class | Function)
+        )
 
     def find(self, path: str) -> Object | None:
         """What has a public name, or a member's such as ``Trainer.fit``; none where another package has it."""
@@ -168,6 +172,8 @@ class _Helper:
     def call(self, name: str) -> str:
         """How something is called; nothing for a property, and for a class whose arguments are the framework's."""
         found, last = self.find(name), name.rpartition(".")[2]
+        if found is None:
+            return ""
         if isinstance(found, Function):
             return _signature(last, _parameters(found, skip="." in name), str(found.returns or ""))
         if not isinstance(found, Class):

@@ -129,8 +129,13 @@ class Helper(_Documents):
         for section in text.sections():
             if section.kind is Kind.text:
                 found += self._parsed(section.value, text.of.path)
-            else:
+            elif section.kind in LISTS:
                 found += self._list(section, text, entry)
+            else:
+                known = ", ".join(LISTS.values())
+                raise self.error(
+                    f"The docstring of {text.of.path} has a section {section.kind.value}; known are {known}."
+                )
         return found
 
     def _list(self, section: Any, text: Text, entry: Entry) -> Iterator[nodes.Node]:
@@ -141,16 +146,16 @@ class Helper(_Documents):
         items = nodes.definition_list()
         for item in section.value:
             names = str(item.annotation if section.kind is Kind.raises else item.name).split(", ")
-            listed = self._item(names, item.description, text.of.path)
-            if section.kind is Kind.attributes:
-                attributes = [f"{entry.name}.{name}" for name in names]
-                self.note_names(attributes)
-                listed["ids"] = [f"d2l.{name}" for name in attributes]
-            items += listed
+            attributes = [f"{entry.name}.{name}" for name in names] if section.kind is Kind.attributes else []
+            self.note_names(attributes)
+            items += self._item(names, item.description, text.of.path, [f"d2l.{name}" for name in attributes])
         yield items
 
-    def _item(self, names: Iterable[str], text: str, source: str = "") -> nodes.definition_list_item:
-        term = nodes.term()
+    def _item(
+        self, names: Iterable[str], text: str, source: str = "", ids: Iterable[str] = ()
+    ) -> nodes.definition_list_item:
+        """Names and what is said of them."""
+        term = nodes.term(ids=[*ids])
         for number, name in enumerate(names):
             term += [nodes.Text(", ")] * bool(number) + [nodes.literal(name, name, classes=["name"])]
         return nodes.definition_list_item("", term, nodes.definition("", *self._parsed(text, source)))
@@ -168,7 +173,7 @@ class Helper(_Documents):
         if not found:
             return
         yield nodes.paragraph("", "Example", classes=["list-heading"])
-        code = {tab: found[tab if tab in found else ""] for tab in entry.calls}
+        code = {tab: found[tab if tab in found else ""] for tab in entry.calls if {tab, ""} & found.keys()}
         if len(set(code.values())) == 1:
             yield _code(next(iter(code.values())))
         else:
