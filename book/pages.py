@@ -27,7 +27,7 @@ from .rst_outputs import with_rst
 from .sanitize_outputs import Safe
 from .section import Executed, Section
 from .source import configured_tabs, fill_with_nothing
-from .stale import PICTURES, STORED, TEXTS, code_files, files_hash
+from .stale import PICTURES, STORED, TEXTS, code_files, contents_hash, files_hash
 from .wheel import MADE_FROM
 
 HTML = BUILD / "html"
@@ -154,4 +154,5 @@ def running_sphinx(problem: str) -> Iterator[None]:
 
 def inputs_hash() -> str:
     """Hash of every file that the pages are made from."""
-    return files_hash((*TEXTS, *SHARED_INPUTS, *STEPS, *HELPER, *STORED, *PRINTED))
+    docstrings = contents_hash(ROOT, ROOT.glob(HELPER[0]), content_of=Path.read_bytes)  # which the reference is made of
+    return files_hash((*TEXTS, *SHARED_INPUTS, *STEPS, *HELPER, *STORED, *PRINTED), docstrings)

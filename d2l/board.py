@@ -48,6 +48,9 @@ class ProgressBoard(HyperParameters):
         figsize: Width and height in inches, of new figures.
         display: Whether to have a figure; ``False`` only collects the points.
 
+    Attributes:
+        curves: The points (x, y) of each curve, by its label.
+
     Raises:
         ValueError: ``fig`` or ``axes`` are no figure or axes of matplotlib, do not belong together, or leave open into
             which of several axes to draw; or ``ls`` or ``colors`` are empty.
@@ -135,7 +138,7 @@ class ProgressBoard(HyperParameters):
 
     @contextmanager
     def by_step(self) -> Iterator[None]:
-        """Leave it to `refresh`, called after each step, to show points: those of a step come in one picture."""
+        """A context in which `refresh`, called after each step, shows points: those of a step come in one picture."""
         self._by_step = True
         try:
             yield

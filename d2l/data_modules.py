@@ -25,7 +25,7 @@ Collate = Callable[..., tuple[Any, ...]]  # takes the examples of a batch from e
 
 
 class DataModule(HyperParameters):
-    """Base class of data sets.
+    """Base class of data sets: a subclass defines `get_dataloader`, and sets ``self.batch_size``.
 
     Args:
         root: The data folder.
@@ -44,7 +44,15 @@ class DataModule(HyperParameters):
         self.save_hyperparameters()
 
     def get_dataloader(self, train: bool) -> Any:
-        """An iterable over batches of the training or the validation set: for a subclass to define."""
+        """An iterable over batches of the training or the validation set: for a subclass to define.
+
+        A batch is a tuple of tensors of the framework: the inputs, each (n, ...), and last the targets, (n, ...). The
+        iterable has a length, the number of its batches. `get_tensorloader` makes one of tensors in memory; a loader
+        of the framework's own will do as well.
+
+        Args:
+            train: Which set it is of.
+        """
         raise NotImplementedError(f"{type(self).__name__} defines no get_dataloader(train)")
 
     def train_dataloader(self) -> Any:
@@ -189,7 +197,11 @@ class FashionMNIST(DataModule):
         self._resize_columns = resize_matrix(resize[1], width)
 
     def get_dataloader(self, train: bool) -> BatchLoader:
-        """Batches ``(X, y)``; X has values in [0, 1]."""
+        """Batches ``(X, y)``; X has values in [0, 1].
+
+        Args:
+            train: Whether of the training set, in a new order each epoch.
+        """
         data: Images = self.train if train else self.val
         rows, columns = (self._on_device(matrix, self._device) for matrix in (self._resize_rows, self._resize_columns))
         return self._loader((data.images, data.labels), train, partial(self._collate, rows, columns))
@@ -201,11 +213,21 @@ class FashionMNIST(DataModule):
         return X[0], label
 
     def text_labels(self, indices: Sequence[int]) -> list[str]:
-        """The classes' names for their numbers."""
+        """The classes' names for their numbers.
+
+        Args:
+            indices: Class numbers (n,), also as a tensor.
+        """
         return [CLASSES[int(i)] for i in indices]
 
     def visualize(self, batch: tuple[Any, Any], nrows: int = 1, ncols: int = 8, labels: Sequence[str] = ()) -> None:
-        """Show a batch's first images with their labels, or with ``labels`` where given."""
+        """Show a batch's first images with their labels, or with ``labels`` where given.
+
+        Args:
+            batch: Images and class numbers, as a loader gives them.
+            nrows, ncols: Size of the grid.
+            labels: A line above each image.
+        """
         X, y = batch
         n = nrows * ncols
         show_images([to_numpy(x) for x in X[:n]], nrows, ncols, titles=list(labels) or self.text_labels(y[:n]))
@@ -308,7 +330,11 @@ class ImageFolder(DataModule):
         )
 
     def on_corrupt(self, found: Mapping[str, str]) -> None:
-        """Take the images that an epoch has found corrupt, by name, with the reasons: for a log of one's own."""
+        """Take the images that an epoch has found corrupt, for a log of one's own: a subclass may define it.
+
+        Args:
+            found: The reasons, by the names of the files.
+        """
 
     def _example(self, example: Example) -> tuple[Any, int]:
         """An image as validation has it in a batch, and its class number."""
@@ -318,11 +344,21 @@ class ImageFolder(DataModule):
         return X[0], example.label
 
     def text_labels(self, indices: Sequence[int]) -> list[str]:
-        """The classes' names for their numbers."""
+        """The classes' names for their numbers.
+
+        Args:
+            indices: Class numbers (n,), also as a tensor.
+        """
         return [self.classes[int(i)] for i in indices]
 
     def visualize(self, batch: tuple[Any, Any], nrows: int = 1, ncols: int = 8, labels: Sequence[str] = ()) -> None:
-        """Show a batch's first images with their labels, or with ``labels`` where given."""
+        """Show a batch's first images with their labels, or with ``labels`` where given.
+
+        Args:
+            batch: Images and class numbers, as a loader gives them.
+            nrows, ncols: Size of the grid.
+            labels: A line above each image.
+        """
         X, y = batch
         n = nrows * ncols
         images = to_numpy(X[:n])
@@ -356,7 +392,7 @@ class SyntheticRegressionData(DataModule):
         self.y = self.X @ w[:, None] + b + noise * self._normal(n, 1)
 
     def get_dataloader(self, train: bool) -> BatchLoader:
-        """Batches ``(X, y)``."""
+        """Batches ``(X, y)`` of X (batch_size, n) and y (batch_size, 1), both ``float32``."""
         indices = slice(0, self.num_train) if train else slice(self.num_train, None)
         return self.get_tensorloader((self.X, self.y), train, indices)
 

@@ -6,7 +6,11 @@ from typing import Any
 
 
 class HyperParameters:
-    """Base class of objects that remember the arguments they were made with."""
+    """Base class of objects that remember the arguments they were made with.
+
+    Attributes:
+        hparams: The arguments by name, once `save_hyperparameters` has been called.
+    """
 
     def save_hyperparameters(self, ignore: str | Iterable[str] = ()) -> None:
         """Save the arguments of the calling method as attributes, and all of them in ``self.hparams``.
@@ -25,7 +29,14 @@ class HyperParameters:
 
 
 def add_to_class(cls: type) -> Callable[[Any], Any]:
-    """Decorator that registers a function as a method of ``cls``, also for objects that exist already."""
+    """Decorator that registers a function as a method of ``cls``, also for objects that exist already.
+
+    Args:
+        cls: The class, of the helper or of one's own. A method of the same name is replaced.
+
+    Returns:
+        The decorator; the function keeps its own name as well.
+    """
 
     def wrapper(obj: Any) -> Any:
         setattr(cls, obj.__name__, obj)

@@ -24,6 +24,13 @@ class Module(HyperParameters):
     Args:
         plot_train_per_epoch: Points that an epoch adds to a training curve.
         plot_valid_per_epoch: Points that an epoch adds to a validation curve.
+
+    Attributes:
+        net: The layers, if the model has no `forward` of its own.
+        lr: The learning rate, which `configure_optimizers` asks for; usually an argument of the constructor.
+        board: The `ProgressBoard` that `plot` draws on.
+        trainer: The `Trainer` that fits the model; ``None`` before.
+        backend_type: What the framework does for a trainer of such models.
     """
 
     # A framework's class and its models have these.
@@ -35,11 +42,21 @@ class Module(HyperParameters):
     backend_type: Any  # the framework's `d2l.backend.Backend`
 
     def loss(self, y_hat: Any, y: Any) -> Any:
-        """The loss of predictions ``y_hat`` against ``y``, a scalar tensor: for a subclass to define."""
+        """The loss of predictions ``y_hat`` against ``y``, a scalar tensor: for a subclass to define.
+
+        Args:
+            y_hat: What the model gives for a batch, (n, ...) ``float32``.
+            y: The batch's targets, (n, ...).
+        """
         raise NotImplementedError(f"{type(self).__name__} defines no loss(y_hat, y)")
 
     def forward(self, X: Any) -> Any:
-        """The model's output for ``X``: by default that of ``self.net``."""
+        """The model's output for ``X`` (n, ...), of as many examples: by default that of ``self.net``.
+
+        Raises:
+            NotImplementedError: There is neither ``self.net`` nor a ``forward`` of one's own.
+            TypeError: ``self.net`` is no layer.
+        """
         if not hasattr(self, "net"):
             raise NotImplementedError(
                 f"{type(self).__name__} defines neither self.net nor forward(X), which is called for model(X) here"
@@ -66,13 +83,20 @@ class Module(HyperParameters):
         self.trainer.log(key, value, train)
 
     def training_step(self, batch: Sequence[Any]) -> Any:
-        """Plot and return the loss of one training batch, whose last element is the target."""
+        """Plot and return the loss of one training batch.
+
+        Args:
+            batch: The inputs, each (n, ...), and last the targets, (n, ...).
+
+        Returns:
+            A scalar tensor, of which the trainer takes gradients.
+        """
         loss = self.loss(self(*batch[:-1]), batch[-1])
         self.plot("loss", loss, train=True)
         return loss
 
     def validation_step(self, batch: Sequence[Any]) -> None:
-        """Plot the loss of one validation batch."""
+        """Plot the loss of one validation batch, which is like one of training."""
         self.plot("loss", self.loss(self(*batch[:-1]), batch[-1]), train=False)
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
@@ -115,7 +139,9 @@ class Module(HyperParameters):
 
 
 class Classifier(Module):
-    """What a classifier adds to a module.
+    """Base class of classification models: cross-entropy is the loss, and validation plots the accuracy, too.
+
+    The model's outputs are logits (n, classes), the targets class numbers (n,) from 0 on.
 
     Attributes:
         top_k: With ``model.top_k = 5``, validation plots ``acc5`` too: the share of examples whose class is among the
@@ -126,7 +152,7 @@ class Classifier(Module):
     accuracy: Callable[..., Any]  # a framework's
 
     def validation_step(self, batch: Sequence[Any]) -> None:
-        """Plot loss and accuracy of one validation batch."""
+        """Plot loss and accuracy of one validation batch: inputs (n, ...), and class numbers (n,)."""
         Y_hat = self(*batch[:-1])
         self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
         self.plot("acc", self.accuracy(Y_hat, batch[-1]), train=False)
@@ -134,7 +160,16 @@ class Classifier(Module):
             self.plot(f"acc{k}", self.accuracy(Y_hat, batch[-1], top=k), train=False)
 
     def layer_summary(self, X_shape: Sequence[int]) -> None:
-        """Print the shape of each layer's output for an input of shape ``X_shape``."""
+        """Print the shape of each layer's output for an input of shape ``X_shape``.
+
+        Args:
+            X_shape: The shape of a batch, as the framework's layers take it: the examples come first, and channels
+                before height and width in PyTorch and MXNet, behind them in TensorFlow and JAX.
+
+        Raises:
+            TypeError, ValueError: It is no shape, or a layer changes the number of examples. Errors of layers say what
+                shape they were given.
+        """
         with self._layer_walk(X_shape) as walk:
             for layer, _, Y in walk:
                 print(f"{self._layer_name(layer):<20} output shape: {tuple(Y.shape)}")
@@ -144,6 +179,13 @@ class Classifier(Module):
 
         Layers without parameters whose output has as many numbers as their input (activations, dropout, flattening)
         have no row of their own, so that all frameworks give the same rows.
+
+        Args:
+            X_shape: The shape of a batch, as in `layer_summary`, whose errors it raises, too.
+
+        Returns:
+            A list of rows with ``name``, ``output_shape``, ``parameters``, ``multiply_adds`` and more, which a notebook
+            shows as a table; ``total`` is a row of the sums.
         """
         with self._layer_walk(X_shape) as walk:
             layers = [

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """Base class of what watches a run: it does nothing. ``train`` says whether a pass is of training or validation."""
+    """Base class of what watches a run: it does nothing. ``train`` says whether a pass is of training or validation.
+
+    A subclass defines those methods whose events it wants to be told of. ``trainer`` is the trainer of the run, whose
+    attributes may be read; to end the run after the epoch at hand, set ``trainer.should_stop``.
+    """
 
     def before_fit(self, trainer: "Trainer") -> None:
         """The run is about to begin, or to go on from a checkpoint: model, data and optimizer are there."""
@@ -31,7 +35,7 @@ class Observer:
         """A loader is about to be gone through."""
 
     def before_batch(self, trainer: "Trainer", train: bool, batch: Any) -> None:
-        """A loader has given a batch, which has not been used yet."""
+        """A loader has given ``batch``, a tuple of tensors, which has not been used yet."""
 
     def after_batch(self, trainer: "Trainer", train: bool) -> None:
         """The step of the batch is done."""
@@ -40,7 +44,7 @@ class Observer:
         """Training and validation of the epoch are done."""
 
     def after_fit(self, trainer: "Trainer", error: BaseException | None) -> None:
-        """The run has ended, with an error or without."""
+        """The run has ended, with ``error``, or without one: then it is ``None``."""
 
 
 EVENTS = ("before_fit", "before_epoch", "before_pass", "before_batch", "after_batch", "after_epoch", "after_fit")

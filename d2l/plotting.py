@@ -78,7 +78,7 @@ def use_svg_display() -> None:
 
 
 def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:
-    """Set the size of new figures, in inches."""
+    """Set the size of new figures, width and height in inches, and show them as SVG in Jupyter."""
     use_svg_display()
     plt.rcParams["figure.figsize"] = figsize
 
@@ -93,7 +93,15 @@ def set_axes(
     yscale: str,
     legend: Sequence[str] | None,
 ) -> None:
-    """Set labels, limits, scales, legend and grid of ``axes`` in one call."""
+    """Set labels, limits, scales, legend and grid of ``axes`` in one call.
+
+    Args:
+        axes: Axes of matplotlib.
+        xlabel, ylabel: Labels; ``None`` or an empty text leaves what is there.
+        xlim, ylim: Limits as pairs; ``None`` leaves them to matplotlib.
+        xscale, yscale: Matplotlib's names of scales, such as ``linear`` or ``log``.
+        legend: A label for each curve; none shows no legend.
+    """
     axes.set(xscale=xscale, yscale=yscale)
     if xlabel:
         axes.set_xlabel(xlabel)
@@ -125,10 +133,16 @@ def plot(
     """Plot one curve or several against ``X``, or against their indices when ``Y`` is not given.
 
     Args:
-        X, Y: A vector, or a list of vectors, of any framework; one ``X`` may serve several ``Y``.
+        X, Y: A vector (n,), or a list of vectors, of any framework; one ``X`` may serve several ``Y``.
+        xlabel, ylabel, legend: Labels of the axes, and one for each curve.
+        xlim, ylim, xscale, yscale: Limits as pairs, and matplotlib's names of scales, such as ``log``.
         fmts: Matplotlib format strings, taken in turn; a curve that would look like an earlier one has markers.
         axes: Draw here instead of into the current axes, of which each cell of a notebook has new ones, and so does a
             script after a `ProgressBoard` has drawn.
+        figsize: Width and height in inches.
+
+    Raises:
+        ValueError: ``fmts`` is empty, or X and Y are not as many vectors, or not of the same lengths.
     """
     if Y is None:
         ys = _curves(X)

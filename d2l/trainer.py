@@ -48,7 +48,12 @@ class Trainer(Inference, HyperParameters):
             `d2l.observers.Observer`. They are in ``observers``, too.
 
     Attributes:
+        model, optim, train_dataloader, val_dataloader: The model, what its ``configure_optimizers`` gives, the loaders.
+        epoch: The epoch at hand, counted from 0.
+        train_batch_idx, val_batch_idx: Batches so far; an epoch has ``num_train_batches`` and ``num_val_batches``.
+        observers: What is told of events, in this order; a list that may be added to before `fit`.
         should_stop: Set by an observer, `fit` returns after the epoch at hand.
+        backend_type: The framework's class of what `backend` is.
 
     Raises:
         ValueError: A count is not a whole number, an argument is negative, or the framework lacks the precision.
@@ -163,11 +168,11 @@ class Trainer(Inference, HyperParameters):
         self.backend.attach(model)
 
     def prepare_batch(self, batch: Sequence[Any]) -> Sequence[Any]:
-        """Bring a batch to the device."""
+        """Bring a batch, a tuple of arrays or tensors, to the device: as a tuple of tensors of the same dtypes."""
         return self.backend.place(batch)
 
     def clip_gradients(self, grad_clip_val: float, gradients: Any) -> Any:
-        """Scale all gradients together such that their L2 norm is at most ``grad_clip_val``."""
+        """Scale all gradients together such that their L2 norm is at most ``grad_clip_val``, which is positive."""
         raise NotImplementedError
 
     def fit(self, model: Module, data: DataModule, *, resume: bool = False) -> None:
@@ -225,7 +230,13 @@ class Trainer(Inference, HyperParameters):
             self.val_batch_idx += 1
 
     def log(self, key: str, value: Any, train: bool) -> None:
-        """Take a scalar of the current step to the board, or to what collects those of a step in progress."""
+        """Take a scalar of the current step to the board, or to what collects those of a step in progress.
+
+        Args:
+            key: Name of the quantity, such as ``loss``.
+            value: A number or a tensor of one.
+            train: Whether it is of training: the curve is then ``train_loss``, else ``val_loss``.
+        """
         input_checks.check_metric(self.model, key, value)
         if not record(key, value):
             self._draw(key, value, train)

@@ -20,18 +20,19 @@ from book.sanitize_svg import SvgError
 from .convolution import Convolution
 from .exercises import add_exercises
 from .explorer import Explorer
+from .helper import add_helper, names_of
 from .lenet import LeNet, write_data
 from .outputs import add_directives
 from .pictures import finish_pictures, read_picture
 from .publication import add_publication
 from .references import add_references, pages_of_works
 from .search import add_search
-from .structure import PANEL, begins_answer, is_answer, is_code
+from .structure import PANEL, begins_answer, is_answer, is_code, is_entry
 from .training import Training
 
 LOGGER = logging.getLogger(__name__)
 TAB = re.compile(r'<a href="#((\w+)-\d+-\d+)"')
-NUMBER_IN_CONTENTS = re.compile(r'(?<=">)[\d.]+ (?=[^<]*</a>)')
+NUMBER_IN_CONTENTS = re.compile(r'(?<=">)[\d.]+ ')
 ANSWER_IN_CONTENTS = re.compile(r'<li><a class="reference internal" href="#[^"]*">Answer</a></li>')
 # Pygments marks every name and bracket. Those that look like the rest of the code would be half of a page.
 PLAIN_TOKEN = re.compile(r'<span class="(?:bp|n|n[abntov]|o|p|w)">([^<]*)</span>')
@@ -156,6 +157,11 @@ class Translator(HTML5Translator):
         super().add_permalink_ref(node, title)
         self.body[-1] = self.body[-1].replace(" title=", " aria-label=")
 
+    def add_secnumber(self, node: nodes.Element) -> None:
+        """The number of a section, which an entry of the helper's reference goes without."""
+        if not any(map(is_entry, node.parent.get("ids", ()))):
+            super().add_secnumber(node)
+
     def visit_title(self, node: nodes.title) -> None:
         """The heading of an answer is what opens it."""
         if not is_answer(node.parent):
@@ -227,7 +233,7 @@ def _pages_to_write(app: Sphinx, env: BuildEnvironment) -> list[str]:
     titles = {page: str(title) for page, title in env.titles.items()}
     numbers = (env.toctree_includes, env.toc_secnumbers, env.toc_fignumbers, math["objects"])
     works = [(work.citation_id, work.key, work.formatted_entry.label) for work in cite["citations"]]
-    shown = copy.deepcopy((titles, numbers, std["labels"], std["anonlabels"], works))
+    shown = copy.deepcopy((titles, numbers, std["labels"], std["anonlabels"], works, names_of(env)))
     before = vars(env).get("shown_of_others")
     vars(env)["shown_of_others"] = shown  # Sphinx keeps it with the rest of the environment
     return sorted(pages_of_works(env) if shown == before else env.found_docs)
@@ -254,6 +260,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     add_references(app)
     add_exercises(app)
     add_search(app)
+    add_helper(app)
     app.add_directive("explorer", Explorer)
     app.add_directive("training", Training)
     app.add_directive("convolution", Convolution)

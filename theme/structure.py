@@ -25,6 +25,11 @@ def begins_answer(node: nodes.Node) -> bool:
     return isinstance(node[0], nodes.strong) and node[0].astext() == "Answer."
 
 
+def is_entry(anchor: str) -> bool:
+    """Whether an anchor is that of a name of the helper, which is found by it and not by a number."""
+    return anchor.startswith("d2l.")
+
+
 def titled(section: nodes.Element) -> nodes.Element:
     """The section that a reader knows a section by: of an answer, the exercise."""
     return section.parent if is_answer(section) else section
@@ -32,5 +37,7 @@ def titled(section: nodes.Element) -> nodes.Element:
 
 def number_of(env: BuildEnvironment, page: str, anchor: str) -> str:
     """A section's number, such as ``1.3.2``; none where the contents give it none. The page's own has no anchor."""
+    if is_entry(anchor):
+        return ""
     number = env.toc_secnumbers.get(page, {}).get(anchor and f"#{anchor}", ())
     return ".".join(map(str, number))

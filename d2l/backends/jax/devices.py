@@ -48,10 +48,10 @@ def on_cpu(array: jax.Array) -> bool:
 
 
 def get_seed() -> int:
-    """A random number to seed with, from Python's own random state."""
+    """A random whole number below a million to seed with, from Python's own random state."""
     return random.randrange(10**6)
 
 
 def get_key() -> jax.Array:
-    """A new key for JAX's random functions."""
+    """A new key for JAX's random functions: ``jax.random.PRNGKey`` of a seed from `get_seed`."""
     return jax.random.PRNGKey(get_seed())

@@ -17,7 +17,13 @@ from .train_state import Params, TrainState
 
 
 class LinearRegressionScratch(Module):
-    """Linear regression without layers: weights ``w`` (num_inputs, 1), drawn from N(0, sigma²), and a bias ``b``."""
+    """Linear regression without layers: weights ``w`` (num_inputs, 1), drawn from N(0, sigma²), and a bias ``b``.
+
+    Args:
+        num_inputs: Numbers in an example: X is (n, num_inputs), y (n, 1).
+        lr: Learning rate.
+        sigma: Standard deviation of the first weights.
+    """
 
     num_inputs: int
     lr: float
@@ -43,7 +49,11 @@ class LinearRegressionScratch(Module):
 
 
 class LinearRegression(Module):
-    """Linear regression with a layer, whose weights are first drawn from N(0, 0.01²)."""
+    """Linear regression with a layer, whose weights are first drawn from N(0, 0.01²): X is (n, inputs), y (n, 1).
+
+    Args:
+        lr: Learning rate.
+    """
 
     lr: float
 
@@ -62,7 +72,12 @@ class LinearRegression(Module):
 
 
 class SoftmaxRegression(Classifier):
-    """A linear classifier over images taken as vectors."""
+    """A linear classifier over images taken as vectors.
+
+    Args:
+        num_outputs: Classes: images (n, ...) give logits (n, num_outputs).
+        lr: Learning rate.
+    """
 
     num_outputs: int
     lr: float
@@ -73,7 +88,15 @@ class SoftmaxRegression(Classifier):
 
 
 def corr2d(X: jax.Array, K: jax.Array) -> jax.Array:
-    """Cross-correlation of a matrix X with a kernel K, without padding: (a, b) and (h, w) give (a-h+1, b-w+1)."""
+    """Cross-correlation of a matrix X with a kernel K, without padding.
+
+    Args:
+        X: A matrix (a, b).
+        K: A kernel (h, w), no larger than X; it is converted to the dtype of X.
+
+    Returns:
+        A matrix (a - h + 1, b - w + 1) of the dtype of X.
+    """
     return jax.lax.conv(X[None, None], K[None, None].astype(X.dtype), (1, 1), "VALID")[0, 0]
 
 

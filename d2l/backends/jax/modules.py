@@ -47,10 +47,9 @@ class Module(modules.Module, nn.Module):
             raise TypeError(mistake) from error
 
     def forward(self, X: jax.Array) -> jax.Array:
-        """The model's output for ``X``: by default that of ``self.net``.
+        """Without parameters, it raises a ``RuntimeError`` whose message says how to predict.
 
-        Raises:
-            RuntimeError: It was called without parameters; the message says how to predict.
+        See `d2l.modules.Module.forward`.
         """
         if self.scope is None:
             raise RuntimeError(self._how_to_predict())
@@ -85,11 +84,22 @@ class Module(modules.Module, nn.Module):
         )
 
     def loss(self, params: Params, X: Sequence[jax.Array], y: jax.Array, state: TrainState) -> jax.Array:
-        """The loss of the predictions for the inputs ``X`` against ``y``, a scalar: for a subclass to define."""
+        """The loss of the predictions for ``X`` against ``y``, a scalar: for a subclass to define.
+
+        Args:
+            params: The parameters, which gradients are taken of.
+            X: The batch's inputs, each (n, ...).
+            y: Its targets, (n, ...).
+            state: The trainer's state; ``state.apply_fn({"params": params}, *X)`` gives the predictions.
+        """
         raise NotImplementedError(f"{type(self).__name__} defines no loss(params, X, y, state)")
 
     def training_step(self, params: Params, batch: Sequence[jax.Array], state: TrainState) -> tuple[jax.Array, Params]:
-        """Plot the loss of one training batch, whose last element is the target; return it and its gradients."""
+        """Plot the loss of one training batch, whose last element is the target.
+
+        Returns:
+            The loss, a scalar, and its gradients, like ``params``.
+        """
         loss, grads = jax.value_and_grad(self._checked_loss)(params, batch[:-1], batch[-1], state)
         self.plot("loss", loss, train=True)
         return loss, grads
@@ -114,21 +124,32 @@ class Module(modules.Module, nn.Module):
         return loss
 
     def configure_optimizers(self) -> optax.GradientTransformation:
-        """Stochastic gradient descent with the learning rate ``self.lr``."""
+        """The optimizer, by default stochastic gradient descent with the learning rate ``self.lr``.
+
+        `Trainer` says what else the framework's trainer takes, such as schedules.
+
+        Raises:
+            AttributeError: The model has no ``lr``.
+            TypeError, ValueError: It is no learning rate.
+        """
         return optax.sgd(input_checks.learning_rate(self, "declare lr: float = 0.1 in the class"))
 
     def apply_init(self, dummy_input: Sequence[jax.Array], key: Any) -> Params:
-        """The model's variables, drawn with ``key``, their shapes from a pass of ``dummy_input``."""
+        """The model's variables, drawn with ``key``, their shapes from a pass of ``dummy_input``, a tuple of inputs."""
         return self.init(key, *dummy_input)
 
 
 class Classifier(modules.Classifier, Module):
-    """Base class of classification models."""
+    """Base class of classification models: see `d2l.modules.Classifier`."""
 
     def training_step(
         self, params: Params, batch: Sequence[jax.Array], state: TrainState
     ) -> tuple[tuple[jax.Array, Params], Params]:
-        """Plot the loss of one training batch; return what `loss` does, and the gradients."""
+        """Plot the loss of one training batch, whose last element are the class numbers.
+
+        Returns:
+            What `loss` does, and the gradients, like ``params``.
+        """
         value, grads = jax.value_and_grad(self._checked_loss, has_aux=True)(params, batch[:-1], batch[-1], state)
         self.plot("loss", value[0], train=True)
         return value, grads
@@ -180,7 +201,11 @@ class Classifier(modules.Classifier, Module):
         averaged: bool = True,
         top: int = 1,
     ) -> jax.Array:
-        """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example."""
+        """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example.
+
+        Returns:
+            ``float32``: a scalar or, if not ``averaged``, (n,).
+        """
         variables = {"params": params, "batch_stats": state.batch_stats}
         Y_hat = state.apply_fn(variables, *X, rngs={"dropout": state.dropout_rng})
         _, likeliest = jax.lax.top_k(Y_hat.reshape(-1, Y_hat.shape[-1]), min(top, Y_hat.shape[-1]))
@@ -190,7 +215,7 @@ class Classifier(modules.Classifier, Module):
     def layer_summary(self, X_shape: Sequence[int], key: jax.Array | None = None) -> None:
         """Print the shape of each layer's output for an input of shape ``X_shape``.
 
-        Shapes do not depend on ``key``; it may be given as elsewhere.
+        Shapes do not depend on ``key``; it may be given as elsewhere. See `d2l.modules.Classifier.layer_summary`.
         """
         super().layer_summary(X_shape)
 

@@ -10,7 +10,11 @@ from .train_state import Params
 
 
 class SGD(HyperParameters):
-    """Minibatch stochastic gradient descent: ``param -= lr * gradient``. It has the methods that Optax asks for."""
+    """Minibatch stochastic gradient descent: ``param -= lr * gradient``. It has the methods that Optax asks for.
+
+    Args:
+        lr: Learning rate.
+    """
 
     lr: float
 

@@ -16,7 +16,18 @@ REST = ("step", "opt_state", "dropout_rng")
 
 
 class TrainState(train_state.TrainState):
-    """What training changes: parameters, the optimizer's state, batch statistics, and the random state of dropout."""
+    """What training changes: parameters, the optimizer's state, batch statistics, and the random state of dropout.
+
+    A trainer makes it; its steps replace it by another one.
+
+    Attributes:
+        step: Training steps so far.
+        params: The parameters, by layer and name.
+        batch_stats: The running averages of batch normalization, empty in a model without it.
+        tx, opt_state: The optimizer, of Optax, and its state.
+        dropout_rng: The key that dropout draws with.
+        apply_fn: The model as a function: ``state.apply_fn({"params": state.params}, X)``.
+    """
 
     batch_stats: Any
     dropout_rng: jax.Array

@@ -54,7 +54,10 @@ class Trainer(trainer.Trainer):
         self.backend.state = state
 
     def fit(self, model: Module, data: DataModule, key: jax.Array | None = None, *, resume: bool = False) -> None:
-        """Train ``model`` on ``data``, from parameters drawn with ``key`` or, resumed, from those of a checkpoint."""
+        """The parameters are drawn with ``key``, by default a new one, or resumed are those of a checkpoint.
+
+        See `d2l.trainer.Trainer.fit`.
+        """
         with self.backend.all_devices():
             if self.processes.world_size > 1:  # all go on from the random states of rank 0
                 states = RandomStates(self.backend)

@@ -52,7 +52,14 @@ class Module(modules.Module, nn.Block):
         super().plot(key, value, train)
 
     def configure_optimizers(self) -> gluon.Trainer:
-        """Stochastic gradient descent with the learning rate ``self.lr``."""
+        """The optimizer, by default stochastic gradient descent with the learning rate ``self.lr``.
+
+        `Trainer` says what else the framework's trainer takes, such as schedules.
+
+        Raises:
+            AttributeError: The model has no ``lr``.
+            TypeError, ValueError: It is no learning rate.
+        """
         params = self.parameters()
         if isinstance(params, list):
             return SGD(params, input_checks.learning_rate(self))
@@ -96,7 +103,7 @@ class Module(modules.Module, nn.Block):
 
 
 class Classifier(modules.Classifier, Module):
-    """Base class of classification models."""
+    """Base class of classification models: see `d2l.modules.Classifier`."""
 
     def loss(self, Y_hat: np.ndarray, Y: np.ndarray, averaged: bool = True) -> np.ndarray:
         """Cross-entropy of the logits ``Y_hat`` (..., classes) against the class numbers ``Y`` (...).
@@ -117,7 +124,11 @@ class Classifier(modules.Classifier, Module):
         return losses.mean() if averaged else losses
 
     def accuracy(self, Y_hat: np.ndarray, Y: np.ndarray, averaged: bool = True, top: int = 1) -> np.ndarray:
-        """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example."""
+        """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example.
+
+        Returns:
+            ``float32``: a scalar or, if not ``averaged``, (n,).
+        """
         k = min(top, Y_hat.shape[-1])
         likeliest = npx.topk(Y_hat.reshape(-1, Y_hat.shape[-1]), k=k, axis=1, dtype=np.int32).astype(Y.dtype)
         correct = (likeliest == Y.reshape(-1, 1)).astype(np.float32).sum(axis=1)

@@ -9,7 +9,12 @@ from ...hyperparameters import HyperParameters
 
 
 class SGD(HyperParameters):
-    """Minibatch stochastic gradient descent: ``param -= lr * gradient``."""
+    """Minibatch stochastic gradient descent: ``param -= lr * gradient``.
+
+    Args:
+        params: The parameters, arrays with gradients attached.
+        lr: Learning rate.
+    """
 
     params: Sequence[np.ndarray]
     lr: float

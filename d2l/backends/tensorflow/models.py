@@ -9,7 +9,13 @@ from .sgd import SGD
 
 
 class LinearRegressionScratch(Module):
-    """Linear regression without layers: weights ``w`` (num_inputs, 1), drawn from N(0, sigma²), and a bias ``b``."""
+    """Linear regression without layers: weights ``w`` (num_inputs, 1), drawn from N(0, sigma²), and a bias ``b``.
+
+    Args:
+        num_inputs: Numbers in an example: X is (n, num_inputs), y (n, 1).
+        lr: Learning rate.
+        sigma: Standard deviation of the first weights.
+    """
 
     def __init__(self, num_inputs: int, lr: float, sigma: float = 0.01):
         super().__init__()
@@ -31,7 +37,11 @@ class LinearRegressionScratch(Module):
 
 
 class LinearRegression(Module):
-    """Linear regression with a layer, whose weights are first drawn from N(0, 0.01²)."""
+    """Linear regression with a layer, whose weights are first drawn from N(0, 0.01²): X is (n, inputs), y (n, 1).
+
+    Args:
+        lr: Learning rate.
+    """
 
     def __init__(self, lr: float):
         super().__init__()
@@ -48,7 +58,12 @@ class LinearRegression(Module):
 
 
 class SoftmaxRegression(Classifier):
-    """A linear classifier over images taken as vectors."""
+    """A linear classifier over images taken as vectors.
+
+    Args:
+        num_outputs: Classes: images (n, ...) give logits (n, num_outputs).
+        lr: Learning rate.
+    """
 
     def __init__(self, num_outputs: int, lr: float):
         super().__init__()
@@ -57,7 +72,15 @@ class SoftmaxRegression(Classifier):
 
 
 def corr2d(X: tf.Tensor, K: tf.Tensor) -> tf.Tensor:
-    """Cross-correlation of a matrix X with a kernel K, without padding: (a, b) and (h, w) give (a-h+1, b-w+1)."""
+    """Cross-correlation of a matrix X with a kernel K, without padding.
+
+    Args:
+        X: A matrix (a, b).
+        K: A kernel (h, w), no larger than X; it is converted to the dtype of X.
+
+    Returns:
+        A matrix (a - h + 1, b - w + 1) of the dtype of X.
+    """
     X, K = tf.convert_to_tensor(X), tf.convert_to_tensor(K)
     kernel = tf.cast(K, X.dtype)[..., None, None]
     return tf.nn.conv2d(X[None, ..., None], kernel, strides=1, padding="VALID")[0, ..., 0]

@@ -34,6 +34,7 @@ class Module(modules.Module, tf.keras.Model):
             self.training = kept
 
     def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> tf.Tensor:
+        """What ``model(X)`` runs: `call`, as in validation unless ``training`` is true or a training step calls it."""
         try:
             return super().__call__(*args, training=self.training if training is None else training, **kwargs)
         except Exception as error:
@@ -58,16 +59,29 @@ class Module(modules.Module, tf.keras.Model):
         return own
 
     def configure_optimizers(self) -> tf.keras.optimizers.Optimizer:
-        """Stochastic gradient descent with the learning rate ``self.lr``."""
+        """The optimizer, by default stochastic gradient descent with the learning rate ``self.lr``.
+
+        `Trainer` says what else the framework's trainer takes, such as schedules.
+
+        Raises:
+            AttributeError: The model has no ``lr``.
+            TypeError, ValueError: It is no learning rate.
+        """
         return tf.keras.optimizers.SGD(input_checks.learning_rate(self))
 
     def save_weights(self, path: Any, *args: Any, **kwargs: Any) -> None:
-        """Ours for a safetensors file; Keras's own for a name that ends with ``.weights.h5``."""
+        """For a name that ends with ``.weights.h5`` it is Keras's own.
+
+        See `d2l.modules.Module.save_weights`.
+        """
         save = tf.keras.Model.save_weights if _is_of_keras(path) else modules.Module.save_weights
         save(self, path, *args, **kwargs)
 
     def load_weights(self, path: Any, *args: Any, **kwargs: Any) -> None:
-        """Ours for a safetensors file; Keras's own for a name that ends with ``.weights.h5`` or ``.keras``."""
+        """For a name that ends with ``.weights.h5`` or ``.keras`` it is Keras's own.
+
+        See `d2l.modules.Module.load_weights`.
+        """
         load = tf.keras.Model.load_weights if _is_of_keras(path) else modules.Module.load_weights
         load(self, path, *args, **kwargs)
 
@@ -86,7 +100,7 @@ def _is_of_keras(path: Any) -> bool:
 
 
 class Classifier(modules.Classifier, Module):
-    """Base class of classification models."""
+    """Base class of classification models: see `d2l.modules.Classifier`."""
 
     def loss(self, Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True) -> tf.Tensor:
         """Cross-entropy of the logits ``Y_hat`` (..., classes) against the class numbers ``Y`` (...)."""
@@ -101,7 +115,11 @@ class Classifier(modules.Classifier, Module):
         return tf.reduce_mean(losses) if averaged else losses
 
     def accuracy(self, Y_hat: tf.Tensor, Y: tf.Tensor, averaged: bool = True, top: int = 1) -> tf.Tensor:
-        """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example."""
+        """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example.
+
+        Returns:
+            ``float32``: a scalar or, if not ``averaged``, (n,).
+        """
         likeliest = tf.math.top_k(tf.reshape(Y_hat, (-1, Y_hat.shape[-1])), min(top, Y_hat.shape[-1])).indices
         right = tf.cast(likeliest, Y.dtype) == tf.reshape(Y, (-1, 1))
         correct = tf.cast(tf.reduce_any(right, axis=1), tf.float32)

@@ -8,7 +8,11 @@ from ...hyperparameters import HyperParameters
 
 
 class SGD(HyperParameters):
-    """Minibatch stochastic gradient descent: ``param -= lr * gradient``."""
+    """Minibatch stochastic gradient descent: ``param -= lr * gradient``.
+
+    Args:
+        lr: Learning rate.
+    """
 
     lr: float
 

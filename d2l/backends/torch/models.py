@@ -10,7 +10,13 @@ from .sgd import SGD
 
 
 class LinearRegressionScratch(Module):
-    """Linear regression without layers: weights ``w`` (num_inputs, 1), drawn from N(0, sigma²), and a bias ``b``."""
+    """Linear regression without layers: weights ``w`` (num_inputs, 1), drawn from N(0, sigma²), and a bias ``b``.
+
+    Args:
+        num_inputs: Numbers in an example: X is (n, num_inputs), y (n, 1).
+        lr: Learning rate.
+        sigma: Standard deviation of the first weights.
+    """
 
     def __init__(self, num_inputs: int, lr: float, sigma: float = 0.01):
         super().__init__()
@@ -32,7 +38,11 @@ class LinearRegressionScratch(Module):
 
 
 class LinearRegression(Module):
-    """Linear regression with a layer, whose weights are first drawn from N(0, 0.01²)."""
+    """Linear regression with a layer, whose weights are first drawn from N(0, 0.01²): X is (n, inputs), y (n, 1).
+
+    Args:
+        lr: Learning rate.
+    """
 
     def __init__(self, lr: float):
         super().__init__()
@@ -50,7 +60,12 @@ class LinearRegression(Module):
 
 
 class SoftmaxRegression(Classifier):
-    """A linear classifier over images taken as vectors."""
+    """A linear classifier over images taken as vectors.
+
+    Args:
+        num_outputs: Classes: images (n, ...) give logits (n, num_outputs).
+        lr: Learning rate.
+    """
 
     def __init__(self, num_outputs: int, lr: float):
         super().__init__()
@@ -59,7 +74,15 @@ class SoftmaxRegression(Classifier):
 
 
 def corr2d(X: torch.Tensor, K: torch.Tensor) -> torch.Tensor:
-    """Cross-correlation of a matrix X with a kernel K, without padding: (a, b) and (h, w) give (a-h+1, b-w+1)."""
+    """Cross-correlation of a matrix X with a kernel K, without padding.
+
+    Args:
+        X: A matrix (a, b).
+        K: A kernel (h, w), no larger than X; it is converted to the dtype of X.
+
+    Returns:
+        A matrix (a - h + 1, b - w + 1) of the dtype of X.
+    """
     return nn.functional.conv2d(X[None, None], K[None, None].to(X.dtype))[0, 0]
 
 
@@ -76,6 +99,10 @@ class LeNet(Classifier):
     """LeNet-5 with sigmoids and average pooling, for images of one channel and 28 by 28 pixels.
 
     After LeCun et al., "Gradient-based learning applied to document recognition", 1998.
+
+    Args:
+        lr: Learning rate.
+        num_classes: Classes: n images give logits (n, num_classes).
     """
 
     def __init__(self, lr: float = 0.1, num_classes: int = 10):

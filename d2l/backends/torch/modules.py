@@ -59,7 +59,14 @@ class Module(modules.Module, nn.Module):
         return {**self.__dict__, "trainer": None, "autocast_device": None}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Stochastic gradient descent with the learning rate ``self.lr``."""
+        """The optimizer, by default stochastic gradient descent with the learning rate ``self.lr``.
+
+        `Trainer` says what else the framework's trainer takes, such as schedules.
+
+        Raises:
+            AttributeError: The model has no ``lr``.
+            TypeError, ValueError: It is no learning rate.
+        """
         return torch.optim.SGD(self.parameters(), lr=input_checks.learning_rate(self))
 
     def apply_init(self, inputs: Sequence[torch.Tensor], init: Callable[[nn.Module], None] | None = None) -> None:
@@ -79,7 +86,7 @@ class Module(modules.Module, nn.Module):
 
 
 class Classifier(modules.Classifier, Module):
-    """Base class of classification models."""
+    """Base class of classification models: see `d2l.modules.Classifier`."""
 
     def loss(self, Y_hat: torch.Tensor, Y: torch.Tensor, averaged: bool = True) -> torch.Tensor:
         """Cross-entropy of the logits ``Y_hat`` (..., classes) against the class numbers ``Y`` (...).
@@ -99,7 +106,11 @@ class Classifier(modules.Classifier, Module):
             raise ValueError(mistake) from error
 
     def accuracy(self, Y_hat: torch.Tensor, Y: torch.Tensor, averaged: bool = True, top: int = 1) -> torch.Tensor:
-        """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example."""
+        """Share of examples whose class is among the ``top`` largest logits, or 1 and 0 per example.
+
+        Returns:
+            ``float32``: a scalar or, if not ``averaged``, (n,).
+        """
         likeliest = Y_hat.reshape(-1, Y_hat.shape[-1]).topk(min(top, Y_hat.shape[-1]), dim=1).indices
         correct = (likeliest == Y.reshape(-1, 1)).any(1).float()
         return correct.mean() if averaged else correct

@@ -8,7 +8,12 @@ from ...hyperparameters import HyperParameters
 
 
 class SGD(HyperParameters):
-    """Minibatch stochastic gradient descent: ``param -= lr * gradient``."""
+    """Minibatch stochastic gradient descent: ``param -= lr * gradient``.
+
+    Args:
+        params: The parameters.
+        lr: Learning rate.
+    """
 
     params: list[torch.Tensor]
     lr: float
