@@ -3,6 +3,7 @@
 They look at the curves of the board and at nothing else, so that a run that is resumed decides as it would have.
 """
 
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -75,10 +76,11 @@ class EarlyStopping(Observer):
         for x, y in points:
             if self.best.better(y, value, self.min_delta):
                 place, value = x, y
-        if points[-1][0] - place >= self.patience and not trainer.should_stop:
+        last = points[-1][0]
+        if last - place >= self.patience and math.ceil(last) < trainer.num_epochs and not trainer.should_stop:
             trainer.should_stop = True
             trainer.backend.say(
-                f"Stopped early: no better {self.best.monitor} for {points[-1][0] - place:g} epochs; the best was "
+                f"Stopped early: no better {self.best.monitor} for {last - place:g} epochs; the best was "
                 f"{value:.3f}, after epoch {place:g}"
             )
 

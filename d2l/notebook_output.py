@@ -27,6 +27,11 @@ class Output:
         else:
             self._handle.update(data, raw=True)
 
+    def clear(self) -> None:
+        """Show nothing there any more."""
+        if self._handle is not None:
+            self.show({})
+
 
 def at_end_of_cell(function: Callable[[], None]) -> None:
     """Call ``function`` once, when the cell that runs now has ended."""

@@ -153,7 +153,11 @@ def counted(batches: Any, name: str, shown: bool) -> Iterator[Any]:
         shown: Whether to draw the line.
     """
     output = Output()
-    yield from tqdm(batches, f"{name} ", disable=not shown, delay=SHORT_WORK_SECONDS, **_line(_NotebookLine(output)))
+    line = _line(_NotebookLine(output))
+    try:
+        yield from tqdm(batches, f"{name} ", disable=not shown, delay=SHORT_WORK_SECONDS, **line)
+    finally:
+        output.clear()
 
 
 def _line(in_notebook_to: _NotebookLine) -> dict[str, Any]:

@@ -69,9 +69,9 @@ class Run(NamedTuple):
         return self.images / self.summary["examples_per_second"]
 
 
-def load(framework: str, network: str) -> Run:
-    """Read the run of a network from its recording in a framework."""
-    path = RECORDINGS / framework / "chapter_cnn" / f"{network.lower()}.ipynb"
+def load(framework: str, network: str, chapter: str = "chapter_cnn") -> Run:
+    """Read the run of a network from the recording of its section in a framework."""
+    path = RECORDINGS / framework / chapter / f"{network.lower()}.ipynb"
     notebook = json.loads(path.read_text("utf-8"))
     outputs = [output.get("data", {}) for cell in notebook["cells"] for output in cell.get("outputs", [])]
     (summary,) = (data[RUN_MIME] for data in outputs if RUN_MIME in data)

@@ -138,6 +138,17 @@ def losses(run: Any) -> tuple[list[float], list[float]]:
     return train[1::2], val
 
 
+def best_accuracy(run: Any) -> float:
+    """A recorded run's accuracy in percent after the epoch with the lowest validation loss."""
+    best, _ = min(run.curves["val_loss"], key=lambda point: point[1])
+    return dict(run.accuracy)[best]
+
+
+def overconfidence(run: Any) -> float:
+    """By how many points the confidence is above the accuracy after a recorded run's last epoch."""
+    return 100 * run.curves["val_confidence"][-1][1] - run.accuracy[-1][1]
+
+
 def measured(network: str, processes: int) -> dict[str, float]:
     """What was measured of a network in so many processes, in seconds, and what was predicted from ``computing``."""
     results = json.loads((report.RESULTS / "amd-epyc-2-cores-no-gpu.json").read_text("utf-8"))["scaling"][network]
@@ -197,6 +208,9 @@ def names() -> dict[str, object]:
         "seconds_of_2012": lambda name: 90 * 1.2e6 * training_flop(tables["Original"]) / speed[name],
         "frameworks": list(result.FRAMEWORKS),
         "run": result.load,
+        "best_accuracy": best_accuracy,
+        "overconfidence": overconfidence,
+        "own_model": {name: result.load(name, "own_model", "chapter_helper") for name in result.FRAMEWORKS},
         "rows": lambda network: " ".join(result.rows(network).split()),
         "losses": lambda framework: losses(result.load(framework, "AlexNet")),
         "accuracy": lambda framework, network, epoch=0: result.load(framework, network).accuracy[epoch - 1][1],

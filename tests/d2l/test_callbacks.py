@@ -46,6 +46,7 @@ def run(torch, full_run):
         ([1, 1.05, 1.1, 9], {"patience": 2, "min_delta": 0.2}, 3),
         ([3, 2, 2, 2], {"patience": 1, "mode": "min"}, 3),
         ([3, 2, 1], {"patience": 1}, 2),
+        ([3, 2, 1], {"patience": 2}, 3),  # after the last epoch there is nothing to stop
     ],
 )
 def test_run_ends_when_the_curve_gets_no_better(torch, run, capsys, scores, options, epochs):

@@ -736,6 +736,13 @@ def test_progress_in_a_notebook_stays_in_one_place(clock, shown):
     assert {tuple(bundle) for _, bundle in shown} == {("text/plain",)}
 
 
+def test_line_of_other_work_in_a_notebook_disappears_at_its_end(monkeypatch, shown):
+    monkeypatch.setattr(progress, "SHORT_WORK_SECONDS", 0)
+    for _ in progress.counted(range(3), "evaluate", True):
+        assert shown[-1][1]["text/plain"].startswith("evaluate")
+    assert shown[-1][1] == {}
+
+
 def test_watched_loader_can_be_gone_through_again():
     told = []
     loader = WatchedLoader(

@@ -91,6 +91,25 @@ def test_jax_says_of_weights_for_another_model_that_they_are(full_run, request):
     assert "Tiny was given the weights of a file: they are of another model." in caught.value.__notes__
 
 
+def test_jax_trainer_of_one_model_does_not_predict_for_another_that_was_given_a_file(full_run):
+    pytest.importorskip("jax")
+    from contract.fixtures import adapter
+
+    fw = adapter("jax")
+    model, trainer, data = tiny(fw), fw.d2l.Trainer(max_epochs=1), Loaders(batches_of(fw, [8]), batches_of(fw, [8]))
+    trainer.fit(model, data)
+    model.save_weights("a.safetensors")
+    other, X = tiny(fw), np.zeros((2, *fw.image_shape), np.float32)
+    other.load_weights("a.safetensors")
+    for call in (lambda: trainer.predict(other, X), lambda: trainer.evaluate(other, data)):
+        with pytest.raises(RuntimeError, match=r"state has those of another model: .* d2l.Trainer\(max_epochs=0\)"):
+            call()
+    new = fw.d2l.Trainer(max_epochs=0)
+    assert np.array_equal(new.predict(other, X), trainer.predict(model, X))
+    trainer.fit(other, data)  # from new weights
+    assert trainer.predict(other, X).shape == (2, 10)
+
+
 def test_weights_of_another_framework_are_named(torch, fitted_torch):
     save_file({"a": np.zeros(1)}, "a.safetensors", {"framework": "tensorflow"})
     with pytest.raises(CheckpointError, match="weights of a model in tensorflow, and this one is in torch"):

@@ -63,6 +63,7 @@ class Backend(backend.Backend):
         super().__init__(num_gpus)
         self.state: Any = None  # a TrainState from `init` on
         self.key: jax.Array | None = None
+        self._loaded: Mapping[str, np.ndarray] = {}  # weights of a file that the state has, or that a run replaced
         self.mesh: Mesh | None = None  # the devices in use of all processes, while a model is trained on more than one
         self._forget_steps()
         on_gpus = any(gpu.platform != "cpu" for gpu in self.gpus)
@@ -184,6 +185,7 @@ class Backend(backend.Backend):
         if self.state is None and model.loaded_weights:
             parts = {name: {} for name in WEIGHTS} | nested(model.loaded_weights)
             self.state = new_state(self._apply_fn(model), parts["params"], parts["batch_stats"], jax.random.PRNGKey(0))
+            self._loaded = model.loaded_weights
 
     def is_initialized(self, model: Module) -> bool:
         """Never: each run starts from new parameters."""
@@ -200,6 +202,7 @@ class Backend(backend.Backend):
             raise ValueError("a layer is left without inputs: the batch is too small for the layers before it")
         stats = variables.get("batch_stats", {})
         self.state = new_state(self._apply_fn(model), variables["params"], stats, dropout_key)
+        self._loaded = model.loaded_weights
 
     def _apply_fn(self, model: Module) -> Callable[..., Any]:
         """The model's ``apply``, in ``bfloat16`` where that is asked for or fast.
@@ -246,7 +249,7 @@ class Backend(backend.Backend):
 
     def eval_step(self, model: Module, batch: Sequence[jax.Array]) -> StepMetrics:
         """One compiled step; none where no image of the batch could be decoded."""
-        _check_weights(self.state, model)
+        self._check_weights(model)
         examples = len(batch[-1])
         if not examples:
             return StepMetrics({}, 0, 0)
@@ -257,7 +260,7 @@ class Backend(backend.Backend):
 
     def predict(self, model: Module, inputs: Sequence[Any]) -> jax.Array:
         """One compiled pass on the first device."""
-        _check_weights(self.state, model)
+        self._check_weights(model)
         state = self.state
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         rngs = {"dropout": state.dropout_rng}
@@ -303,7 +306,7 @@ class Backend(backend.Backend):
 
     def model_state(self, model: Module) -> dict[str, jax.Array]:
         """Parameters and batch statistics by where they are in ``state``."""
-        _check_weights(self.state, model)
+        self._check_weights(model)
         return by_name(self._parts(WEIGHTS))
 
     def load_model_state(self, model: Module, state: Mapping[str, np.ndarray]) -> None:
@@ -318,6 +321,24 @@ class Backend(backend.Backend):
         """Put it into ``state``."""
         check_fits(path, saved.state, by_name(self._parts(REST)), "optimizer")
         self._set_parts(REST, saved.state)
+
+    def _check_weights(self, model: Module) -> None:
+        """See that there are parameters, and that they are this model's as far as it can be told.
+
+        Raises:
+            RuntimeError: There are none yet, or they are those of another model than the one that was given a file's.
+        """
+        name = type(model).__name__
+        if self.state is None:
+            raise RuntimeError(
+                f"{name} has no weights yet, which are in its trainer's state: fit it with this trainer, or load "
+                "weights, first"
+            )
+        if model.loaded_weights and model.loaded_weights is not self._loaded:
+            raise RuntimeError(
+                f"{name} was given the weights of a file, and this trainer's state has those of another model: predict "
+                "and evaluate with a new trainer, d2l.Trainer(max_epochs=0)"
+            )
 
     def _parts(self, names: Sequence[str]) -> dict[str, Any]:
         return {name: getattr(self.state, name) for name in names}
@@ -343,19 +364,6 @@ def _draw_variables(
         with suppress(Exception):  # what cannot be compiled runs as it is, and an error of its own comes again
             return jax.jit(draw)(inputs, key)
     return draw(inputs, key)
-
-
-def _check_weights(state: TrainState | None, model: Module) -> None:
-    """See that there are parameters.
-
-    Raises:
-        RuntimeError: There are none yet.
-    """
-    if state is None:
-        raise RuntimeError(
-            f"{type(model).__name__} has no weights yet, which are in its trainer's state: fit it with this trainer, "
-            "or load weights, first"
-        )
 
 
 @partial(jax.jit, static_argnums=0)

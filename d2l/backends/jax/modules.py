@@ -224,7 +224,7 @@ class Classifier(modules.Classifier, Module):
         X = jax.ShapeDtypeStruct(tuple(X_shape), jnp.float32)
         # Shapes are all that is asked for, so no layer is run and no weight drawn.
         variables = jax.eval_shape(model.init, jax.random.PRNGKey(0), X)
-        bound = model.bind(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), variables))
+        bound = model.bind(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), variables))
         for layer in bound.net.layers:
             Y = jax.eval_shape(layer, X)
             yield layer, X, Y
