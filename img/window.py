@@ -35,7 +35,9 @@ from d2l.smoke_profile import Profile
 
 WINDOW = np.array([[1, 1, 1], [0, 0, 0], [-1, -1, -1]])
 PLACE = 10, 17  # row and column of the output that is outlined
-SIDE, MAP, CELL, TOP, HEIGHT = 64, 176, 33, 48, 374
+SIDE, MAP, TOP, HEIGHT = 64, 176, 48, 374
+CELL_HEIGHT, CELL_WIDTHS, GAP = 33, (36, 24, 38), 14  # the window's numbers are short, the products have signs
+NUMBER_SIZE = 10.5
 
 
 def images() -> dict[str, np.ndarray]:
@@ -58,13 +60,13 @@ def signed(number: float) -> str:
     return text.replace("-", "\N{MINUS SIGN}" if float(text) else "")
 
 
-def draw_numbers(group: ET.Element, title: str, numbers: np.ndarray, left: float, top: float) -> None:
-    """Draw a cell for each number."""
-    write(group, title, left + 1.5 * CELL, top - 12, NOTE_SIZE, fill=SOFT_INK)
+def draw_numbers(group: ET.Element, title: str, numbers: np.ndarray, left: float, top: float, width: float) -> None:
+    """Draw a cell of this width for each number."""
+    write(group, title, left + 1.5 * width, top - 12, NOTE_SIZE, fill=SOFT_INK)
     for (row, column), number in np.ndenumerate(numbers):
-        x, y = left + CELL * column, top + CELL * row
-        add(group, "rect", x=x, y=y, width=CELL, height=CELL, fill=PAPER, stroke=SOFT_INK)
-        write(group, signed(number), x + CELL / 2, y + CELL / 2, NOTE_SIZE)
+        x, y = left + width * column, top + CELL_HEIGHT * row
+        add(group, "rect", x=x, y=y, width=width, height=CELL_HEIGHT, fill=PAPER, stroke=SOFT_INK)
+        write(group, signed(number), x + width / 2, y + CELL_HEIGHT / 2, NUMBER_SIZE)
 
 
 def draw(image: np.ndarray) -> None:
@@ -94,17 +96,22 @@ def draw(image: np.ndarray) -> None:
         }
         add(group, "rect", **square, fill="none", stroke=CLAY.fill, stroke_width=THICK_LINE)
     below = TOP + MAP + 34
-    lefts = [16.0 + i * (3 * CELL + 20) for i in range(3)]
-    for title, numbers, x in zip(
-        ("pixels under it", "window", "products"), (seen, WINDOW, seen * WINDOW), lefts, strict=True
+    middle = below + 1.5 * CELL_HEIGHT
+    x = left
+    for title, numbers, width, sign in zip(
+        ("pixels under it", "window", "products"),
+        (seen, WINDOW, seen * WINDOW),
+        CELL_WIDTHS,
+        (TIMES, "=", ""),
+        strict=True,
     ):
-        draw_numbers(group, title, numbers, x, below)
-    middle = below + 1.5 * CELL
-    for sign, x in ((TIMES, lefts[1]), ("=", lefts[2])):
-        write(group, sign, x - 10, middle, LABEL_SIZE)
-    x = lefts[2] + 3 * CELL + 20
-    write(group, "sum", x + 6, below - 12, NOTE_SIZE, fill=SOFT_INK)
-    write(group, signed(response[PLACE]), x + 6, middle, LABEL_SIZE, fill=INK, font_weight="bold")
+        draw_numbers(group, title, numbers, x, below, width)
+        x += 3 * width + GAP
+        if sign:
+            write(group, sign, x - GAP / 2, middle, LABEL_SIZE)
+    x = (x - GAP + WIDTH) / 2
+    write(group, "sum", x, below - 12, NOTE_SIZE, fill=SOFT_INK)
+    write(group, signed(response[PLACE]), x, middle, LABEL_SIZE, fill=INK, font_weight="bold")
     save(__file__, svg)
 
 

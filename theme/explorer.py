@@ -12,7 +12,7 @@ from docutils.parsers.rst import Directive
 
 from d2l.layer_table import COLUMNS, Layer, LayerTable
 
-from .live import TEMPLATES
+from .live import TEMPLATES, figure_before
 
 SIZE, CHANNELS, CLASSES = 224, 1, 10  # of the images and the task in the chapter
 SHOWN = ("ankle boot", "pullover", "dress", "bag")  # the test images, in the order of img/layers.py
@@ -100,11 +100,7 @@ class Explorer(Directive):
 
     def run(self) -> list[nodes.Node]:
         """Put the explorer into the figure above, which gets an address of its own."""
-        figure = self.state.parent.children[-1] if self.state.parent.children else None
-        if not isinstance(figure, nodes.figure):
-            raise self.error(
-                "An explorer stands right below the figure that it is drawn in; above this one there is none."
-            )
+        figure = figure_before(self)
         parts = [nodes.raw("", to_html(name), format="html") for name in ("explorer", "explorer_table")]
         figure.insert(0, parts[0])
         figure.append(parts[1])

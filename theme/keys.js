@@ -7,7 +7,9 @@ const KEYS = [
     ["Esc", "Close a menu, a note or a picture, and take away the marks of a search"],
     ["Tab", "Go to the next link, button or field; with Shift, to the one before"],
     ["← →", "In tabs: the framework before or after; in the explorer and the curves: the layer or the epoch"],
-    ["Home End", "In tabs: the first or the last framework"],
+    ["← → ↑ ↓", "In LeNet’s maps and in the output of the convolution: the place beside"],
+    ["PgUp PgDn", "In LeNet’s maps: the layer before or after"],
+    ["Home End", "The first or the last of these"],
     ["Enter", "Follow a link, open an answer, look into a picture"],
 ];
 const TYPED_IN = "input:not([type=checkbox], [type=radio], [type=range]), textarea, select, [contenteditable], dialog";
@@ -43,7 +45,7 @@ function showKeys() {
     dialog.addEventListener("close", () => dialog.remove());
     document.body.append(dialog);
     dialog.showModal();
-    dialog.querySelector("button").focus();
+    dialog.querySelector("button").focus({ preventScroll: true });
 }
 
 function goToSearch() {

@@ -12,6 +12,14 @@ TEMPLATES = Environment(
 )
 
 
+def figure_before(directive: Directive) -> nodes.figure:
+    """Return the figure that a directive follows and brings to life."""
+    before = directive.state.parent[-1] if len(directive.state.parent) else None
+    if not isinstance(before, nodes.figure):
+        raise directive.error(f'"{directive.name}" has to follow the figure whose picture it takes the place of.')
+    return before
+
+
 class LiveFigure(Directive):
     """A directive right after a figure. On paper, in a PDF and without scripts, the figure keeps its picture.
 
@@ -27,9 +35,7 @@ class LiveFigure(Directive):
 
     def run(self) -> list[nodes.Node]:
         """Put the HTML between the figure's picture and its caption; nothing stands in the directive's own place."""
-        figure = self.state.parent[-1] if len(self.state.parent) else None
-        if not isinstance(figure, nodes.figure):
-            raise self.error(f'"{self.name}" has to follow the figure whose picture it takes the place of.')
+        figure = figure_before(self)
         figure["classes"].append("live")
         html = TEMPLATES.get_template(self.template).render(self.facts())
         figure.insert(figure.first_child_matching_class(nodes.caption) or 1, nodes.raw("", html, format="html"))

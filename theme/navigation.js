@@ -6,6 +6,7 @@ function startMenu(button, panel) {
     const open = (wanted) => {
         panel.classList.toggle("open", wanted);
         button.setAttribute("aria-expanded", wanted);
+        panel.style.setProperty("--button", `${button.getBoundingClientRect().left}px`);
         const current = panel.querySelector("[aria-current]");
         if (wanted && current) {
             panel.scrollTop = current.offsetTop - panel.clientHeight / 2;

@@ -92,7 +92,7 @@ def test_place_is_explained_with_its_pixels_products_and_sum(live, asked):
     pixels, window = np.pad(square(IMAGES[image]), padding), np.array(PRESETS[preset])
     expected = correlated(square(IMAGES[image]), window, stride, padding)
     n, side = len(square(IMAGES[image])), len(expected)
-    assert live.locator(".convolution .news").inner_text() == (
+    assert live.locator(".convolution .formula-of-side").inner_text() == (
         f"Output side: ⌊({n} {MINUS} 3 + 2 · {padding}) / {stride}⌋ + 1 = {side}"
     )
     output(live).focus()
@@ -219,9 +219,8 @@ def test_weights_can_be_edited_and_are_checked_on_leaving(live):
     field.press_sequentially("-")
     assert message.inner_text() == "" and live.locator(".convolution .sum").inner_text() == before
     field.blur()
-    assert message.inner_text() == (
-        f"Weight in row 2, column 2 has to be a number from {MINUS}99 to 99. What is drawn is still the last window."
-    )
+    wrong = f"A weight has to be a number from {MINUS}99 to 99: see row 2, column 2."
+    assert message.inner_text() == f"{wrong} What is drawn is still the last window."
     assert field.get_attribute("aria-invalid") == "true"
     live.locator("#convolution-image").select_option("Cup")
     assert live.locator(".convolution .title span").all_text_contents() == ["64 × 64", "64 × 64"]
@@ -239,6 +238,22 @@ def test_weights_can_be_edited_and_are_checked_on_leaving(live):
     assert live.locator("#convolution-preset").input_value() == "Your own"
     ask(live, "Ankle boot", "Sharpen", 1, 1)
     assert field.input_value() == "5"
+
+
+@pytest.mark.parametrize("width", [360, 700, 1280])
+def test_message_names_all_wrong_weights_and_moves_nothing(live, width):
+    live.set_viewport_size({"width": width, "height": 800})
+    figure, message = live.locator("#fig-window"), live.locator("#convolution-message")
+    before = figure.bounding_box()["height"]
+    for row, column in ((1, 1), (1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2)):
+        field = live.get_by_label(f"Weight in row {row}, column {column}")
+        field.fill("100")
+        field.blur()
+    assert "see row 1; row 2, columns 1 and 3; row 3, columns 1 and 2." in message.inner_text()
+    live.get_by_label("Weight in row 1, column 3").fill("0")
+    live.get_by_label("Weight in row 1, column 3").blur()
+    assert "see row 1, columns 1 and 2; row 2" in message.inner_text()
+    assert figure.bounding_box()["height"] == pytest.approx(before, abs=0.01)
 
 
 def test_own_image_is_shrunk_in_the_page_and_a_text_is_refused_in_words(live, tmp_path):

@@ -154,6 +154,7 @@ def test_size_that_is_none_gets_one_message_and_leaves_the_last_drawing(explorer
     field.press_sequentially(text)
     message = explorer.locator("#explorer-message")
     assert message.inner_text() == ""  # nobody has finished yet
+    assert explorer.locator(".explorer .face").first.evaluate("(face) => getComputedStyle(face).opacity") == "0.4"
     field.blur()
     assert message.inner_text() == f"Image size has to be a whole number from 1 to 320. {still(96)}"
     assert table_rows(explorer) == helper_rows(96, 3, 10)
@@ -205,6 +206,13 @@ def test_labels_are_whole_and_part_of_their_names(explorer, width):
     assert all(a["x"] + a["width"] <= b["x"] for a, b in itertools.pairwise(boxes))
     for option in layers_of(explorer).all():
         assert option.locator(".name").text_content() in option.get_attribute("aria-label")
+
+
+@pytest.mark.parametrize(("width", "letters"), [(360, 3), (1280, 0)])
+def test_letters_are_explained_where_layers_are_called_by_them(explorer, width, letters):
+    explorer.set_viewport_size({"width": width, "height": 900})
+    assert explorer.locator(".explorer .letter:visible").count() == letters
+    assert (layers_of(explorer).first.locator(".name").text_content() == "C1") == bool(letters)
 
 
 def test_figure_has_a_heading_a_number_and_an_address(explorer):

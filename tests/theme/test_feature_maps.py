@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 from book.files import ROOT
 from d2l.fashion_mnist import CLASSES
@@ -110,6 +110,32 @@ def test_layers_load_when_they_are_chosen_and_once(page, maps):
         f"Channel {number + 1}" for number in stored("Convolution 5")["channels"]
     ]
     assert maps.locator(".what").inner_text() == "What leaves Convolution 5: 16 of 256 channels of 12 by 12"
+
+
+def test_maps_are_those_stored_for_the_image(page, maps):
+    pick(page, "Pooling 3")
+    maps.get_by_role("radio", name="dress").check()
+    drawn = (
+        maps.locator(".tiles canvas")
+        .nth(2)
+        .evaluate("(tile) => [...tile.getContext('2d').getImageData(0, 0, 5, 5).data].filter((_, i) => i % 4 === 0)")
+    )
+    assert drawn == pixels(stored("Pooling 3"))[2, 2].ravel().tolist()
+
+
+def test_maps_say_at_which_size_they_were_recorded_whatever_is_asked_for(page, maps):
+    page.get_by_label("Image size", exact=True).fill("96")
+    pick(page, "Pooling 1")
+    assert "16 of 96 channels of 26 by 26" in maps.locator(".what").inner_text()
+    assert maps.locator(".recorded").inner_text().startswith("Recorded at 224 by 224 pixels")
+
+
+def test_an_image_is_shown_for_the_layer_that_is_described(page, maps):
+    """On a phone a layer is described that a finger has only passed on its way."""
+    page.locator(".explorer [role=option]").nth(NAMES.index("Pooling 3")).dispatch_event("pointerover")
+    maps.get_by_role("radio", name="bag").check()
+    expect(maps.locator(".what")).to_contain_text("What leaves Pooling 3:")
+    expect(maps.locator(".seen img")).to_have_attribute("src", re.compile("image-3"))
 
 
 def test_unit_is_chosen_by_keys_and_its_value_is_the_one_stored(page, maps):

@@ -354,7 +354,25 @@ def test_fingers_draw_and_choose_units_and_the_page_does_not_scroll_meanwhile(ht
     # On a phone, what is said of the unit is on the screen with it.
     box = page.locator("#lenet-unit").bounding_box()
     assert box["y"] >= 0 and box["y"] + box["height"] <= 740
+    assert box["height"] < 0.15 * 740  # and leaves room for the network
     context.close()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_products_stand_where_what_is_seen_and_its_weights_do(live, width):
+    live.set_viewport_size({"width": width, "height": 900})
+    live.evaluate("""() => {
+        window.across = {};
+        const { drawNumbers } = LeNetFigure;
+        LeNetFigure.drawNumbers = (canvas, numbers, window_, ...others) => {
+            across[canvas.className] = [window_.count, window_.across];
+            drawNumbers(canvas, numbers, window_, ...others);
+        };
+    }""")
+    point(live, 3, 4, 4, 4)
+    across = live.evaluate("across")
+    assert list(across) == ["seen", "weights", "products"]
+    assert across["seen"] == across["weights"] == across["products"] == [6, 3]
 
 
 @pytest.mark.only_in("chromium", "Playwright sees no requests for files in Firefox")

@@ -52,7 +52,6 @@ def test_a_long_table_has_its_head_on_each_sheet_and_its_sums_once(paper, tmp_pa
     assert text.count("total") == 1
 
 
-@pytest.mark.only_in("chromium", "Firefox leaves auto on something that is to be visible on paper; not mended")
 def test_nothing_scrolls_on_paper(paper):
     boxes = "main :is(pre, table.docutils, .formula, [style*=overflow-x])"
     overflows = "(boxes) => boxes.map((box) => getComputedStyle(box).overflowX)"

@@ -152,8 +152,11 @@ def test_where_nothing_is_found_other_words_are_proposed(html, page, query, prop
     assert page.locator("#found li").count() > 0
 
 
-def test_where_no_word_is_near_nothing_is_proposed(html, page):
+def test_where_no_word_is_near_the_pages_of_the_book_are_listed(html, page):
     assert search(html, page, "qqqqqq") == []
+    titles = page.locator(".tips a").all_inner_texts()
+    assert titles[1] == "1.1 Where It Began (LeNet)" and titles[-1] == "1.9 Answers to the Exercises"
+    page.get_by_role("searchbox").fill("dropout")
     assert not page.locator(".tips").is_visible()
 
 

@@ -96,7 +96,12 @@ def test_step_is_one_step_and_reset_begins_anew(paused):
     assert all(re.fullmatch(r"\d\.\d\d", loss) and re.fullmatch(r"\d+%", accuracy) for loss, accuracy in first)
     paused.get_by_role("button", name="Reset").click()
     expect(heading(paused)).to_have_text("After 0 steps")
-    assert [loss for loss, _ in cells(paused)] == ["", ""]
+    # Before any step, the loss is that of the images that the first one learns from.
+    losses = paused.locator(".networks tbody td:nth-of-type(1)")
+    expect(losses).to_have_text([loss for loss, _ in first], timeout=LONG)
+    heads = paused.locator(".networks svg:nth-child(2) circle")
+    sizes = [head.bounding_box()["width"] for head in heads.all()]
+    assert sizes[0] > 1.5 * sizes[1]  # both are seen where they coincide
     step(paused)
     assert cells(paused) == first
 
@@ -120,6 +125,19 @@ def test_steps_are_those_of_the_network_by_itself(paused):
     assert [f"{loss:.2f}" for loss in losses] == [loss for loss, _ in cells(paused)]
 
 
+@pytest.mark.only_in("chromium", "the same script asks the same library in either")
+def test_each_step_learns_from_other_images(paused):
+    losses = paused.evaluate(
+        """async () => {
+            const run = trainingRun(networkLibrary());
+            await run.load(fashionMnist);
+            run.begin({ activation: "ReLU", initialization: "Glorot", seed: 0 });
+            return Array.from({ length: 9 }, () => run.train({ steps: 1, learningRate: 0, evaluate: false }).loss);
+        }"""
+    )
+    assert len(set(losses)) == 9
+
+
 def test_choices_begin_anew_and_go_on_if_training_did(paused):
     step(paused)
     paused.get_by_label("First weights").select_option("small")
@@ -129,6 +147,7 @@ def test_choices_begin_anew_and_go_on_if_training_did(paused):
     paused.get_by_role("button", name="Start").click()
     paused.get_by_label("Learning rate").select_option("0.3")
     expect(paused.get_by_role("button", name="Pause")).to_be_visible()
+    expect(status(paused)).to_have_text("Training from the first step: learning rate 0.3, a deviation of 0.01.")
     paused.get_by_role("button", name="Reset").click()
     expect(paused.get_by_role("button", name="Start")).to_be_visible()
     assert paused.get_by_label("Learning rate").input_value() == "0.1"
@@ -188,7 +207,20 @@ def test_what_is_said_aloud_does_not_follow_every_step(paused):
     expect(heading(paused)).to_contain_text("epochs", timeout=LONG)
     paused.get_by_role("button", name="Pause").click()
     expect(status(paused)).to_contain_text("Paused, after", timeout=LONG)
-    assert [words.split(",")[0] for words in paused.evaluate("said")] == ["Both are training.", "Paused"]
+    assert [words.split(",")[0] for words in paused.evaluate("said")] == [
+        "Training from the first step: learning rate 0.1",
+        "Paused",
+    ]
+
+
+def test_how_far_training_has_come_is_said_to_those_who_do_not_see_the_table(paused):
+    paused.evaluate("TrainingFigure.SPOKEN = 0.5")
+    paused.get_by_role("button", name="Start").click()
+    spoken = paused.locator(".networks [aria-live]")
+    expect(spoken).to_contain_text("So far, after", timeout=LONG)
+    assert spoken.bounding_box()["width"] <= 1  # soon the table has other numbers
+    paused.get_by_role("button", name="Reset").click()
+    expect(spoken).to_have_text("")
 
 
 def test_training_ends_and_begins_anew(paused):

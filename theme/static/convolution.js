@@ -148,6 +148,7 @@ class ConvolutionFigure {
 
     static outline(element, row, column, cells, of) {
         const percent = (count) => `${(100 * count) / of}%`;
+        element.hidden = false;
         Object.assign(element.style, { top: percent(row), left: percent(column), width: percent(cells), height: percent(cells) });
     }
 
@@ -189,7 +190,8 @@ class ConvolutionFigure {
             this.say("");
             this.update();
         } catch {
-            this.say(`“${file.name}” is no image that this browser can read. Choose a PNG, JPEG, WebP or GIF file.`);
+            const name = file.name.length > 40 ? `${file.name.slice(0, 39)}…` : file.name;  // there is room for no more
+            this.say(`“${name}” is no image that this browser can read. Choose a PNG, JPEG, WebP or GIF file.`);
             this.file.value = "";
         }
     }
@@ -197,8 +199,18 @@ class ConvolutionFigure {
     // On leaving a field, not at each key.
     check(field) {
         field.setAttribute("aria-invalid", !field.validity.valid);
-        const wrong = this.fields.find((other) => other.getAttribute("aria-invalid") === "true");
-        this.say(wrong ? `${wrong.getAttribute("aria-label")} has to be a number from −99 to 99. What is drawn is still the last window.` : "");
+        const places = this.placesOfWrongWeights();
+        this.say(places ? `A weight has to be a number from −99 to 99: see ${places}. What is drawn is still the last window.` : "");
+    }
+
+    placesOfWrongWeights() {
+        const list = new Intl.ListFormat("en");
+        const wrong = this.fields.map((field, i) => ({ field, row: Math.floor(i / this.k) + 1, column: (i % this.k) + 1 }))
+            .filter(({ field }) => field.getAttribute("aria-invalid") === "true");
+        return [...new Set(wrong.map(({ row }) => row))].map((row) => {
+            const columns = wrong.filter((each) => each.row === row).map(({ column }) => String(column));
+            return columns.length === this.k ? `row ${row}` : `row ${row}, column${columns.length > 1 ? "s" : ""} ${list.format(columns)}`;
+        }).join("; ");
     }
 
     listen() {

@@ -87,7 +87,8 @@ class Explorer {
 
     // What a reader asks for, and what cannot be.
 
-    // What is wrong is said when a reader has left the field, or has asked for it; what has been mended, at once.
+    // What is wrong is said when a reader has left the field, or has asked for it; what has been mended, at once. What is
+    // out of date meanwhile is dimmed.
     update(leaves = true) {
         const { size, classes, channels } = this.form.elements;
         const wrong = [size, classes].filter((field) => !field.validity.valid);
@@ -103,6 +104,7 @@ class Explorer {
                 problems.push(this.tooSmall(asked, layers.at(-1)));
             }
         }
+        this.figure.classList.toggle("outdated", wrong.length > 0);
         if (wrong.length && !leaves) {
             return;
         }
@@ -189,6 +191,8 @@ class Explorer {
                 }
             });
         }
+        // Who chooses an image sees what leaves the layer that is described, which may have been pointed at only.
+        this.figure.querySelector(".images").addEventListener("input", () => this.pick(this.chosen));
         // Whoever has picked a layer passes others on the way to what leaves it.
         this.svg.addEventListener("pointerleave", () => this.choose(this.picked ?? this.chosen));
         this.svg.addEventListener("keydown", (event) => {

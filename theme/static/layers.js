@@ -11,7 +11,6 @@ class LayerMaps {
         this.form = figure.querySelector(".maps");
         this.tiles = this.form.querySelector(".tiles");
         this.layers = new Map();
-        this.name = `${this.steps[0].kind} ${this.steps[0].number}`;
         window.explorerLayer = (layer) => this.receive(layer);
         figure.addEventListener("layer", ({ detail }) => this.choose(detail));
         this.form.addEventListener("submit", (event) => event.preventDefault());

@@ -5,6 +5,7 @@ class LeNetFigure {
     static SIDE = 28;  // of an image, in pixels
     static PEN = 2.5;  // pixels wide
     static MOST_MAGNIFIED = 3;  // a small drawing
+    static GAP = 5;  // between the numbers of two maps, in pixels
     static WORKER = `
         const { Network } = (${networkLibrary})();
         const network = Network.lenet();
@@ -281,29 +282,42 @@ class LeNetFigure {
 
     drawOperands(window, seen, weights, products) {
         const most = (numbers) => numbers.reduce((largest, number) => Math.max(largest, Math.abs(number)), 0) || 1;
+        const across = LeNetFigure.mapsAcross(this.find(".products"), window);
         [["seen", seen, 1], ["weights", weights, most(weights)], ["products", products, most(products)]].forEach(([name, numbers, largest]) => {
-            LeNetFigure.drawNumbers(this.find(`.${name}`), numbers, window, largest);
+            LeNetFigure.drawNumbers(this.find(`.${name}`), numbers, { ...window, across }, largest);
         });
     }
 
-    static drawNumbers(canvas, numbers, { count, rows, columns }, largest) {
-        const [width, height, gap] = [canvas.clientWidth, canvas.clientHeight, 5];
+    // The room for one number, where so many maps stand side by side.
+    static cell(canvas, { count, rows, columns }, across) {
+        const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((length) => length + LeNetFigure.GAP);
+        return [(width / across - LeNetFigure.GAP) / columns, (height / Math.ceil(count / across) - LeNetFigure.GAP) / rows];
+    }
+
+    // How many maps stand side by side, so that numbers get the most room.
+    static mapsAcross(canvas, window) {
+        const side = (across) => Math.min(...LeNetFigure.cell(canvas, window, across));
+        return Array.from({ length: window.count }, (_, i) => i + 1).reduce((best, i) => (side(i) > side(best) ? i : best), 1);
+    }
+
+    static drawNumbers(canvas, numbers, window, largest) {
+        const { count, rows, columns, across } = window;
         const sharp = devicePixelRatio;
-        Object.assign(canvas, { width: width * sharp, height: height * sharp });
+        Object.assign(canvas, { width: canvas.clientWidth * sharp, height: canvas.clientHeight * sharp });
         const context = canvas.getContext("2d");
         context.scale(sharp, sharp);
-        const sides = (across) => [(width + gap) / across - gap, (height + gap) / Math.ceil(count / across) - gap];
-        const cellOf = (across) => Math.min(sides(across)[0] / columns, sides(across)[1] / rows);
-        const across = Array.from({ length: count }, (_, i) => i + 1).reduce((best, i) => (cellOf(i) > cellOf(best) ? i : best), 1);
+        const cell = LeNetFigure.cell(canvas, window, across);
         // Those of a single map may be longer than they are wide, or wider.
-        const most = count === 1 ? 2.5 * cellOf(across) : cellOf(across);
-        const [wide, tall] = [sides(across)[0] / columns, sides(across)[1] / rows].map((side) => Math.min(side, most));
-        const [fontSize, room] = [Math.min(11, tall * 0.6), wide > 33];
-        Object.assign(context, { font: `${fontSize}px ${getComputedStyle(canvas).fontFamily}`, textAlign: "center", textBaseline: "middle" });
+        const most = (count === 1 ? 2.5 : 1) * Math.min(...cell);
+        const [wide, tall] = cell.map((side) => Math.min(side, most));
+        const fontSize = Math.min(11, tall * 0.6);
+        const { fontFamily, color } = getComputedStyle(canvas);
+        Object.assign(context, { font: `${fontSize}px ${fontFamily}`, strokeStyle: color, textAlign: "center", textBaseline: "middle" });
+        const room = wide > 20 && numbers.every((number) => context.measureText(signed(number)).width + 4 < wide);
+        const corner = (map) => [(map % across) * (columns * wide + LeNetFigure.GAP), Math.floor(map / across) * (rows * tall + LeNetFigure.GAP)];
         numbers.forEach((number, i) => {
             const { map, row, column } = LeNetFigure.placeOf({ size: rows * columns, columns }, i);
-            const x = (map % across) * (columns * wide + gap) + column * wide;
-            const y = Math.floor(map / across) * (rows * tall + gap) + row * tall;
+            const [x, y] = [corner(map)[0] + column * wide, corner(map)[1] + row * tall];
             const colour = pixelColour(number / largest);
             context.fillStyle = `rgb(${colour})`;
             const [left, top] = [x, y].map((side) => Math.round(side * sharp) / sharp);  // without seams
@@ -313,6 +327,9 @@ class LeNetFigure {
                 context.fillText(signed(number), x + wide / 2, y + tall / 2);
             }
         });
+        for (let map = 0; map < count; map += 1) {
+            context.strokeRect(...corner(map).map((side) => side + 0.5), columns * wide - 1, rows * tall - 1);
+        }
     }
 
     // Pointing at units, and walking from one to the next.

@@ -159,15 +159,24 @@ function suggestions(terms) {
     return near.length ? near : [known].filter(Boolean);
 }
 
-function showSuggestions(paragraph, terms) {
-    const queries = suggestions(terms);
-    paragraph.hidden = !queries.length;
-    paragraph.replaceChildren("Try ", ...queries.flatMap((query, i) => {
-        const link = document.createElement("a");
-        link.href = `?${new URLSearchParams({ q: query })}`;
-        link.textContent = query;
-        return i ? [", ", link] : [link];
-    }), ".");
+// The pages of the book, for who finds nothing and has asked for nothing like what is in it.
+function pagesOfBook() {
+    const pages = searchEntries().filter(({ title, page, number }) => title === page && number);
+    pages.sort((a, b) => a.number.localeCompare(b.number, "en", { numeric: true }));
+    return pages.map(({ number, title, address }) => ({ text: `${number} ${title}`, href: address }));
+}
+
+function showSuggestions(tips, terms) {
+    const queries = suggestions(terms).map((query) => ({ text: query, href: `?${new URLSearchParams({ q: query })}` }));
+    const [words, list] = ["p", "ul"].map((tag) => document.createElement(tag));
+    words.textContent = queries.length ? "Try instead:" : "No word in the book is close to it. These are its pages:";
+    list.append(...(queries.length ? queries : pagesOfBook()).map(({ text, href }) => {
+        const item = document.createElement("li");
+        item.append(Object.assign(document.createElement("a"), { textContent: text, href }));
+        return item;
+    }));
+    tips.replaceChildren(words, list);
+    tips.hidden = false;
 }
 
 function showFound(query, list, status, tips) {

@@ -12,6 +12,14 @@ globalThis.trainingRun = ({ Network, Random }) => {
     let order; // what is left of the epoch
     let step;
 
+    // The images and labels that the next step learns from.
+    const upcoming = () => {
+        if (order.length < BATCH_SIZE) {
+            order = random.shuffle(range(training.labels.length));
+        }
+        return batch(training, order.slice(0, BATCH_SIZE));
+    };
+
     const range = (n) => Array.from({ length: n }, (_, i) => i);
 
     // Images and labels as network.js takes them.
@@ -47,19 +55,16 @@ globalThis.trainingRun = ({ Network, Random }) => {
         },
 
         // Takes so many steps. Gives how many there have been, the average loss of these, and the accuracy after them,
-        // if asked for.
+        // if asked for. Before the first step, the loss is that of the batch that it will learn from.
         train({ steps, learningRate, evaluate }) {
-            let loss = 0;
+            let loss = steps + step > 0 ? 0 : network.evaluate(...upcoming()).loss;
             for (let i = 0; i < steps; i += 1) {
-                if (order.length < BATCH_SIZE) {
-                    order = random.shuffle(range(training.labels.length));
-                }
-                const [images, labels] = batch(training, order.splice(0, BATCH_SIZE));
-                loss += network.train(images, labels, learningRate).loss / steps;
+                loss += network.train(...upcoming(), learningRate).loss / steps;
+                order = order.slice(BATCH_SIZE);
             }
             step += steps;
             const accuracy = evaluate ? network.evaluate(...test).correct / test[1].length : null;
-            return { step, images: steps * BATCH_SIZE, loss: steps ? loss : null, accuracy };
+            return { step, images: steps * BATCH_SIZE, loss: steps || !step ? loss : null, accuracy };
         },
     };
 };
@@ -165,6 +170,7 @@ globalThis.TrainingFigure = class TrainingFigure {
         const begin = ({ activation }) => ({ activation, initialization, seed: 0 });
         this.ask("begin", begin).catch((error) => this.fail(error));
         this.say("Both networks are as they were before their first step.");
+        this.speak("");
         this.find(".rate").textContent = "";
         this.draw();
         this.advance(0);
@@ -176,20 +182,21 @@ globalThis.TrainingFigure = class TrainingFigure {
         const since = performance.now();
         let images = 0;
         this.show(true);
-        this.say("Both are training.");
+        this.say(this.step ? "Both are training." : `Training from the first step: ${this.setting}.`);
         while (turn === this.turn && this.step < this.last) {
             const left = this.stepsPerTest - (this.step % this.stepsPerTest);
             images += await this.advance(Math.min(TrainingFigure.STEPS, left));
             if (turn === this.turn) {
                 const rate = Math.round((1000 * images) / (performance.now() - since));
                 this.find(".rate").textContent = `${rate.toLocaleString("en")} images per second, both together`;
-                if (this.epochs % TrainingFigure.SPOKEN === 0) {
-                    this.say(this.found(this.step < this.last ? "So far" : "Finished"));
+                if (this.epochs % TrainingFigure.SPOKEN === 0 && this.step < this.last) {
+                    this.speak(this.found("So far"));
                 }
             }
         }
         if (turn === this.turn) {
             this.stop();
+            this.say(this.found("Finished"));
         }
     }
 
@@ -255,6 +262,11 @@ globalThis.TrainingFigure = class TrainingFigure {
         }
     }
 
+    get setting() {
+        const { rate, initialization } = this.form.elements;
+        return `learning rate ${rate.value}, ${initialization.selectedOptions[0].textContent}`;
+    }
+
     get epochs() {
         return this.step / this.stepsPerEpoch;
     }
@@ -267,6 +279,11 @@ globalThis.TrainingFigure = class TrainingFigure {
 
     say(words) {
         this.find("[role=status]").textContent = words;
+    }
+
+    // Only to those who do not see the table, which soon has other numbers.
+    speak(words) {
+        this.find(".spoken").textContent = words;
     }
 
     fail({ message }) {
@@ -308,7 +325,7 @@ globalThis.TrainingFigure = class TrainingFigure {
                 const points = run[name].filter(([, value]) => Number.isFinite(value));
                 const places = points.map(([epoch, value]) => `${x(epoch).toFixed(1)},${y(value).toFixed(1)}`);
                 const [cx, cy] = places.at(-1)?.split(",") ?? [];
-                const head = cx ? `<circle class="${run.activation}" cx="${cx}" cy="${cy}" r="3.5"/>` : "";
+                const head = cx ? `<circle class="${run.activation}" cx="${cx}" cy="${cy}"/>` : "";
                 return `<polyline class="${run.activation}" points="${places.join(" ")}"/>${head}`;
             });
             const known = this.runs.filter((run) => run[name].length);
