@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import griffe
 from griffe import (
@@ -66,6 +67,12 @@ class Text:
     def sections(self) -> list[DocstringSection]:
         """Its paragraphs, arguments, errors and so on, in order."""
         return Docstring(self.text).parse("google", warnings=False)
+
+
+def names_in(item: Any) -> list[str]:
+    """The names that an item of a list documents, such as ``X, Y``, of which a parser takes the second for a type."""
+    whole = f"{item.name} {item.annotation}" if item.name.endswith(",") else item.name
+    return re.findall(r"\w+", whole)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from sphinx.writers.html5 import HTML5Translator
 from book.files import ROOT
 from book.frameworks import FRAMEWORKS
 from book.helper_examples import EXAMPLES, examples
-from book.helper_reference import SOURCES, Entry, Text, aliases, libraries, reference
+from book.helper_reference import SOURCES, Entry, Text, aliases, libraries, names_in, reference
 
 NAMES = "helper_names"  # in a page's metadata, which Sphinx keeps: the names that it has entries of
 # In docstrings, a name between single backticks is one of the helper's.
@@ -145,7 +145,7 @@ class Helper(_Documents):
             return
         items = nodes.definition_list()
         for item in section.value:
-            names = str(item.annotation if section.kind is Kind.raises else item.name).split(", ")
+            names = str(item.annotation).split(", ") if section.kind is Kind.raises else names_in(item)
             attributes = [f"{entry.name}.{name}" for name in names] if section.kind is Kind.attributes else []
             self.note_names(attributes)
             items += self._item(names, item.description, text.of.path, [f"d2l.{name}" for name in attributes])

@@ -10,7 +10,7 @@ from contract.interface import stored
 pytest.importorskip("griffe", reason="the extra book brings griffelib, which reads the docstrings")
 
 from book.helper_examples import examples
-from book.helper_reference import Text, aliases, libraries, reference
+from book.helper_reference import Text, aliases, libraries, names_in, reference
 
 CLASSES = {entry.name: entry for entry in reference().values()}
 ENTRIES = [one for entry in CLASSES.values() for one in (entry, *entry.members)]
@@ -34,7 +34,7 @@ def attributes(entry):
     """The attributes that the docstring of a class lists."""
     texts = [text for text in (entry.common, *entry.own.values()) if text]
     sections = [section for text in texts for section in text.sections() if section.kind.value == "attributes"]
-    return {f"{entry.name}.{name}" for section in sections for item in section.value for name in item.name.split(", ")}
+    return {f"{entry.name}.{name}" for section in sections for item in section.value for name in names_in(item)}
 
 
 def parameters(call):
@@ -92,6 +92,13 @@ def test_a_docstring_that_refers_to_another_has_that_ones_text_and_its_own():
     assert fit.common and "Resumed, a run goes on" in fit.common.text
     assert list(fit.own) == ["jax"]
     assert "See `d2l" not in fit.own["jax"].text
+
+
+def test_several_names_of_one_line_are_all_there():
+    assert {"TrainState.tx", "TrainState.opt_state"} <= attributes(CLASSES["TrainState"])
+    arguments = next(s for s in CLASSES["plot"].common.sections() if s.kind.value == "parameters").value
+    assert names_in(arguments[0]) == ["X", "Y"]
+    assert names_in(arguments[1]) == ["xlabel", "ylabel", "legend"]
 
 
 def test_what_is_returned_stands_as_it_is_written():
