@@ -880,9 +880,9 @@ def test_pages_are_of_one_build_whenever_it_is_stopped(tmp_path, monkeypatch, st
     with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
         patch.setattr(f"shutil.{step}", copied_in_part if step == "copytree" else removed_in_part)
         _copy_in_place(fresh, html)
-    assert [(html / name).read_text() for name in "ab"] in (["html"] * 2, ["fresh"] * 2)
+    assert [(html / name).read_text("utf-8") for name in "ab"] in (["html"] * 2, ["fresh"] * 2)
     _copy_in_place(fresh, html)
-    assert [(html / name).read_text() for name in "ab"] == ["fresh"] * 2
+    assert [(html / name).read_text("utf-8") for name in "ab"] == ["fresh"] * 2
     assert {path.name for path in tmp_path.iterdir()} == {"html", "fresh"}
 
 
@@ -1036,7 +1036,7 @@ def test_recording_without_training_has_its_provenance_at_the_end(tmp_path, monk
     section = small_section("measure()", "plot()")
     recorded(section, tmp_path, monkeypatch)
     path = recordings.recording_path(section)
-    path.write_text(path.read_text().replace(RUN_MIME, "text/html"))
+    path.write_text(path.read_text("utf-8").replace(RUN_MIME, "text/html"))
     measured, plotted = show_results(with_outputs(section, section.notebook)).code_cells
     assert "Recorded on" not in str(measured.outputs)
     assert "Recorded on 2026-01-31" in str(plotted.outputs)
@@ -1198,7 +1198,7 @@ def test_make_notebooks_and_lib_say_what_they_have_written(tmp_path, monkeypatch
     monkeypatch.setattr("book.library.library", lambda: {old: "x = 1\n", new: "x = 2\n"})
     assert run_here(["lib"]) == 0
     assert capsys.readouterr().out == "Renewed new.py\n"
-    assert (old.read_text(), new.read_text()) == ("x = 1\n", "x = 2\n")
+    assert (old.read_text("utf-8"), new.read_text("utf-8")) == ("x = 1\n", "x = 2\n")
 
 
 def test_only_known_sections_can_be_recorded():
@@ -1233,17 +1233,17 @@ def test_a_notebook_that_somebody_worked_in_is_kept(tmp_path, monkeypatch, capsy
     monkeypatch.setattr("book.export_notebooks.NOTEBOOKS", tmp_path / "notebooks")
     path = tmp_path / "notebooks" / "a.ipynb"
     export(small_section("x = 1").notebook, Path("a.ipynb"))
-    path.write_text(path.read_text().replace("x = 1", "x = 10"))
+    path.write_text(path.read_text("utf-8").replace("x = 1", "x = 10"))
     notebook = small_section("x = 2").notebook
     export(notebook, Path("a.ipynb"))
     export(notebook, Path("a.ipynb"))
-    assert "x = 2" in path.read_text()
-    assert "x = 10" in path.with_suffix(".yours.ipynb").read_text()
+    assert "x = 2" in path.read_text("utf-8")
+    assert "x = 10" in path.with_suffix(".yours.ipynb").read_text("utf-8")
     assert "your version is kept as a.yours.ipynb" in capsys.readouterr().out
-    path.write_text(path.read_text().replace("x = 2", "x = 20"))
+    path.write_text(path.read_text("utf-8").replace("x = 2", "x = 20"))
     export(small_section("x = 3").notebook, Path("a.ipynb"))
-    assert "x = 20" in path.with_suffix(".yours1.ipynb").read_text()
-    assert "x = 10" in path.with_suffix(".yours.ipynb").read_text()
+    assert "x = 20" in path.with_suffix(".yours1.ipynb").read_text("utf-8")
+    assert "x = 10" in path.with_suffix(".yours.ipynb").read_text("utf-8")
 
 
 def test_a_notebook_that_could_not_be_written_is_written_by_the_next_run(tmp_path, monkeypatch, capsys):
@@ -1257,7 +1257,7 @@ def test_a_notebook_that_could_not_be_written_is_written_by_the_next_run(tmp_pat
             with pytest.raises(OSError, match="No space left"):
                 export(new, Path("a.ipynb"))
         export(new, Path("a.ipynb"))
-        assert "x = 2" in (tmp_path / "notebooks" / "a.ipynb").read_text()
+        assert "x = 2" in (tmp_path / "notebooks" / "a.ipynb").read_text("utf-8")
         export(old, Path("a.ipynb"))
     assert capsys.readouterr().out == ""
 
@@ -1413,7 +1413,7 @@ def test_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path):
     with pytest.raises(UnicodeEncodeError):
         atomic_write("new and then half a character \ud800", path)
     assert [file.name for file in tmp_path.iterdir()] == ["table.md"]
-    assert path.read_text() == "old"
+    assert path.read_text("utf-8") == "old"
 
 
 def test_notebook_is_written_if_it_is_another_than_the_one_there(tmp_path):

@@ -184,7 +184,7 @@ def test_first_page_stays_when_the_runs_are_stopped(small_book, happens, tmp_pat
     store(section, reference_path(section), "stored")
     assert small_book(section) == 130
     assert happens == ["page: stored", "images", "run, smoke: Ctrl-C"]
-    assert (tmp_path / "html" / "index.html").read_text() == "page: stored"
+    assert (tmp_path / "html" / "index.html").read_text("utf-8") == "page: stored"
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == "Interrupted: finished notebooks are kept, the next run goes on from there."
 
@@ -302,7 +302,7 @@ def test_build_goes_on_past_a_killed_kernel_and_keeps_the_last_good_page(small_b
     assert "pytorch chapter_test/small: the kernel died in cell 2 of 3" in said
     state = "The last good page is kept" if last else "The page is built without their outputs"
     assert f"1 of 2 notebooks failed. {state}: {page}" in said
-    assert page.read_text() == (last or "2 notebooks")
+    assert page.read_text("utf-8") == (last or "2 notebooks")
     (run,) = (path for path in (tmp_path / "cache").rglob("*") if path.is_file())  # so the next build tries again
     assert run.relative_to(tmp_path / "cache").parts[:2] == ("executed", "jax")
     assert json.loads(run.read_text("utf-8"))["value"]["cells"][1]["outputs"][0]["text"] == "2\n"
@@ -331,7 +331,7 @@ def test_build_killed_between_its_renames_is_made_good_by_the_next(small_book, t
     assert small_book(small_section("fail")) == 1  # of one that renders no pages, the last good ones are kept
     said = capsys.readouterr().err
     assert "The last good page is kept" in said
-    assert (html / "index.html").read_text() == "the new page" and not copied.exists()
+    assert (html / "index.html").read_text("utf-8") == "the new page" and not copied.exists()
     sees(said[said.index("1 of 1 notebooks") :])
 
 

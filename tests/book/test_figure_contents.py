@@ -51,7 +51,7 @@ def test_drawing_again_gives_the_same_file(tmp_path, name):
 
 
 def test_every_figure_has_a_script_that_names_it():
-    scripts = "".join(script.read_text() for script in IMG.glob("*.py"))
+    scripts = "".join(script.read_text("utf-8") for script in IMG.glob("*.py"))
     for figure in [*IMG.glob("*.svg"), *IMG.glob("*.png")]:
         assert figure.name in scripts
 
@@ -99,15 +99,17 @@ def test_drawing_can_be_read_on_a_phone_and_aloud(path: Path):
 
 
 def test_views_say_what_they_were_tested_on():
-    views = json.loads((IMG / "views.json").read_text())
+    views = json.loads((IMG / "views.json").read_text("utf-8"))
     confusion = views["confusion"]
     assert sum(map(sum, confusion)) == views["test_images"]
     assert views["accuracy"] == pytest.approx(sum(confusion[i][i] for i in range(10)) / views["test_images"], abs=5e-5)
-    assert f"gets {views['accuracy']:.0%}".replace("%", " percent") in " ".join((IMG / "views.py").read_text().split())
+    assert f"gets {views['accuracy']:.0%}".replace("%", " percent") in " ".join(
+        (IMG / "views.py").read_text("utf-8").split()
+    )
 
 
 def test_confusion_matrix_shows_what_was_counted():
-    confusion = json.loads((IMG / "views.json").read_text())["confusion"]
+    confusion = json.loads((IMG / "views.json").read_text("utf-8"))["confusion"]
     shares = [count / sum(row) for row in confusion for count in row]
     drawn = [e.text for e in ET.parse(IMG / "confusion.svg").iter() if (e.text or "").isdecimal()]
     assert drawn == [f"{100 * share:.0f}" for share in shares if share >= 0.01]

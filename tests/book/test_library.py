@@ -66,7 +66,7 @@ def test_module_without_a_place_for_generated_code_is_left_alone(tmp_path, monke
     module.write_text("written by hand")
     with pytest.raises(BookError, match="no line"):
         library()
-    assert module.read_text() == "written by hand"
+    assert module.read_text("utf-8") == "written by hand"
 
 
 def test_tab_without_a_module_is_named(monkeypatch):

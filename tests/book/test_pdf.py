@@ -89,7 +89,7 @@ def test_unknown_tab_is_named_with_the_known_ones(monkeypatch, capsys):
 
 @pytest.mark.parametrize(("tab", "made"), [("mxnet", ["mxnet"]), ("", list(FRAMEWORKS))])
 def test_make_pdf_makes_one_tab_or_all(monkeypatch, tab, made):
-    recipe = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "$(BOOK) pdf" in line)
+    recipe = next(line for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if "$(BOOK) pdf" in line)
     done = []
     monkeypatch.setattr(pdf, "check_tools", lambda: None)
     monkeypatch.setattr("book.build.results", lambda tabs: [])
@@ -153,7 +153,7 @@ def test_failing_latex_keeps_the_last_good_pdf(shown: Shown, tmp_path, monkeypat
     with pytest.raises(BookError, match=r"LaTeX failed: _build/test_latex/jax/tex/alexnet-executable\.") as failure:
         pdf.make_pdf(shown, "jax")
     assert message in str(failure.value) and "Output written" not in str(failure.value)
-    assert good.read_text() == "the last good one"
+    assert good.read_text("utf-8") == "the last good one"
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +257,7 @@ def test_latex_starts_no_program_and_has_no_files_of_others(tmp_path, latex, sai
     done = subprocess.run(command, cwd=tmp_path / "tex", env=environment, capture_output=True, text=True, timeout=300)
     log = (tmp_path / "tex" / "book.log").read_text("utf-8", errors="replace")
     assert said in done.stdout + done.stderr + log
-    assert (tmp_path / "outside.tex").read_text() == "outside" and not (tmp_path / "tex" / "ran").exists()
+    assert (tmp_path / "outside.tex").read_text("utf-8") == "outside" and not (tmp_path / "tex" / "ran").exists()
 
 
 def test_outputs_are_taken_literally(text):

@@ -109,7 +109,7 @@ def test_run_in_numpy_writes_a_log(data, tmp_path):
     with RunLog(tmp_path / "run.jsonl") as log:
         run.observers = [LogObserver(log)]
         run.fit(model, data)
-    lines = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text("utf-8").splitlines()]
     assert [(line["epoch"], line["val_acc"]) for line in lines if "val_acc" in line] == model.board.curves["val_acc"]
 
 
@@ -138,7 +138,7 @@ def test_protocol_is_small_and_each_method_says_what_it_does():
 
 @in_numpy
 def test_backend_in_numpy_is_short():
-    lines = (ROOT / "tests" / "numpy_backend.py").read_text().splitlines()
+    lines = (ROOT / "tests" / "numpy_backend.py").read_text("utf-8").splitlines()
     assert len(lines) <= MOST_LINES_OF_A_BACKEND_IN_NUMPY
 
 
@@ -161,7 +161,7 @@ def test_common_modules_know_no_framework():
     for path in (ROOT / "d2l").glob("*.py"):
         if path.stem in NAMES:
             continue
-        nodes = list(ast.walk(ast.parse(path.read_text())))
+        nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
         imported = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
         imported += [str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
         assert not {name.partition(".")[0] for name in imported} & {*NAMES, "flax", "optax", "keras"}, path

@@ -446,7 +446,7 @@ def test_script_has_a_figure_of_each_fit_with_all_points(full_run, tmp_path, rec
         assert axes.get_xlim() == (0, 2) and axes.get_xlabel() == "epoch"
     with plt.rc_context(plotting.SVG_STYLE):
         plt.savefig(tmp_path / "curves.svg")
-    assert {"train_loss", "val_loss"} <= set(texts((tmp_path / "curves.svg").read_text()))
+    assert {"train_loss", "val_loss"} <= set(texts((tmp_path / "curves.svg").read_text("utf-8")))
     assert not recwarn.list
 
 

@@ -512,7 +512,7 @@ def test_link_in_the_place_of_a_part_is_not_followed(folders, contents, server, 
     (folders / "thesis.txt").write_text("years of work")
     (folder / f"{TRAIN_IMAGES}.part").symlink_to(folders / "thesis.txt")
     assert_reads(contents, folders / "root")
-    assert (folders / "thesis.txt").read_text() == "years of work"
+    assert (folders / "thesis.txt").read_text("utf-8") == "years of work"
     assert no_leftovers(folder)
 
 

@@ -791,7 +791,7 @@ def test_log_whose_first_line_was_cut_off_is_a_log(folder, content):
     (folder / "run.jsonl").write_text(content)
     with RunLog(folder / "run.jsonl") as log:
         log.write(epoch=2.0)
-    assert (folder / "run.jsonl").read_text().startswith(content)
+    assert (folder / "run.jsonl").read_text("utf-8").startswith(content)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
@@ -860,7 +860,7 @@ def test_log_goes_on_in_whole_lines_after_one_that_was_cut_off(folder):
     (folder / "run.jsonl").write_text('{"epoch": 1}\n{"ep')
     with RunLog(folder / "run.jsonl") as log:
         log.write(epoch=2.0)
-    first, cut_off, second = (folder / "run.jsonl").read_text().splitlines()
+    first, cut_off, second = (folder / "run.jsonl").read_text("utf-8").splitlines()
     assert (first, cut_off, json.loads(second)["epoch"]) == ('{"epoch": 1}', '{"ep', 2)
 
 
@@ -895,7 +895,7 @@ def test_log_whose_place_is_lost_ends_and_the_training_goes_on(folder, capsys, c
     said = capsys.readouterr().err
     assert said.count("the log ends here, the training goes on") == 1
     assert [point["epoch"] for point in points("old/run.jsonl")] == [1.0]
-    assert content is None or (folder / "logs/run.jsonl").read_text() == content
+    assert content is None or (folder / "logs/run.jsonl").read_text("utf-8") == content
     sees(said)
 
 

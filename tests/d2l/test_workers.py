@@ -109,7 +109,7 @@ def runs(tmp_path_factory):
         start = [sys.executable] if count == 1 else torchrun(count, *logs)
         printed = done([*start, "train.py", str(count)], folder)
         names = [f"{count}-{rank}" for rank in range(count)]
-        found = [json.loads((folder / f"{name}.json").read_text()) for name in names]
+        found = [json.loads((folder / f"{name}.json").read_text("utf-8")) for name in names]
         runs[count] = printed, found, [dict(np.load(folder / f"{name}.npz")) for name in names], folder
     return runs
 
@@ -157,8 +157,8 @@ def test_one_process_speaks(runs, count):
     assert "Warning" not in printed.stderr
     for rank in range(count):
         stdout, stderr = (next(folder.glob(f"logs-{count}/*/*/{rank}/{name}.log")) for name in ("stdout", "stderr"))
-        assert stdout.read_text().count("smoke run:") == (2 if rank == 0 else 0)
-        assert ("%|" in stderr.read_text()) == (rank == 0)
+        assert stdout.read_text("utf-8").count("smoke run:") == (2 if rank == 0 else 0)
+        assert ("%|" in stderr.read_text("utf-8")) == (rank == 0)
 
 
 def test_parts_are_a_whole_batch():
@@ -279,11 +279,11 @@ def test_torchrun_goes_on_from_the_last_checkpoint(tmp_path):
     done([*torchrun(2), "-m", "d2l.train", *TRAIN[2:], "--log-file", "whole.jsonl"], tmp_path)
 
     def points(path):
-        lines = map(json.loads, (tmp_path / path).read_text().splitlines())
+        lines = map(json.loads, (tmp_path / path).read_text("utf-8").splitlines())
         return {(name, line["epoch"]): line[name] for line in lines for name in line if "_" in name}
 
     assert points("run.jsonl") == points("whole.jsonl")
-    events = [json.loads(line).get("event") for line in (tmp_path / "run.jsonl").read_text().splitlines()]
+    events = [json.loads(line).get("event") for line in (tmp_path / "run.jsonl").read_text("utf-8").splitlines()]
     assert list(filter(None, events)) == ["start", "failed", "start", "resumed", "end"]
 
 
@@ -307,13 +307,17 @@ def test_sigterm_to_torchrun_saves_a_checkpoint(tmp_path):
         command, cwd=tmp_path, env=endless, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     until = time.monotonic() + TIME_LIMIT
-    while run.poll() is None and time.monotonic() < until and not (log.exists() and "train_loss" in log.read_text()):
+    while (
+        run.poll() is None
+        and time.monotonic() < until
+        and not (log.exists() and "train_loss" in log.read_text("utf-8"))
+    ):
         time.sleep(0.1)
     run.terminate()  # which torchrun passes on, so that nothing trains on if this fails
     printed, _ = run.communicate(timeout=300)
     assert run.returncode != 0
     assert printed.count("Stopped by SIGTERM after") == 1, printed
-    stopped = json.loads(log.read_text().splitlines()[-1])
+    stopped = json.loads(log.read_text("utf-8").splitlines()[-1])
     assert stopped["event"] == "stopped"
     names = sorted(path.name for path in (tmp_path / "kept").iterdir())
     assert names[-1] == f"step-{round(stopped['epoch'] * 2):08}.safetensors"
@@ -438,7 +442,7 @@ def test_a_signal_to_one_process_ends_the_run_of_all(tmp_path):
     options = ("--checkpoint-dir", "kept", "--log-file", "run.jsonl")
     run = ended([*torchrun(2), "signalled.py", *TRAIN[2:], *options], tmp_path)
     assert run.stderr.count("Stopped by SIGTERM after 0.75 epochs; the same command with --resume goes on") == 1
-    last = json.loads((tmp_path / "run.jsonl").read_text().splitlines()[-1])
+    last = json.loads((tmp_path / "run.jsonl").read_text("utf-8").splitlines()[-1])
     assert (last["event"], last["signal"], last["epoch"]) == ("stopped", "SIGTERM", 0.75)
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["step-00000006.safetensors"]
 

@@ -245,7 +245,7 @@ def runs(tmp_path_factory):
     runs = {}
     for (processes, devices), ended in printed.items():
         names = [folder / f"{processes}-{devices}-{rank}" for rank in range(processes)]
-        found = [json.loads(name.with_suffix(".json").read_text()) for name in names]
+        found = [json.loads(name.with_suffix(".json").read_text("utf-8")) for name in names]
         runs[processes, devices] = ended, found, [dict(np.load(name.with_suffix(".npz"))) for name in names]
     return runs
 

@@ -268,7 +268,7 @@ def succeeded(processes):
 
 
 def result(folder, name):
-    return json.loads((folder / f"{name}.json").read_text()), dict(np.load(folder / f"{name}.npz"))
+    return json.loads((folder / f"{name}.json").read_text("utf-8")), dict(np.load(folder / f"{name}.npz"))
 
 
 @pytest.fixture(scope="module")
@@ -340,7 +340,7 @@ def test_checkpoint_of_two_devices_is_gone_on_from_on_one(mirrored):
 def told(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parts")
     succeeded([start(folder, PARTS)])
-    return json.loads((folder / "told.json").read_text())
+    return json.loads((folder / "told.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("model", ["masks", "masks in scope"])

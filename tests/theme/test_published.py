@@ -208,11 +208,11 @@ def test_search_engines_are_told_of_every_page(published):
     site, _ = published
     urls = [loc.text for loc in ET.parse(site / "sitemap.xml").findall(".//{*}loc")]
     assert sorted(urls) == [SITE, f"{SITE}{SECTION}.html"]
-    assert f"Sitemap: {SITE}sitemap.xml\n" in (site / "robots.txt").read_text()
+    assert f"Sitemap: {SITE}sitemap.xml\n" in (site / "robots.txt").read_text("utf-8")
 
 
 def test_binder_installs_what_the_book_is_made_with(published):
-    environment = yaml.safe_load((published[0] / "binder" / "environment.yml").read_text())
+    environment = yaml.safe_load((published[0] / "binder" / "environment.yml").read_text("utf-8"))
     *_, pip = environment["dependencies"]
     assert pip["pip"][-1] == f"alexnet-d2l[{','.join(FRAMEWORKS)}] @ {SITE}{WHEEL}"
     assert (published[0] / "binder" / "constraints.txt").read_bytes() == (ROOT / "constraints.txt").read_bytes()
