@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from book.__main__ import main
 from book.errors import BookError
 from book.files import ROOT
 from book.helper_origin import check_helper
+from book.verbs import run_here
 from d2l.installation import NAME, VERSION, check_found, check_unmixed
 
 pytestmark = pytest.mark.helper
@@ -128,8 +128,7 @@ def test_helper_of_this_repository_is_found(monkeypatch, tmp_path):
 def test_published_package_that_hides_the_helper_stops_the_book(monkeypatch, tmp_path, capsys, sees, verb):
     write_published(tmp_path, *PUBLISHED)
     only_on_path(monkeypatch, tmp_path)
-    monkeypatch.setattr(sys, "argv", ["book", *verb])
-    assert main() == 1
+    assert run_here(verb) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert said.startswith(f"error: {tmp_path / 'd2l'}: notebooks here would import this package named d2l and not the")
