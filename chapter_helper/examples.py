@@ -126,6 +126,49 @@ class Regression(d2l.Module):
 data = d2l.SyntheticRegressionData(w=d2l.tensor([2.0, -3.4]), b=4.2)
 d2l.Trainer(max_epochs=1).fit(Regression(), data)
 
+# %% Module.loss
+class Robust(d2l.LinearRegression):
+    def loss(self, y_hat, y):
+        return d2l.reduce_mean(d2l.abs(y_hat - y))
+
+data = d2l.SyntheticRegressionData(w=d2l.tensor([2.0, -3.4]), b=4.2)
+d2l.Trainer(max_epochs=1).fit(Robust(lr=0.03), data)
+
+# %% Module.loss [jax]
+# A loss, and steps that take it, of a model with batch normalization.
+import jax
+from flax import linen as nn
+
+class Normalized(d2l.Module):
+    lr: float = 0.03
+    training: bool = True
+
+    def setup(self):
+        norm = nn.BatchNorm(use_running_average=not self.training, momentum=0.9)
+        self.net = nn.Sequential([nn.Dense(16), norm, nn.relu, nn.Dense(1)])
+
+    def loss(self, params, X, y, state):
+        variables = {"params": params, "batch_stats": state.batch_stats}
+        y_hat, updates = state.apply_fn(variables, *X, mutable=["batch_stats"])
+        return ((y_hat - y) ** 2).mean(), updates
+
+    def training_step(self, params, batch, state):
+        *X, y = batch
+        loss_and_grads = jax.value_and_grad(self.loss, has_aux=True)
+        (loss, updates), grads = loss_and_grads(params, X, y, state)
+        self.plot("loss", loss, train=True)
+        return (loss, updates), grads
+
+    def validation_step(self, params, batch, state):
+        *X, y = batch
+        loss, _ = self.loss(params, X, y, state)
+        self.plot("loss", loss, train=False)
+
+data = d2l.SyntheticRegressionData(w=d2l.tensor([2.0, -3.4]), b=4.2)
+trainer = d2l.Trainer(max_epochs=1)
+trainer.fit(Normalized(), data)
+sorted(trainer.state.batch_stats["net"]["layers_1"])  # ['mean', 'var']
+
 # %% Module.__call__
 X = d2l.ones((4, 28, 28, 1))
 tuple(d2l.SoftmaxRegression(num_outputs=10, lr=0.1)(X).shape)  # (4, 10)
@@ -197,41 +240,44 @@ import torch
 class Scheduled(d2l.LeNet):
     def configure_optimizers(self):
         optimizer = torch.optim.Adam(self.parameters(), lr=self.lr)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10)
+        epochs = self.trainer.num_epochs  # the schedule takes a step after each
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
         return optimizer, schedule
 
-model = Scheduled(lr=0.001)
+d2l.Trainer(max_epochs=2).fit(Scheduled(lr=0.001), d2l.FashionMNIST())
 
 # %% Module.configure_optimizers [tensorflow]
 import tensorflow as tf
 
 class Scheduled(d2l.LeNet):
     def configure_optimizers(self):
-        decay = tf.keras.optimizers.schedules.CosineDecay
-        schedule = decay(self.lr, decay_steps=4690)
+        steps = self.trainer.num_epochs * self.trainer.num_train_batches
+        schedule = tf.keras.optimizers.schedules.CosineDecay(self.lr, steps)
         return tf.keras.optimizers.Adam(schedule)
 
-model = Scheduled(lr=0.001)
+d2l.Trainer(max_epochs=2).fit(Scheduled(lr=0.001), d2l.FashionMNIST())
 
 # %% Module.configure_optimizers [mxnet]
 from mxnet import gluon, lr_scheduler
 
 class Scheduled(d2l.LeNet):
     def configure_optimizers(self):
-        schedule = lr_scheduler.CosineScheduler(max_update=4690, base_lr=self.lr)
+        steps = self.trainer.num_epochs * self.trainer.num_train_batches
+        schedule = lr_scheduler.CosineScheduler(steps, base_lr=self.lr)
         options = {"learning_rate": self.lr, "lr_scheduler": schedule}
         return gluon.Trainer(self.parameters(), "adam", options)
 
-model = Scheduled(lr=0.001)
+d2l.Trainer(max_epochs=2).fit(Scheduled(lr=0.001), d2l.FashionMNIST())
 
 # %% Module.configure_optimizers [jax]
 import optax
 
 class Scheduled(d2l.LeNet):
     def configure_optimizers(self):
-        return optax.adam(optax.cosine_decay_schedule(self.lr, decay_steps=4690))
+        steps = self.trainer.num_epochs * self.trainer.num_train_batches
+        return optax.adam(optax.cosine_decay_schedule(self.lr, steps))
 
-model = Scheduled(lr=0.001)
+d2l.Trainer(max_epochs=2).fit(Scheduled(lr=0.001), d2l.FashionMNIST())
 
 # %% Module.save_weights
 model, data = d2l.SoftmaxRegression(num_outputs=10, lr=0.1), d2l.FashionMNIST()
@@ -457,7 +503,10 @@ sorted(trainer.evaluate(model, data))  # ['acc', 'loss']
 model, data = d2l.SoftmaxRegression(num_outputs=10, lr=0.1), d2l.FashionMNIST()
 trainer = d2l.Trainer(max_epochs=2)
 trainer.fit(model, data)
-list(trainer.history["epoch"])  # [1, 2]
+history = trainer.history
+list(history["epoch"])  # [1, 2]
+d2l.plot(history["epoch"], [history["train_loss"], history["val_loss"]], "epoch")
+d2l.plt.savefig("losses.png")
 
 # %% Trainer.load_weights
 model, data = d2l.SoftmaxRegression(num_outputs=10, lr=0.1), d2l.FashionMNIST()
@@ -572,16 +621,19 @@ board.last  # {'square': 6.5}
 X = [0.0, 1.0, 2.0, 3.0]
 Y = [[x**2 for x in X], [2 * x for x in X]]
 d2l.plot(X, Y, "x", "y", legend=["square", "double"])
+d2l.plt.savefig("curves.png")
 
 # %% show_images
 data = d2l.FashionMNIST()
 X, y = next(iter(data.val_dataloader()))
 images = [d2l.numpy(x).squeeze() for x in X[:8]]
 axes = d2l.show_images(images, 2, 4, titles=data.text_labels(y[:8]))
+d2l.plt.savefig("images.png")
 
 # %% plot_confusion_matrix
 predicted, true = [0, 1, 1, 2], [0, 1, 2, 2]
 counts = d2l.plot_confusion_matrix(predicted, true, names=["shirt", "bag", "boot"])
+d2l.plt.savefig("confusion.png")
 counts.tolist()  # [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
 
 # %% show_mistakes
@@ -591,6 +643,7 @@ trainer.fit(model, data)
 X, y = next(iter(data.val_dataloader()))
 logits = trainer.predict(model, X)
 mistakes = d2l.show_mistakes(X, logits, y, names=data.text_labels(range(10)))
+d2l.plt.savefig("mistakes.png")
 
 # %% set_figsize
 d2l.set_figsize((6, 4))

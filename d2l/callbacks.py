@@ -48,6 +48,9 @@ class Best:
 class EarlyStopping(Observer):
     """Ends a run whose curve gets no better: `fit` then returns as after the last epoch, and says so.
 
+    By default it watches the validation loss, ``val_loss``, and `KeepBest` the validation accuracy, ``val_acc``: a run
+    that has both should name one curve to both.
+
     Args:
         monitor: Name of the curve, such as ``val_loss``, ``val_acc`` or any that the model plots.
         patience: Epochs to wait for a better point.
@@ -90,6 +93,9 @@ class KeepBest(Observer):
 
     A file of an earlier run is replaced after the first epoch, and it says so. An interrupted run leaves the model its
     last weights and the file the best ones; resumed, it goes on with the file. Several processes share the file.
+
+    By default the best epoch is that of the largest validation accuracy, ``val_acc``; a model that plots none needs
+    another curve, such as ``monitor="val_loss"``, which `EarlyStopping` watches by default.
 
     Args:
         path: A file whose name ends with ``.safetensors``; see `d2l.modules.Module.save_weights`.

@@ -16,6 +16,8 @@ def plot_confusion_matrix(
 ) -> np.ndarray:
     """Draw how many examples of each class are taken for which, in percent of the class.
 
+    The figure is pyplot's current one: ``d2l.plt.savefig("confusion.png")`` after it, in the same cell, saves it.
+
     Args:
         Y_hat: Logits (n, classes), such as `Trainer.predict` gives, or class numbers (n,).
         Y: Class numbers (n,).
@@ -59,6 +61,7 @@ def show_mistakes(
     """Show images whose class the model gets wrong, each with its class and what it is taken for.
 
     Those come first that the model is surest of, if it gives logits; else the order is that of the images.
+    The figure is pyplot's current one: ``d2l.plt.savefig("mistakes.png")`` after it, in the same cell, saves it.
 
     Args:
         X: Images (n, height, width), (n, channels, height, width) or (n, height, width, channels).

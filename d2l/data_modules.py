@@ -66,15 +66,18 @@ class DataModule(HyperParameters):
     def get_tensorloader(self, tensors: Sequence[Any], train: bool, indices: slice = slice(None)) -> BatchLoader:
         """Batches of ``self.batch_size`` examples from tensors whose first axis counts the examples.
 
-        In training, the tensors are brought to the device whole, and batches are taken from them there.
+        In training, the tensors are brought to the device whole, and batches are taken from them there. A batch has
+        the framework's own tensors, of the dtypes that they were given in (in JAX, 32 bits for 64): layers take inputs
+        of ``float32``, so give NumPy's ``float64`` as ``X.astype("float32")``.
 
         Args:
-            tensors: The tensors, such as inputs and targets, or one alone; a batch has a part of each.
+            tensors: The framework's tensors or NumPy arrays, such as inputs and targets, or one alone; a batch has a
+                part of each.
             train: Whether to shuffle anew each epoch.
             indices: The examples to take.
 
         Raises:
-            TypeError: They are no tensors.
+            TypeError: They are no tuple or list, or one of them is neither a tensor of this framework nor an array.
             ValueError: The tensors have different numbers of examples.
         """
         tensors = (tensors,) if hasattr(tensors, "shape") else tensors
@@ -176,10 +179,16 @@ class FashionMNIST(DataModule):
     ``data.train[i]`` and ``data.val[i]`` give an image, as it is in a batch, and its class number as an ``int``;
     ``data.train.images`` and ``data.train.labels`` are all of them as they are stored, arrays of ``uint8``.
 
+    Its four files, such as ``train-images-idx3-ubyte.gz``, are looked for in ``fashion-mnist`` in the data folder, in
+    the data folder itself, and in ``/usr/share/datasets/fashion-mnist``, where the package ``dataset-fashion-mnist`` of
+    Debian and Ubuntu has them. A file that is in none of these is downloaded from its publisher into the first. Each is
+    checked against its SHA-256; a damaged one is passed over, and it says so.
+
     Args:
         batch_size: Examples in a batch.
         resize: Height and width that the 28 by 28 images are resized to, bilinearly.
-        root: The data folder; a leading ``~`` is the home folder.
+        root: The data folder, unless the variable ``D2L_DATA`` in the environment names another one; a leading ``~`` is
+            the home folder, and what is relative starts at the folder that the program runs in.
 
     Raises:
         ValueError: ``resize`` is not two positive integers.

@@ -102,6 +102,9 @@ class Inference:
         A `pandas.DataFrame` where pandas is installed, else a dict of lists by column. Epochs count from 1; ``nan``
         stands where a curve has no point.
 
+        These are means over whole epochs. A training curve has two points in each unless the model asks for others, and
+        the last line of a run gives its last point, which is the mean of half an epoch: the two numbers differ.
+
         Raises:
             RuntimeError: This trainer has fitted no model yet.
         """
@@ -110,7 +113,10 @@ class Inference:
         return as_table(by_epoch(self.model.board.curves))
 
     def load_weights(self: Any, model: Module, data: DataModule, path: str | os.PathLike[str]) -> None:
-        """Give ``model`` the weights of a checkpoint, to predict with it or to train it further.
+        """Give ``model`` the weights of a checkpoint.
+
+        The model then predicts with them, and `fit` trains it further from them; in JAX, where each `fit` draws new
+        parameters, it does not. A run with all of its state goes on with `fit` and ``resume=True``.
 
         It draws no random number, and concerns only the process that calls it.
 

@@ -132,6 +132,8 @@ def plot(
 ) -> None:
     """Plot one curve or several against ``X``, or against their indices when ``Y`` is not given.
 
+    The figure is pyplot's current one: ``d2l.plt.savefig("curves.png")`` after it, in the same cell, saves it.
+
     Args:
         X, Y: A vector (n,), or a list of vectors, of any framework; one ``X`` may serve several ``Y``.
         xlabel, ylabel, legend: Labels of the axes, and one for each curve.
@@ -169,6 +171,8 @@ def show_images(
     imgs: Iterable[Any], num_rows: int, num_cols: int, titles: Sequence[str] | None = None, scale: float = 1.5
 ) -> np.ndarray:
     """Show images in a grid.
+
+    The figure is pyplot's current one: ``d2l.plt.savefig("images.png")`` after it, in the same cell, saves it.
 
     Args:
         imgs: Arrays or tensors of shape (height, width), (height, width, 1) or (height, width, 3).

@@ -29,7 +29,8 @@ class Trainer(Inference, HyperParameters):
     """Fit a model to data.
 
     Methods may be replaced one by one, also those that `fit` calls.
-    The run profile in ``D2L_PROFILE`` may shorten the run; its last line then says so.
+    The run profile in the variable ``D2L_PROFILE`` may shorten the run, and its last line then says so: ``smoke`` takes
+    at most two epochs of a few images, ``epochs=1,images=6000`` as much as it says, ``full`` all, as if it were unset.
 
     Args:
         max_epochs: Passes over the training data.

@@ -58,7 +58,8 @@ class Module(modules.Module, nn.Module):
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Take the weights of a file, into the state of the model's trainer or of the next one that it predicts with.
 
-        `Trainer.fit` starts from new parameters. See `d2l.modules.Module.load_weights`.
+        `Trainer.fit` draws new parameters; `Trainer.load_weights` says how to train from those of a file.
+        See `d2l.modules.Module.load_weights`.
         """
         if self._trainer_state() is not None:
             super().load_weights(path)
@@ -91,6 +92,11 @@ class Module(modules.Module, nn.Module):
             X: The batch's inputs, each (n, ...).
             y: Its targets, (n, ...).
             state: The trainer's state; ``state.apply_fn({"params": params}, *X)`` gives the predictions.
+
+        Returns:
+            The loss; of a model with batch normalization, ``(loss, updates)``. ``state.apply_fn``, called with
+            ``mutable=["batch_stats"]``, returns the updated running averages beside the predictions, as the example
+            shows. The steps then have to take such a pair: those of a `Classifier` do, others have to be written.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no loss(params, X, y, state)")
 

@@ -66,7 +66,11 @@ class Trainer(trainer.Trainer):
             super().fit(model, data, resume=resume)
 
     def load_weights(self, model: Module, data: DataModule, path: str | os.PathLike[str]) -> None:
-        """Put the weights of a checkpoint into ``state``, to predict with: `fit` starts from parameters of its own.
+        """Put the weights of a checkpoint into ``state``, to predict with.
+
+        `fit` draws new parameters. To train from those of a file, give the trainer a callback that puts them into the
+        state when `fit` has drawn its own: a `d2l.observers.Observer` whose ``before_fit(self, trainer)`` calls
+        ``trainer.model.load_weights(path)``.
 
         See `d2l.trainer.Trainer.load_weights`.
         """
