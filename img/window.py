@@ -36,8 +36,8 @@ from d2l.smoke_profile import Profile
 WINDOW = np.array([[1, 1, 1], [0, 0, 0], [-1, -1, -1]])
 PLACE = 10, 17  # row and column of the output that is outlined
 SIDE, MAP, TOP, HEIGHT = 64, 176, 48, 374
-CELL_HEIGHT, CELL_WIDTHS, GAP = 33, (36, 24, 38), 14  # the window's numbers are short, the products have signs
-NUMBER_SIZE = 10.5
+CELL_HEIGHT, CELL_WIDTHS, GAP = 33, (37, 24, 41), 13  # the window's numbers are short, the products have signs
+NUMBER_SIZE = 11.3
 
 
 def images() -> dict[str, np.ndarray]:

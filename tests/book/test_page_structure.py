@@ -7,12 +7,10 @@ from collections.abc import Callable
 import nbformat
 import pytest
 
-from book.build_lock import alone
-from book.cache import CACHE
 from book.errors import BookError
 from book.frameworks import FRAMEWORKS
 from book.page_structure import check_page
-from book.pages import SHARED, pages_of
+from book.pages import pages_of, render
 from book.sanitize_outputs import Safe
 from book.section import Executed
 
@@ -105,9 +103,11 @@ def test_texts_of_two_frameworks_are_not_mistaken_for_each_other(check, sees):
     sees(str(caught.value))
 
 
-def test_book_is_checked_when_it_is_rendered(html):
-    """Of the pages that the other tests look at, each has what its cells show: see `render`."""
-    text = (html / "chapter_cnn" / "lenet.html").read_text("utf-8")
-    assert text.count('class="panel" id=') >= len(TABS)
-    with alone():  # a build forgets it first
-        assert (CACHE / f"{SHARED}.json").exists()
+def test_pages_are_checked_when_they_are_rendered(shown, html, tmp_path, monkeypatch):
+    def found(page: str, panels: tuple) -> None:
+        raise BookError(f"{len(panels)} panels")
+
+    monkeypatch.setattr("book.pages.check_page", found)
+    with pytest.raises(BookError, match=rf"^{len(TABS)} panels$"):
+        render(shown, tmp_path / "html")
+    assert not (tmp_path / "html").exists()

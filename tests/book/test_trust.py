@@ -36,7 +36,17 @@ def findings(code: dict[str, str], folder: Path) -> str:
     """What Ruff's security rules, as configured for this repository, find in code that is in no file of it."""
     for name, text in code.items():
         (folder / f"{name}.py").write_text(text, "utf-8")
-    ruff = [sys.executable, "-m", "ruff", "check", "--quiet", "--no-cache", "--output-format", "concise"]
+    ruff = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "check",
+        "--quiet",
+        "--no-cache",
+        "--no-preview",
+        "--output-format",
+        "concise",
+    ]
     config = ["--config", str(ROOT / "pyproject.toml"), "--extend-ignore", "E,F,W,I,UP,B,SIM,RUF"]
     return subprocess.run([*ruff, *config, str(folder)], capture_output=True, text=True, check=False).stdout
 

@@ -200,7 +200,16 @@ function startSearch() {
     }
     const field = document.querySelector("main [type=search]");
     const [status, tips] = [document.querySelector("main [role=status]"), document.querySelector(".tips")];
-    const show = () => showFound(field.value, list, status, tips);
+    // By far the heaviest part of this page, so it comes with the first words.
+    let index = null;
+    const show = async () => {
+        try {
+            await (field.value.trim() && (index ??= loadScript("search-index.js")));
+            showFound(field.value, list, status, tips);
+        } catch ({ message }) {
+            status.textContent = `${message.split("/").at(-1)}, which the search needs, could not be loaded. Reload the page to try again.`;
+        }
+    };
     const keep = () => {
         const address = new URL(location);
         address.searchParams.set("q", field.value);
