@@ -281,6 +281,11 @@ def _check_file(path: Path) -> None:
 
 def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
     """See that a safetensors file's header is that of a checkpoint."""
+    if "d2l_checkpoint" not in metadata and "framework" in metadata and "model" in metadata:
+        raise CheckpointError(
+            f"{path}: not a checkpoint, but the weights alone of a model ({quoted(metadata['model'])}), which "
+            f"save_weights has written: model.load_weights({str(path)!r}) takes them"
+        )
     if metadata.get("d2l_checkpoint") != FORMAT:
         of = f"of format {metadata['d2l_checkpoint']}" if "d2l_checkpoint" in metadata else "of another program"
         raise CheckpointError(

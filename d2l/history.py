@@ -27,10 +27,20 @@ def by_epoch(curves: Curves) -> dict[str, list[float]]:
     return {"epoch": [*epochs], **{name: [found.get(n, math.nan) for n in epochs] for name, found in means.items()}}
 
 
+class Columns(dict[str, list[float]]):
+    """Columns by name, which print as a table of a row for each epoch."""
+
+    def __repr__(self) -> str:
+        texts = [[name, *(f"{value:.4g}" for value in values)] for name, values in self.items()]
+        widths = [max(map(len, column)) for column in texts]
+        rows = zip(*texts, strict=True)
+        return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
+
+
 def as_table(columns: dict[str, list[float]]) -> Any:
-    """Columns as a `pandas.DataFrame` where pandas is installed, else as they are."""
+    """Columns as a `pandas.DataFrame` where pandas is installed, else as `Columns`."""
     try:
         import pandas  # a second or so: only for those who ask
     except ImportError:
-        return columns
+        return Columns(columns)
     return pandas.DataFrame(columns)

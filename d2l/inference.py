@@ -15,7 +15,7 @@ from .metrics import WeightedMean
 from .modules import Module
 from .plotting import to_numpy
 from .progress import counted
-from .step_errors import explained
+from .step_errors import explained, prediction_explained
 from .training_run import alone, check_given, check_ready, load_weights
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ class Inference:
         outputs = []
         with _evaluating(self, model):
             for start in counted(range(0, examples, batch_size), "predict", self.processes.is_main):
-                Y = self.backend.predict(model, [x[start : start + batch_size] for x in inputs])
+                part = [x[start : start + batch_size] for x in inputs]
+                with prediction_explained(model, part):
+                    Y = self.backend.predict(model, part)
                 if not hasattr(Y, "shape"):
                     raise TypeError(
                         f"{type(model).__name__} returned {input_checks.describe(Y)}: predict takes models whose "
@@ -87,7 +89,7 @@ class Inference:
             if not input_checks.count_batches(data, "val_dataloader", loader):
                 raise ValueError(f"{type(data).__name__} has no validation set to evaluate on")
             for index, batch in enumerate(counted(loader, "evaluate", self.processes.is_main)):
-                with explained(self, "validation", index, batch):
+                with explained(self, "validation", index, batch, "evaluate"):
                     metrics = self.backend.eval_step(model, self.prepare_batch(batch))
                 count = len(batch[-1]) if metrics.count is None else metrics.count
                 for key, value in metrics.values.items():
@@ -99,8 +101,8 @@ class Inference:
     def history(self: Any) -> Any:
         """The curves of the last run, a row for each epoch: ``epoch``, and means such as ``train_loss``.
 
-        A `pandas.DataFrame` where pandas is installed, else a dict of lists by column. Epochs count from 1; ``nan``
-        stands where a curve has no point.
+        A `pandas.DataFrame` where pandas is installed, else a dict of lists by column, which prints as a table. Epochs
+        count from 1; ``nan`` stands where a curve has no point.
 
         These are means over whole epochs. A training curve has two points in each unless the model asks for others, and
         the last line of a run gives its last point, which is the mean of half an epoch: the two numbers differ.

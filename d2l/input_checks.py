@@ -19,7 +19,7 @@ import numpy as np
 
 STEPS = ("training_step", "validation_step", "loss")
 FEW_CHANNELS = (1, 3)  # of grey and of coloured images
-# What frameworks say of mistakes that their own words do not lead to, and what to add to it.
+# What frameworks say, after the phase, of mistakes that their own words do not lead to, and what to add to it.
 HINTS = (
     (
         r"does not require grad|not in a computational graph",
@@ -32,9 +32,19 @@ HINTS = (
     ),
     (r"no attribute ['\"]log['\"]", "A curve is drawn with self.plot(key, value, train=True)."),
     (
-        r'collection "batch_stats"',
+        r'^training: .*collection "batch_stats"',
         "In the loss, give the model {{'params': params, 'batch_stats': state.batch_stats}} and "
         "mutable=['batch_stats'], and return its updates beside the loss, as d2l.Classifier does.",
+    ),
+    (
+        r'^validation: .*collection "batch_stats" is immutable',
+        "In validation, batch normalization has to use its running averages: declare training: bool = True in {model}, "
+        "and give the layer use_running_average=not self.training, in place of an argument of __call__.",
+    ),
+    (
+        r'^validation: .*Tried to access .*collection "batch_stats"',
+        "In {model}.validation_step, give the model its statistics, too: {{'params': params, 'batch_stats': "
+        "state.batch_stats}}.",
     ),
     (
         r"'(NoneType|tuple|list|dict)' object has no attribute '(reshape|shape)'",
@@ -368,9 +378,15 @@ def mistake_in_signature(error: Exception, model: Any, base: type) -> str | None
     return None
 
 
-def hints(error: Exception, model: Any, shapes: Sequence[Sequence[int]]) -> list[str]:
+def known_mistakes(error: Exception, model: Any, phase: str) -> list[str]:
+    """What to add to a framework's error in ``"training"`` or ``"validation"``."""
+    said = f"{phase}: {error}"
+    return [hint.format(model=type(model).__name__) for pattern, hint in HINTS if re.search(pattern, said, re.S)]
+
+
+def hints(error: Exception, model: Any, phase: str, shapes: Sequence[Sequence[int]]) -> list[str]:
     """What to add to a framework's error in a step with a batch of tensors of these shapes."""
-    found = [hint.format(model=type(model).__name__) for pattern, hint in HINTS if re.search(pattern, str(error), re.S)]
+    found = known_mistakes(error, model, phase)
     if isinstance(error, TypeError) and "argument" in str(error) and len(shapes) != 2:
         found.append(
             "The model is called with all parts of a batch but the last, which is the target: with "
@@ -545,6 +561,16 @@ def mistake_in_inputs(
 def is_tensors(tensors: Any) -> bool:
     """Whether it is a list or tuple of what could be tensors."""
     return isinstance(tensors, (tuple, list)) and bool(tensors) and all(hasattr(x, "__len__") for x in tensors)
+
+
+def tensors_in(batch: Any) -> list[Any]:
+    """The tensors of a batch, if that is a list or tuple."""
+    return [part for part in batch if hasattr(part, "shape")] if isinstance(batch, (tuple, list)) else []
+
+
+def shapes_of(tensors: Sequence[Any]) -> str:
+    """Shapes and dtypes of tensors in words, such as ``(4, 1, 28, 28) float32, (4,) int64``."""
+    return ", ".join(f"{tuple(x.shape)} {dtype_name(x)}" for x in tensors)
 
 
 def _tensor_name(kind: type) -> str:

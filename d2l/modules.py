@@ -40,6 +40,7 @@ class Module(HyperParameters):
     net: Any
     trainer: Any  # that fits the model; None before
     backend_type: Any  # the framework's `d2l.backend.Backend`
+    _trained_on = ""  # shapes and dtypes of the inputs of its last run's first batch, in words
 
     def loss(self, y_hat: Any, y: Any) -> Any:
         """The loss of predictions ``y_hat`` against ``y``, a scalar tensor: for a subclass to define.
@@ -162,11 +163,15 @@ class Classifier(Module):
     def layer_summary(self, X_shape: Sequence[int]) -> None:
         """Print the shape of each layer's output for an input of shape ``X_shape``.
 
+        The layers are those of ``self.net``, a Sequential: one after the other, each takes the output of the one
+        before.
+
         Args:
             X_shape: The shape of a batch, as the framework's layers take it: the examples come first, and channels
                 before height and width in PyTorch and MXNet, behind them in TensorFlow and JAX.
 
         Raises:
+            AttributeError: The model has no ``self.net``.
             TypeError, ValueError: It is no shape, or a layer changes the number of examples. Errors of layers say what
                 shape they were given.
         """
@@ -210,6 +215,11 @@ class Classifier(Module):
             with self._unspoilt(), closing(self._walk(shape)) as walk:
                 yield self._same_examples(walk)
         except Exception as error:
+            if isinstance(error, AttributeError) and re.search(r"""attribute ['"]net['"]""", str(error)):
+                raise AttributeError(
+                    f"{name} has no self.net: layer_summary and layer_table are for a model whose layers come one "
+                    "after the other, in a Sequential that is its self.net"
+                ) from error
             error.add_note(f"{name}'s layers were given an input of shape {shape}.")
             if re.search(r"'net'|iterable|'layers'", str(error)):
                 error.add_note("They are those of self.net, which has to be a Sequential.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import input_checks
 from .backend import describe_devices, describe_precision
+from .batches import inputs_of
 from .checkpoint_file import quoted
 from .mime import RUN_MIME, json_safe
 from .notebook_output import in_notebook
@@ -100,6 +101,7 @@ class LoaderChecks(Observer):
     def before_fit(self, trainer: "Trainer") -> None:
         """Note which loaders leave out corrupt images, and may give fewer batches."""
         self._length_is_checked = is_own(unwrapped(trainer.train_dataloader))
+        self._has_begun = False
 
     def before_epoch(self, trainer: "Trainer") -> None:
         """Begin to count."""
@@ -108,7 +110,10 @@ class LoaderChecks(Observer):
         self._train_examples, self._val_examples = trainer.progress.train_examples, trainer.progress.val_examples
 
     def before_batch(self, trainer: "Trainer", train: bool, batch: Any) -> None:
-        """Say so if the first batch has images whose axes are in another order than layers take them in."""
+        """Note what the first batch has; say so if its images have their axes in another order than layers take."""
+        if train and not self._has_begun:
+            self._has_begun = True
+            trainer.model._trained_on = input_checks.shapes_of(inputs_of(input_checks.tensors_in(batch)))
         if not train or trainer.train_batch_idx:
             return
         shape = getattr(batch[0], "shape", ()) if isinstance(batch, (tuple, list)) and batch else ()

@@ -44,11 +44,14 @@ class Progress(Observer):
         self._notice = ""
         self._total = total
         self._done = 0  # before this run began, where it resumes one
+        self._kinds: set[tuple[bool, int]] = set()  # of batches so far: training or validation, and the examples
+        self._timed = 0  # batches of a kind that had come before, whose step was compiled by then
+        self._timed_seconds = 0.0
         self._started = self._batch_started = time.monotonic()
 
     def before_fit(self, trainer: "Trainer") -> None:
         """Draw the line."""
-        self._bar = tqdm(
+        self._bar = _Bar(
             total=self._total,
             disable=not self._shown or self._done == self._total,
             initial=self._done,
@@ -76,11 +79,12 @@ class Progress(Observer):
 
     def after_batch(self, trainer: "Trainer", train: bool) -> None:
         """Add the batch to the counts, and begin to time the next one."""
-        now = time.monotonic()
+        seconds = time.monotonic() - self._batch_started
+        self._time(train, seconds)
         if train:
             self.train_batches += 1
             self.train_examples += self.batch_total
-            self.train_seconds += now - self._batch_started - self._paused_seconds
+            self.train_seconds += seconds - self._paused_seconds
             self._bar.set_postfix_str(f"{self.examples_per_second:,.0f} examples/s", refresh=False)
         else:
             self.val_examples += self.batch_total
@@ -110,13 +114,21 @@ class Progress(Observer):
         finally:
             self._paused_seconds += time.monotonic() - start
 
+    def _time(self, train: bool, seconds: float) -> None:
+        """Take a batch's time into the estimate, unless its step may have been compiled in it."""
+        kind = train, self.batch_examples
+        if kind in self._kinds:
+            self._timed += 1
+            self._timed_seconds += seconds
+            self._bar.seconds_per_batch = self._timed_seconds / self._timed
+        self._kinds.add(kind)
+
     def _announce(self) -> None:
-        elapsed = time.monotonic() - self._started
-        done = self._bar.n - self._done
-        if not self._slow or elapsed < WARM_UP_SECONDS or done < 2:
+        if not self._slow or self._timed_seconds < WARM_UP_SECONDS or self._timed < 2:
             return
         self._slow = False
-        seconds = elapsed / done * (self._total - self._done)
+        left = self._total - self._bar.n
+        seconds = time.monotonic() - self._started + left * self._bar.seconds_per_batch
         if seconds > LONG_RUN_SECONDS:
             self._notice = (
                 f"No GPU in use: this run will take about {duration(seconds)}. "
@@ -124,6 +136,18 @@ class Progress(Observer):
             )
             if not in_notebook():
                 self._bar.write(self._notice, file=sys.stderr)
+
+
+class _Bar(tqdm):
+    """A line of progress whose time left follows from ``seconds_per_batch``, once that is known."""
+
+    seconds_per_batch = 0.0
+
+    @property
+    def format_dict(self) -> Any:
+        """What the line is made of."""
+        rate = {"rate": 1 / self.seconds_per_batch} if self.seconds_per_batch else {}
+        return {**super().format_dict, **rate}
 
 
 class _NotebookLine:

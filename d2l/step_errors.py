@@ -1,7 +1,7 @@
 """Errors in a step, with what the framework does not say of them: the step, the batch, and what to try."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +23,14 @@ LOST_GPU = re.compile(r"device-side assert", re.I)
 
 
 @contextmanager
-def explained(trainer: "Trainer", phase: str, index: int, batch: Any) -> Iterator[None]:
+def explained(trainer: "Trainer", phase: str, index: int, batch: Any, call: str = "the run") -> Iterator[None]:
     """Add to an error in a step which step it is, with what batch, and what to try.
 
     Args:
         phase: ``"training"`` or ``"validation"``.
-        index: The step's number in the run, from 0.
+        index: The step's number, from 0.
         batch: The batch as its loader gives it.
+        call: What the step is one of.
     """
     trainer.in_step = True
     try:
@@ -38,7 +39,7 @@ def explained(trainer: "Trainer", phase: str, index: int, batch: Any) -> Iterato
         raise
     except Exception as cause:
         error = _clearer(trainer, cause, batch)
-        for note in _notes(trainer, error, phase, index, batch):
+        for note in _notes(trainer, error, phase, index, batch, call):
             error.add_note(note)
         if error is cause:
             raise
@@ -47,20 +48,43 @@ def explained(trainer: "Trainer", phase: str, index: int, batch: Any) -> Iterato
         trainer.in_step = False
 
 
-def _notes(trainer: "Trainer", error: Exception, phase: str, index: int, batch: Any) -> Iterator[str]:
-    tensors = [part for part in batch if hasattr(part, "shape")] if isinstance(batch, (tuple, list)) else []
-    shapes = ", ".join(f"{tuple(part.shape)} {part.dtype}" for part in tensors)
-    given = f", with a batch of {shapes}" if tensors else ""
-    yield f"In {phase} step {index + 1} of the run{given}."
-    yield from input_checks.hints(error, trainer.model, [part.shape for part in tensors])
-    if is_out_of_memory(error):
-        size = input_checks.count_examples(batch)
-        yield f"The memory does not hold it: try a batch_size of {max(size // 2, 1)} instead of {size}."
+@contextmanager
+def prediction_explained(model: Any, inputs: Sequence[Any]) -> Iterator[None]:
+    """Add to an error in `predict` what it was given, what the model was trained on, and what to try.
+
+    Args:
+        inputs: The model's inputs, as many examples as are computed at a time.
+    """
+    try:
+        yield
+    except Exception as error:
+        trained = f"; the model was trained on batches of shape {model._trained_on}" if model._trained_on else ""
+        error.add_note(f"predict was given X of shape {input_checks.shapes_of(inputs)}{trained}.")
+        notes = [*input_checks.known_mistakes(error, model, "validation"), *_of_memory(error, inputs)]
+        if layout := input_checks.layout(inputs[0].shape, model.channel_axis):
+            notes.append(layout)
+        for note in notes:
+            error.add_note(note)
+        raise
+
+
+def _notes(trainer: "Trainer", error: Exception, phase: str, index: int, batch: Any, call: str) -> Iterator[str]:
+    tensors = input_checks.tensors_in(batch)
+    given = f", with a batch of {input_checks.shapes_of(tensors)}" if tensors else ""
+    yield f"In {phase} step {index + 1} of {call}{given}."
+    yield from input_checks.hints(error, trainer.model, phase, [part.shape for part in tensors])
+    yield from _of_memory(error, batch)
     if LOST_GPU.search(str(error)):
         yield (
             "Most likely an index, such as a label, is out of range, in this step or shortly before it. The "
             "GPU is lost to this process: restart the process (in a notebook, the kernel)."
         )
+
+
+def _of_memory(error: Exception, batch: Any) -> Iterator[str]:
+    if is_out_of_memory(error):
+        size = input_checks.count_examples(batch)
+        yield f"The memory does not hold it: try a batch_size of {max(size // 2, 1)} instead of {size}."
 
 
 def _clearer(trainer: "Trainer", error: Exception, batch: Any) -> Exception:

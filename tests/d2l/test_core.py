@@ -688,11 +688,25 @@ def test_saving_does_not_count_as_training(clock):
 
 
 def test_long_slow_run_says_early_how_long_it_takes(clock, capsys):
-    follow(clock, seconds=6.0, batches=3, slow=True, total=1200)
+    follow(clock, seconds=6.0, batches=4, slow=True, total=1200)
     errors = capsys.readouterr().err
     assert errors.count("No GPU in use") == 1
     assert "about 2 h 0 min" in errors
     assert "D2L_PROFILE=smoke" in errors
+
+
+def test_time_that_a_step_takes_to_be_compiled_is_not_that_of_the_run(clock, capsys):
+    """It is, for each number of examples in training and in validation, in the first step."""
+    first_epoch = [(4, 30), (4, 1), (4, 1), (2, 30)]  # examples and seconds
+    with shown_while(progress.Progress(160, slow=True)) as run:
+        run._bar._time, run._bar.start_t, run._bar.last_print_t = clock.monotonic, clock.now, clock.now
+        for train, steps in ((True, first_epoch), (False, first_epoch), (True, [(4, 1)] * 12)):
+            batches = [(None, range(examples)) for examples, _ in steps]
+            for (_, seconds), _ in zip(steps, counted(run, batches, train), strict=True):
+                clock.now += seconds
+        line = str(run._bar)
+    assert "02:20 left" in line  # 140 batches of a second
+    assert "will take" not in capsys.readouterr().err
 
 
 def test_resumed_run_counts_from_where_it_was_and_says_how_long_the_rest_takes(clock, capsys):
@@ -707,7 +721,7 @@ def test_resumed_run_counts_from_where_it_was_and_says_how_long_the_rest_takes(c
 
 @pytest.mark.parametrize(("slow", "total"), [(True, 10), (False, 1200)])
 def test_short_run_or_run_on_a_gpu_says_nothing_of_its_length(clock, capsys, slow, total):
-    follow(clock, seconds=6.0, batches=3, slow=slow, total=total)
+    follow(clock, seconds=6.0, batches=4, slow=slow, total=total)
     assert "will take" not in capsys.readouterr().err
 
 

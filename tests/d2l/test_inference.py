@@ -1,12 +1,14 @@
 """What a trainer does with a model besides fitting it: predictions, metrics on data, and the history of a run."""
 
+import math
+import re
 import sys
 
 import numpy as np
 import pytest
 from contract.examples import Loaders, batches_of, made, tiny, ys
 
-from d2l.history import by_epoch
+from d2l.history import Columns, by_epoch
 from d2l.plotting import to_numpy
 
 pytestmark = pytest.mark.helper
@@ -85,6 +87,25 @@ def test_model_with_another_output_than_one_tensor_is_named(torch):
         torch.d2l.Trainer(max_epochs=1).predict(Two(), np.zeros((2, 3), np.float32))
 
 
+def test_error_in_prediction_names_what_was_given_and_what_the_model_was_trained_on(fw, fitted):
+    trainer, model, _ = fitted
+    with pytest.raises(Exception) as caught:
+        trainer.predict(model, np.zeros((2, 5), np.float32))
+    trained = ", ".join(map(str, (8, *fw.image_shape)))
+    said = rf"predict was given X of shape \(2, 5\) float32; the model was trained on batches of shape \({trained}\) .*"
+    assert any(re.fullmatch(rf"{said}float32\.", note) for note in caught.value.__notes__)
+    new = tiny(fw)
+    if fw.name == "jax":
+        model.save_weights("a.safetensors")
+        new.load_weights("a.safetensors")
+    else:
+        made(fw, new)
+    with pytest.raises(Exception) as caught:
+        fw.d2l.Trainer(max_epochs=1).predict(new, np.zeros((2, 28, 29), np.float32))
+    assert "predict was given X of shape (2, 28, 29) float32." in caught.value.__notes__
+    assert any("has no axis of channels" in note for note in caught.value.__notes__)
+
+
 def test_data_without_validation_cannot_be_evaluated_on(torch):
     with pytest.raises(ValueError, match="Loaders has no validation set to evaluate on"):
         torch.d2l.Trainer(max_epochs=1).evaluate(tiny(torch), Loaders(batches_of(torch, [4]), None))
@@ -94,7 +115,7 @@ def test_error_in_evaluation_names_the_step_and_the_batch(torch):
     X, y = batches_of(torch, [4])[0]
     with pytest.raises(Exception) as caught:
         torch.d2l.Trainer(max_epochs=1).evaluate(tiny(torch), Loaders(None, [(X, y), (X[:, :, :3], y)]))
-    assert any(note.startswith("In validation step 2 of the run") for note in caught.value.__notes__)
+    assert any(note.startswith("In validation step 2 of evaluate, with a batch of") for note in caught.value.__notes__)
 
 
 def test_history_has_a_row_for_each_epoch(fw, fitted, monkeypatch):
@@ -103,9 +124,20 @@ def test_history_has_a_row_for_each_epoch(fw, fitted, monkeypatch):
     history = trainer.history
     assert list(history) == ["epoch", "train_loss", "val_loss", "val_acc"]
     assert history["epoch"] == [1, 2, 3]
+    assert isinstance(history, dict)
     assert history["val_loss"] == ys(model, "val_loss")
     train = ys(model, "train_loss")  # two points in each epoch, of a batch each
     assert history["train_loss"] == pytest.approx([(a + b) / 2 for a, b in zip(train[::2], train[1::2], strict=True)])
+
+
+def test_history_prints_as_a_table():
+    columns = Columns(epoch=[9, 10], val_loss=[2.3025853, 1e-05], acc=[math.nan, 0.8123456])
+    assert repr(columns).splitlines() == [
+        "epoch  val_loss     acc",
+        "    9     2.303     nan",
+        "   10     1e-05  0.8123",
+    ]
+    assert str(Columns(epoch=[])) == "epoch"
 
 
 def test_history_is_a_data_frame_where_pandas_is_there(torch, full_run, monkeypatch):

@@ -55,6 +55,24 @@ def plain_model(fw):
     return fw.net(2, 0.0)
 
 
+def own_model(fw):
+    """A model with layers of its own and no ``net``."""
+
+    def init(self):
+        super(Own, self).__init__()
+        self.out = fw.net(2, 0.0)
+
+    def setup(self):
+        self.out = fw.d2l.nn.Dense(10)
+
+    def forward(self, X):
+        return self.out(X.reshape(len(X), -1))
+
+    made = {"setup": setup} if fw.name == "jax" else {"__init__": init}
+    Own = type("Own", (fw.d2l.Classifier,), {"__annotations__": {}, "lr": 0.1, "forward": forward, **made})
+    return Own()
+
+
 def own_loader(fw):
     """A loader of the framework's own class; JAX has none."""
     X, y = arrays(fw)
@@ -820,6 +838,13 @@ def test_shape_without_an_axis_of_examples_is_named(fw):
     assert re.search(r"has no axis of (examples|channels), and would be", said(caught.value))
 
 
+def test_model_without_net_has_no_layers_to_list(fw):
+    with pytest.raises(
+        AttributeError, match=r"Own has no self\.net: layer_summary and layer_table are for a model whose"
+    ):
+        own_model(fw).layer_summary((1, *fw.image_shape))
+
+
 # Predictions in JAX
 
 
@@ -835,8 +860,11 @@ def test_jax_model_says_how_to_predict():
             norm = fw.d2l.nn.BatchNorm(use_running_average=not self.training)
             self.net = fw.d2l.nn.Sequential([lambda X: X.reshape(len(X), -1), fw.d2l.nn.Dense(10), norm])
 
-    with pytest.raises(RuntimeError, match=r"holds no parameters: fit it, or predict with model\.apply\(variables, X"):
-        tiny(fw)(X)
+    for model in (tiny(fw), own_model(fw)):
+        with pytest.raises(
+            RuntimeError, match=r"holds no parameters: fit it, or predict with model\.apply\(variables, X"
+        ):
+            model(X)
     for model in (tiny(fw, dropout=0.5, hidden=2), Net()):
         trainer = fit(fw, model, Loaders([(X, y)], [(X, y)]))
         for call in (model, model.forward):
@@ -851,6 +879,48 @@ def test_jax_model_says_how_to_predict():
         model.training = True
         with pytest.raises(RuntimeError, match=r"predict with model\.clone\(training=False\)\.apply"):
             model(X)
+
+
+def test_jax_names_what_is_missing_for_batch_normalization_where_it_is_missing():
+    fw = adapter("jax")
+    nn, batch = fw.d2l.nn, tensors(fw)
+
+    class Net(fw.d2l.Classifier):
+        lr: float = 0.1
+        training: bool = True
+
+        def setup(self):
+            norm = nn.BatchNorm(use_running_average=not self.training)
+            self.net = nn.Sequential([lambda X: X.reshape(len(X), -1), nn.Dense(10), norm])
+
+    class AlwaysOfTheBatch(fw.d2l.Classifier):
+        lr: float = 0.1
+
+        @nn.compact
+        def __call__(self, X, train=True):
+            return nn.Dense(10)(nn.BatchNorm(use_running_average=not train)(X).reshape(len(X), -1))
+
+    def outputs(self, params, batch, state):
+        self.plot("mean", state.apply_fn({"params": params}, batch[0]).mean(), train=False)
+
+    def loss(self, params, X, y, state):
+        return state.apply_fn({"params": params, "batch_stats": state.batch_stats}, *X).mean(), {}
+
+    without = type("Without", (Net,), {"__annotations__": {}, "validation_step": outputs})
+    immutable = type("Immutable", (Net,), {"__annotations__": {}, "loss": loss})
+    for model, val, said_of_it in (
+        (
+            AlwaysOfTheBatch(),
+            [batch],
+            "declare training: bool = True in AlwaysOfTheBatch, and give the layer use_running",
+        ),
+        (without(), [batch], "In Without.validation_step, give the model its statistics, too: {'params': params, 'bat"),
+        (immutable(), None, "In the loss, give the model {'params': params, 'batch_stats': state.batch_stats} and mut"),
+    ):
+        with pytest.raises(Exception) as caught:
+            fit(fw, model, Loaders([batch], val))
+        (note,) = [note for note in caught.value.__notes__ if "give the" in note]
+        assert said_of_it in note
 
 
 def test_jax_key_that_is_none_is_named():

@@ -1,8 +1,11 @@
 """Weights of a model in a file, without data or trainer."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from contract.examples import Loaders, batches_of, made, tiny
+from contract.fixtures import adapter
 from safetensors.numpy import load_file, save_file
 
 from d2l.checkpoint_file import CheckpointError
@@ -78,23 +81,48 @@ def test_file_that_does_not_fit_leaves_the_weights_as_they_were(stateful, full_r
         assert np.array_equal(predicted(stateful, model), before)
 
 
-def test_jax_says_of_weights_for_another_model_that_they_are(full_run, request):
-    jax = pytest.importorskip("jax")  # noqa: F841
-    from contract.fixtures import adapter
-
+def test_jax_compares_the_weights_of_a_file_with_a_model_as_soon_as_it_has_inputs(full_run):
     fw = adapter("jax")
-    save_file({"params.other.kernel": np.zeros((3, 3), np.float32)}, "other.safetensors")
-    model = tiny(fw)
-    model.load_weights("other.safetensors")
+    fitted, batches = tiny(fw), batches_of(fw, [8])
+    data = Loaders(batches, batches)
+    fw.d2l.Trainer(max_epochs=1).fit(fitted, data)
+    fitted.save_weights("16.safetensors")
+    other = tiny(fw, hidden=3)
+    other.load_weights("16.safetensors")
+    trainer = fw.d2l.Trainer(max_epochs=0)
+    differs = r"16.safetensors does not fit this model:\n.*bias is \(16,\) float32 in the file, \(3,\) float32 in the"
+    for call in (lambda: trainer.predict(other, batches[0][0]), lambda: trainer.evaluate(other, data)):
+        with pytest.raises(CheckpointError, match=differs):
+            call()
+    other.loaded_weights, other.weights_file = {"params.other.kernel": np.zeros((3, 3), np.float32)}, Path("other")
+    with pytest.raises(CheckpointError, match=r"(?s)missing in the file.*kernel .* is in the file, but not in the mo"):
+        trainer.predict(other, batches[0][0])
+    fw.d2l.Trainer(max_epochs=1).fit(small := tiny(fw, hidden=3), data)
+    small.save_weights("3.safetensors")
+    other.load_weights("3.safetensors")
+    assert trainer.predict(other, batches[0][0]).shape == (8, 10)
+
+
+def test_jax_does_not_take_weights_for_another_models_where_the_inputs_may_be_wrong(full_run):
+    fw = adapter("jax")
+    fitted = tiny(fw)
+    fw.d2l.Trainer(max_epochs=1).fit(fitted, Loaders(batches_of(fw, [8]), None))
+    fitted.save_weights("a.safetensors")
+    model, trainer = tiny(fw), fw.d2l.Trainer(max_epochs=0)
+    model.load_weights("a.safetensors")
+    X = np.zeros((2, *fw.image_shape), np.float32)
+    of_file = "The weights in a.safetensors are for inputs of another shape, or of another model."
     with pytest.raises(Exception) as caught:
-        predicted(fw, model)
-    assert "Tiny was given the weights of a file: they are of another model." in caught.value.__notes__
+        trainer.predict(model, X[:, :9])
+    assert not isinstance(caught.value, CheckpointError)
+    assert of_file in caught.value.__notes__
+    assert trainer.predict(model, X).shape == (2, 10)
+    with pytest.raises(Exception) as caught:
+        trainer.predict(model, X[:, :9])
+    assert of_file not in caught.value.__notes__  # which the file's weights have turned out to be
 
 
 def test_jax_trainer_of_one_model_does_not_predict_for_another_that_was_given_a_file(full_run):
-    pytest.importorskip("jax")
-    from contract.fixtures import adapter
-
     fw = adapter("jax")
     model, trainer, data = tiny(fw), fw.d2l.Trainer(max_epochs=1), Loaders(batches_of(fw, [8]), batches_of(fw, [8]))
     trainer.fit(model, data)
@@ -110,6 +138,15 @@ def test_jax_trainer_of_one_model_does_not_predict_for_another_that_was_given_a_
     assert trainer.predict(other, X).shape == (2, 10)
 
 
+def test_trainer_says_of_a_file_of_weights_what_takes_it(torch, fitted_torch):
+    fitted_torch.save_weights("a.safetensors")
+    message = r"a.safetensors: not a checkpoint, but the weights alone of a model \(Tiny\), .*model\.load_weights\('a.s"
+    with pytest.raises(CheckpointError, match=message):
+        torch.d2l.Trainer(max_epochs=1).load_weights(
+            tiny(torch), Loaders(batches_of(torch, [4]), None), "a.safetensors"
+        )
+
+
 def test_weights_of_another_framework_are_named(torch, fitted_torch):
     save_file({"a": np.zeros(1)}, "a.safetensors", {"framework": "tensorflow"})
     with pytest.raises(CheckpointError, match="weights of a model in tensorflow, and this one is in torch"):
@@ -122,8 +159,6 @@ def test_model_without_weights_has_none_to_save(fw, full_run):
 
 
 def test_keras_without_shapes_says_what_to_do(full_run):
-    from contract.fixtures import adapter
-
     fw = adapter("tensorflow")
     made(fw, tiny(fw)).save_weights("a.safetensors")
     with pytest.raises(RuntimeError, match=r"call model\(X\) with a batch first"):

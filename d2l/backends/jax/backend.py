@@ -15,7 +15,6 @@ import jax
 import numpy as np
 import optax
 from flax import linen as nn
-from flax.errors import FlaxError
 from jax import numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -29,6 +28,7 @@ from ...process_group import ProcessGroup
 from .bfloat16 import apply_in_bfloat16, compute_capability, products_are_plain, space_to_depth_conv
 from .compilation_cache import keep_compiled
 from .devices import cpu, find_gpus
+from .loaded_weights import LoadedWeights
 from .modules import Classifier, Module
 from .padding import Padding, first_examples
 from .pooling import register_max_pool_grad
@@ -63,7 +63,7 @@ class Backend(backend.Backend):
         super().__init__(num_gpus)
         self.state: Any = None  # a TrainState from `init` on
         self.key: jax.Array | None = None
-        self._loaded: Mapping[str, np.ndarray] = {}  # weights of a file that the state has, or that a run replaced
+        self._loaded = LoadedWeights()
         self.mesh: Mesh | None = None  # the devices in use of all processes, while a model is trained on more than one
         self._forget_steps()
         on_gpus = any(gpu.platform != "cpu" for gpu in self.gpus)
@@ -185,7 +185,7 @@ class Backend(backend.Backend):
         if self.state is None and model.loaded_weights:
             parts = {name: {} for name in WEIGHTS} | nested(model.loaded_weights)
             self.state = new_state(self._apply_fn(model), parts["params"], parts["batch_stats"], jax.random.PRNGKey(0))
-            self._loaded = model.loaded_weights
+            self._loaded = LoadedWeights(model.loaded_weights, model.weights_file)
 
     def is_initialized(self, model: Module) -> bool:
         """Never: each run starts from new parameters."""
@@ -202,7 +202,7 @@ class Backend(backend.Backend):
             raise ValueError("a layer is left without inputs: the batch is too small for the layers before it")
         stats = variables.get("batch_stats", {})
         self.state = new_state(self._apply_fn(model), variables["params"], stats, dropout_key)
-        self._loaded = model.loaded_weights
+        self._loaded = LoadedWeights(model.loaded_weights)
 
     def _apply_fn(self, model: Module) -> Callable[..., Any]:
         """The model's ``apply``, in ``bfloat16`` where that is asked for or fast.
@@ -249,27 +249,25 @@ class Backend(backend.Backend):
 
     def eval_step(self, model: Module, batch: Sequence[jax.Array]) -> StepMetrics:
         """One compiled step; none where no image of the batch could be decoded."""
-        self._check_weights(model)
+        self._loaded.check(model, self.state)
         examples = len(batch[-1])
         if not examples:
             return StepMetrics({}, 0, 0)
         self._model = model
-        batch, count = self._padded(self._evaluate, model, batch)
-        step = self._steps.get(self._evaluate, model, None, self.state, batch, count)
-        return StepMetrics(self._local(step(self.state, batch, count)), examples, examples)
+        with self._loaded.used(self, model, inputs_of(batch)):
+            batch, count = self._padded(self._evaluate, model, batch)
+            step = self._steps.get(self._evaluate, model, None, self.state, batch, count)
+            return StepMetrics(self._local(step(self.state, batch, count)), examples, examples)
 
     def predict(self, model: Module, inputs: Sequence[Any]) -> jax.Array:
         """One compiled pass on the first device."""
-        self._check_weights(model)
+        self._loaded.check(model, self.state)
         state = self.state
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         rngs = {"dropout": state.dropout_rng}
-        try:
-            return _apply(state.apply_fn, variables, [jax.device_put(x, self.device) for x in inputs], rngs)
-        except FlaxError as error:
-            if model.loaded_weights:
-                error.add_note(f"{type(model).__name__} was given the weights of a file: they are of another model.")
-            raise
+        inputs = [jax.device_put(x, self.device) for x in inputs]
+        with self._loaded.used(self, model, inputs):
+            return _apply(state.apply_fn, variables, inputs, rngs)
 
     def _padded(
         self, step: Callable[..., Any], model: Module, batch: Sequence[jax.Array]
@@ -306,7 +304,7 @@ class Backend(backend.Backend):
 
     def model_state(self, model: Module) -> dict[str, jax.Array]:
         """Parameters and batch statistics by where they are in ``state``."""
-        self._check_weights(model)
+        self._loaded.check(model, self.state)
         return by_name(self._parts(WEIGHTS))
 
     def load_model_state(self, model: Module, state: Mapping[str, np.ndarray]) -> None:
@@ -321,24 +319,6 @@ class Backend(backend.Backend):
         """Put it into ``state``."""
         check_fits(path, saved.state, by_name(self._parts(REST)), "optimizer")
         self._set_parts(REST, saved.state)
-
-    def _check_weights(self, model: Module) -> None:
-        """See that there are parameters, and that they are this model's as far as it can be told.
-
-        Raises:
-            RuntimeError: There are none yet, or they are those of another model than the one that was given a file's.
-        """
-        name = type(model).__name__
-        if self.state is None:
-            raise RuntimeError(
-                f"{name} has no weights yet, which are in its trainer's state: fit it with this trainer, or load "
-                "weights, first"
-            )
-        if model.loaded_weights and model.loaded_weights is not self._loaded:
-            raise RuntimeError(
-                f"{name} was given the weights of a file, and this trainer's state has those of another model: predict "
-                "and evaluate with a new trainer, d2l.Trainer(max_epochs=0)"
-            )
 
     def _parts(self, names: Sequence[str]) -> dict[str, Any]:
         return {name: getattr(self.state, name) for name in names}

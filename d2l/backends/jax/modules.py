@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -31,10 +32,12 @@ class Module(modules.Module, nn.Module):
     plot_train_per_epoch: int = field(default=2, init=False)
     plot_valid_per_epoch: int = field(default=1, init=False)
     loaded_weights: Mapping[str, np.ndarray] = field(default_factory=dict, init=False)  # for a trainer without a state
+    weights_file: Path | None = field(default=None, init=False)  # where these are from
     board: ProgressBoard = field(default_factory=lambda: ProgressBoard(xlabel="epoch"), init=False)
 
     def __call__(self, X: jax.Array, *args: Any, **kwargs: Any) -> jax.Array:
         """What Flax runs for ``model.apply(variables, X)``: `forward`."""
+        self._check_bound()
         try:
             return self.forward(X, *args, **kwargs)
         except (TypeError, AttributeError) as error:
@@ -51,9 +54,17 @@ class Module(modules.Module, nn.Module):
 
         See `d2l.modules.Module.forward`.
         """
+        self._check_bound()
+        return super().forward(X)
+
+    def _check_bound(self) -> None:
+        """See that it is called with parameters.
+
+        Raises:
+            RuntimeError: It is not; the message says how to predict.
+        """
         if self.scope is None:
             raise RuntimeError(self._how_to_predict())
-        return super().forward(X)
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Take the weights of a file, into the state of the model's trainer or of the next one that it predicts with.
@@ -64,7 +75,8 @@ class Module(modules.Module, nn.Module):
         if self._trainer_state() is not None:
             super().load_weights(path)
         else:
-            self.loaded_weights = read_weights(weights_path("load_weights", path), "jax")
+            file = weights_path("load_weights", path)
+            self.loaded_weights, self.weights_file = read_weights(file, "jax"), file
 
     def _trainer_state(self) -> TrainState | None:
         """The state of the model's trainer, if it has one that has one."""
