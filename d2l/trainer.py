@@ -28,19 +28,18 @@ from .training_run import check_given, running
 class Trainer(Inference, HyperParameters):
     """Fit a model to data.
 
-    Methods may be replaced one by one, also those that `fit` calls.
-    The run profile in the variable ``D2L_PROFILE`` may shorten the run, and its last line then says so: ``smoke`` takes
-    at most two epochs of a few images, ``epochs=1,images=6000`` as much as it says, ``full`` all, as if it were unset.
+    Methods may be replaced one by one, also those that `fit` calls. The variable ``D2L_PROFILE`` may shorten a run, whose
+    last line then says so: ``smoke`` to two epochs of a few images, ``epochs=1,images=6000`` to these at most.
 
     Args:
         max_epochs: Passes over the training data.
         num_gpus: GPUs to use; if the machine has fewer, it says so and uses what there is.
         gradient_clip_val: Largest L2 norm of all gradients together; 0 does not clip.
-        precision: What layers compute in; parameters, their updates and losses are ``float32`` in any case.
-            With ``"auto"``, classifiers compute in ``bfloat16`` on a GPU that has it (PyTorch, JAX) and on a processor
-            that has it (PyTorch, TensorFlow), and all else as the framework does unasked: in ``float32``, whose
-            products a GPU may round to TensorFloat-32. ``"float32"`` is plain ``float32``, and so is a smoke run,
-            whose numbers are to be the same on every machine. ``"bfloat16"`` asks for it on any device (PyTorch, JAX).
+        precision: What layers compute in; parameters, their updates and losses are ``float32`` in any case. With
+            ``"auto"``, classifiers compute in ``bfloat16`` on a GPU that has it (PyTorch, JAX) and on a processor that
+            has it (PyTorch, TensorFlow), and all else as the framework does unasked: in ``float32``, whose products a
+            GPU may round to TensorFloat-32. ``"float32"`` is plain ``float32``, and so is a smoke run, whose numbers
+            are to be the same on every machine. ``"bfloat16"`` asks for it on any device (PyTorch, JAX).
         checkpoint_dir: A folder for checkpoints, from which `fit` resumes an interrupted run; ``None`` makes none. A
             leading ``~`` is the home folder.
         every: When to make one: after each ``"epoch"``, or after so many training batches and at the end.
