@@ -28,18 +28,18 @@ from .training_run import check_given, running
 class Trainer(Inference, HyperParameters):
     """Fit a model to data.
 
-    Methods may be replaced one by one, also those that `fit` calls. The variable ``D2L_PROFILE`` may shorten a run, whose
-    last line then says so: ``smoke`` to two epochs of a few images, ``epochs=1,images=6000`` to these at most.
+    Methods may be replaced one by one, also those that `fit` calls. The variable ``D2L_PROFILE`` may shorten a run, and
+    its last line then says so: ``smoke`` to two epochs of a few images, ``epochs=1,images=6000`` to these at most.
 
     Args:
         max_epochs: Passes over the training data.
         num_gpus: GPUs to use; if the machine has fewer, it says so and uses what there is.
         gradient_clip_val: Largest L2 norm of all gradients together; 0 does not clip.
-        precision: What layers compute in; parameters, their updates and losses are ``float32`` in any case. With
-            ``"auto"``, classifiers compute in ``bfloat16`` on a GPU that has it (PyTorch, JAX) and on a processor that
-            has it (PyTorch, TensorFlow), and all else as the framework does unasked: in ``float32``, whose products a
-            GPU may round to TensorFloat-32. ``"float32"`` is plain ``float32``, and so is a smoke run, whose numbers
-            are to be the same on every machine. ``"bfloat16"`` asks for it on any device (PyTorch, JAX).
+        precision: What layers compute in; parameters, updates and losses are ``float32`` in any case. With ``"auto"``,
+            classifiers compute in ``bfloat16`` on a GPU (PyTorch, JAX) or processor (PyTorch, TensorFlow) that has it,
+            and all else as the framework does unasked: in ``float32``, whose products a GPU may round to
+            TensorFloat-32. ``"float32"`` is plain ``float32``, as smoke runs are; ``"bfloat16"`` asks for it on any
+            device (PyTorch, JAX).
         checkpoint_dir: A folder for checkpoints, from which `fit` resumes an interrupted run; ``None`` makes none. A
             leading ``~`` is the home folder.
         every: When to make one: after each ``"epoch"``, or after so many training batches and at the end.
@@ -198,8 +198,7 @@ class Trainer(Inference, HyperParameters):
         Raises:
             FloatingPointError: A loss is no finite number; the message names the first such training step, or epoch.
             CheckpointError: A checkpoint cannot be saved or gone on from, or is there without ``resume``.
-            TypeError: Model or data are something else, or a step or ``configure_optimizers`` returns something else
-                than a loss or an optimizer; the message names it.
+            TypeError: Model, data, a step's loss or what ``configure_optimizers`` returns is none such, and is named.
         """
         check_given(self, "fit(model, data)", model, data)
         with running(self, model, data, resume) as tell:
