@@ -40,7 +40,7 @@ class Trainer(Inference, HyperParameters):
             and all else as the framework does unasked: in ``float32``, whose products a GPU may round to
             TensorFloat-32. ``"float32"`` is plain ``float32``, as smoke runs are; ``"bfloat16"`` asks for it on any
             device (PyTorch, JAX).
-        checkpoint_dir: A folder for checkpoints, which `fit` resumes from; ``None`` makes none, ``~`` is the home folder.
+        checkpoint_dir: A folder for checkpoints, which `fit` resumes from; ``None`` makes none. ``~`` is one's home.
         every: When to make one: after each ``"epoch"``, or after so many training batches and at the end.
         keep: Checkpoints to keep, the last ones.
         callbacks: What else is told of a run's events, such as `d2l.callbacks.EarlyStopping`, in this order: see
