@@ -653,7 +653,8 @@ def test_sections_are_read_one_after_the_other(html, page):
 def render_changed(shown, folder: Path, cell_type: str, change: dict) -> Path:
     """The page of the last section with its first cell of a type changed; after `html`, for its notebooks."""
     changed = copy.deepcopy(shown)
-    section = next(one for one in reversed(changed) if any(cell.cell_type == cell_type for cell in one.notebook.cells))
+    sections = (one for one in reversed(changed) if "/" in one.name)
+    section = next(one for one in sections if any(cell.cell_type == cell_type for cell in one.notebook.cells))
     next(cell for cell in section.notebook.cells if cell.cell_type == cell_type).update(change)
     render(changed, folder)
     return folder / f"{section.name}.html"
@@ -737,7 +738,7 @@ def test_formulas_are_there_without_scripts_or_other_hosts(formulas, browser):
     assert page.locator("p", has_text=re.compile("^The mean")).locator("math msub").text_content().split() == ["m", "n"]
     formula = page.locator(".formula", has=page.locator("msub", has_text=re.compile(r"^\s*x\s*i\s*$"))).first
     assert formula.locator("math mfrac").bounding_box()["height"] > 20
-    assert re.fullmatch(r"\(2\.\d+\.\d\)", formula.locator(".number").inner_text())
+    assert re.fullmatch(r"\(2\.\d+\.\d+\)", formula.locator(".number").inner_text())
     assert all(url.startswith("file:") for url in asked)
     context.close()
 
