@@ -7,8 +7,6 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from . import input_checks
 from .observers import Observer
 from .weights_file import weights_path
@@ -128,7 +126,7 @@ class KeepBest(Observer):
         if all(self.best.better(last, y) for _, y in before):
             if trainer.processes.is_main:
                 trainer.model.save_weights(self.path)
-            trainer.processes.all_reduce_sum(np.zeros(1))  # the others go on when it is there
+            trainer.processes.barrier()  # the others go on when it is there
 
     def after_fit(self, trainer: "Trainer", error: BaseException | None) -> None:
         """Give the model the weights of the best epoch."""

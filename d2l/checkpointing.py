@@ -145,7 +145,7 @@ class Checkpointing(Observer):
             arrays, state = self._capture(trainer, epoch, batch, board)
             if trainer.processes.is_main:
                 self.folder.save(epoch * trainer.num_train_batches + batch, arrays, state.as_dict())
-            trainer.processes.all_reduce_sum(np.zeros(1))  # the others go on when it is there
+            trainer.processes.barrier()  # the others go on when it is there
 
     def _capture(
         self, trainer: "Trainer", epoch: int, batch: int, board: Mapping[str, Any]

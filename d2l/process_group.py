@@ -49,6 +49,10 @@ class ProcessGroup:
         """Sums over the processes of numbers that each has."""
         return self.all_reduce_sum(np.array(numbers, np.float64)).tolist()
 
+    def barrier(self) -> None:
+        """Wait until every process is here."""
+        self.all_reduce_sum(np.zeros(1))
+
     def shard(self, n: int) -> slice:
         """Which of a batch of ``n`` examples are this process's: as many as the others', or one less or more."""
         return slice(self.rank * n // self.world_size, (self.rank + 1) * n // self.world_size)

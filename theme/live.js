@@ -13,13 +13,16 @@ function loadScript(name) {
     });
 }
 
+// What to say where a script that something needs has not been loaded.
+const notLoaded = ({ message }, who) => `${message.split("/").at(-1)}, which ${who} needs, could not be loaded. Reload the page to try again.`;
+
 async function bringToLife(figure) {
     try {
         for (const name of figure.dataset.scripts.split(" ")) {
             await loadScript(name);
         }
-    } catch ({ message }) {
-        figure.querySelector("[role=status]").textContent = `${message.split("/").at(-1)}, which this figure needs, could not be loaded. Reload the page to try again.`;
+    } catch (error) {
+        figure.querySelector("[role=status]").textContent = notLoaded(error, "this figure");
     }
 }
 

@@ -18,6 +18,7 @@ def search(html: Path, page: Page, query: str) -> list[str]:
     """The titles that a query finds, in order."""
     page.goto((html / "search.html").as_uri())
     page.get_by_role("searchbox").fill(query)
+    expect(page.locator("main [role=status]")).not_to_be_empty()  # the index comes with the first words
     return page.locator("#found a").all_inner_texts()
 
 

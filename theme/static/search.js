@@ -205,10 +205,11 @@ function startSearch() {
     const show = async () => {
         try {
             await (field.value.trim() && (index ??= loadScript("search-index.js")));
-            showFound(field.value, list, status, tips);
-        } catch ({ message }) {
-            status.textContent = `${message.split("/").at(-1)}, which the search needs, could not be loaded. Reload the page to try again.`;
+        } catch (error) {
+            status.textContent = notLoaded(error, "the search");
+            return;
         }
+        showFound(field.value, list, status, tips);
     };
     const keep = () => {
         const address = new URL(location);
